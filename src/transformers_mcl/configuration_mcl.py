@@ -1,0 +1,254 @@
+"""Configuration of an MCL pair: one discriminator, one generator, and the courses they take."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, ElectraConfig
+
+from ._registration import announce
+from .errors import UserError
+
+__all__ = ["COURSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
+
+# The self-supervision courses, and for each its losses in the order they are computed: the generator's, the
+# discriminator's, the generator's correction, the discriminator's correction. Insertion has an answer for
+# neither the generator nor a correction: an inserted slot has no original token.
+COURSES: dict[str, tuple[str | None, str, str | None, str | None]] = {
+    "rtd": ("mlm", "rtd", "re_mlm", "re_rtd"),
+    "std": ("slm", "std", "re_slm", "re_std"),
+    "itd": (None, "itd", None, None),
+}
+
+# Weights of the whole method: 1 for a generator's loss, 50 for a discriminator's, as in ELECTRA and COCO-LM.
+_MCL_WEIGHTS = {
+    "mlm": 1.0,
+    "slm": 1.0,
+    "re_mlm": 1.0,
+    "re_slm": 1.0,
+    "rtd": 50.0,
+    "std": 50.0,
+    "itd": 50.0,
+    "re_rtd": 50.0,
+    "re_std": 50.0,
+}
+LOSS_NAMES: tuple[str, ...] = tuple(_MCL_WEIGHTS)
+
+OBJECTIVES: dict[str, dict[str, float]] = {
+    "mcl": _MCL_WEIGHTS,
+    "electra": {name: _MCL_WEIGHTS[name] if name in ("mlm", "rtd") else 0.0 for name in LOSS_NAMES},
+}
+
+
+@strict
+class MclConfig(ElectraConfig):
+    r"""
+    Configuration of [`MclForPreTraining`] and of every model opened from its checkpoints.
+
+    It takes every field of [`~transformers.ElectraConfig`], which describe the discriminator, and the following.
+
+    Args:
+        objective (`str`, *optional*):
+            `"mcl"` or `"electra"`: a set of `loss_weights`. Read at construction and not stored.
+        loss_weights (`dict[str, float]`, *optional*):
+            Weights of the nine losses `mlm, slm, re_mlm, re_slm, rtd, std, itd, re_rtd, re_std`. A name left out has
+            weight 0, and a weight of 0 removes the loss and its compute. Defaults to the weights of `objective`.
+        mask_ratio, swap_ratio, insert_ratio (`float`, *optional*, defaults to 0.15):
+            Share of a row's ordinary tokens that is masked (paper), swapped, or joined by an inserted slot (our choice).
+        correction_average (`str`, *optional*, defaults to `"all"`):
+            What the sums of the correction losses are divided by. `"all"`: the operated positions for re-generation and
+            the non-padding tokens for re-discrimination, which are known before the discriminator has judged, so that
+            gradient accumulation is exact. `"own"`: their own cells of the notebook. The paper does not say.
+        detection_heads (`str`, *optional*, defaults to `"per_course"`):
+            `"per_course"`: one detection head for each self-supervision course, used by its correction too; `"shared"`:
+            a single one.
+        generator_shares (`str`, *optional*, defaults to `"token"`):
+            What the generator shares with the discriminator: `"token"` embeddings (paper), or `"all"` of the embedding
+            layer, positions, segments and normalisation included (google-research/electra).
+        generator_hidden_size, generator_num_hidden_layers, generator_num_attention_heads, generator_intermediate_size
+        (`int`, *optional*):
+            Shape of the generator. Defaults to a quarter of the discriminator's width at its depth, as ELECTRA-small.
+        generator_dropout (`float`, *optional*):
+            Dropout of the generator's hidden states and attention; defaults to the discriminator's.
+        relative_attention_num_buckets (`int`, *optional*, defaults to 32):
+            Buckets of the T5-style relative position bias, shared by all layers; 0 turns it off.
+        relative_attention_max_distance (`int`, *optional*, defaults to 128):
+            Distance, in tokens, from which all pairs share the last bucket of their side.
+        relative_attention_initializer_range (`float`, *optional*):
+            Standard deviation of the bias at initialisation; defaults to `initializer_range`.
+        cls_token_id, sep_token_id, mask_token_id (`int`):
+            Special tokens, with `pad_token_id` (defaults: those of BERT's 30,522 WordPieces).
+
+    Raises:
+        UserError: a value outside its range, an unknown loss, course, head or sharing name.
+    """
+
+    model_type = "mcl"
+    # A pre-training output is a loss and its parts: nothing to gather as predictions.
+    keys_to_ignore_at_inference = ("losses", "metrics", "records")
+
+    cls_token_id: int | None = 101
+    sep_token_id: int | None = 102
+    mask_token_id: int | None = 103
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    relative_attention_initializer_range: float | int | None = None
+    generator_hidden_size: int | None = None
+    generator_num_hidden_layers: int | None = None
+    generator_num_attention_heads: int | None = None
+    generator_intermediate_size: int | None = None
+    generator_dropout: float | int | None = None
+    generator_shares: str = "token"
+    detection_heads: str = "per_course"
+    mask_ratio: float = 0.15
+    swap_ratio: float = 0.15
+    insert_ratio: float = 0.15
+    correction_average: str = "all"
+    loss_weights: dict | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        objective = kwargs.pop("objective", None)
+        if self.loss_weights is None:
+            self.loss_weights = dict(OBJECTIVES[_known("objective", objective or "mcl", OBJECTIVES)])
+        else:
+            for name in self.loss_weights:
+                _known("loss_weights", name, LOSS_NAMES)
+            self.loss_weights = {name: float(self.loss_weights.get(name, 0.0)) for name in LOSS_NAMES}
+        self.generator_hidden_size = self.generator_hidden_size or max(self.hidden_size // 4, 1)
+        self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
+        self.generator_num_attention_heads = self.generator_num_attention_heads or max(self.num_attention_heads // 4, 1)
+        self.generator_intermediate_size = self.generator_intermediate_size or max(self.intermediate_size // 4, 1)
+        super().__post_init__(**kwargs)
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise UserError(f"{name}={getattr(self, name)} must lie between 0 and 1, both excluded")
+        _known("detection_heads", self.detection_heads, ("per_course", "shared"))
+        _known("generator_shares", self.generator_shares, ("token", "all"))
+        _known("correction_average", self.correction_average, ("all", "own"))
+        weights: dict[str, float] = self.loss_weights or {}
+        for name, weight in weights.items():
+            if not 0.0 <= weight < float("inf"):
+                raise UserError(f"loss_weights[{name!r}]={weight} must be a finite number, 0 or more")
+        if not any(weights.values()):
+            raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
+        buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
+        if buckets < 0 or buckets % 2 or buckets == 2:
+            raise UserError(f"relative_attention_num_buckets={buckets} must be 0 (off) or an even number from 4 on")
+        if buckets and distance <= buckets // 4:
+            raise UserError(
+                f"relative_attention_max_distance={distance} must exceed a quarter of "
+                f"relative_attention_num_buckets={buckets}: the nearer distances have a bucket each"
+            )
+        for side, width, heads in (
+            ("", self.hidden_size, self.num_attention_heads),
+            ("generator_", self.generator_hidden_size, self.generator_num_attention_heads),
+        ):
+            if width % heads:
+                raise UserError(f"{side}hidden_size={width} must be a multiple of {side}num_attention_heads={heads}")
+
+    @property
+    def active_courses(self) -> tuple[str, ...]:
+        """Self-supervision courses with a weight, their corrections counted in, in the order they are run."""
+        weights = self.loss_weights or {}
+        return tuple(c for c, names in COURSES.items() if any(weights[name] for name in names if name is not None))
+
+    def generator_config(self) -> MclConfig:
+        """The generator's own configuration: this one with the generator's shape in place of the discriminator's."""
+        config = copy.deepcopy(self)
+        config.hidden_size = self.generator_hidden_size
+        config.num_hidden_layers = self.generator_num_hidden_layers
+        config.num_attention_heads = self.generator_num_attention_heads
+        config.intermediate_size = self.generator_intermediate_size
+        if self.generator_dropout is not None:
+            config.hidden_dropout_prob = config.attention_probs_dropout_prob = self.generator_dropout
+        return config
+
+    @classmethod
+    def tiny(cls, **overrides: Any) -> MclConfig:
+        """A pair for a CPU and a few minutes (our choice, tuned by `docs/demo.md`): large initial scales, so that the
+        attention looks at its neighbours from the first step on and leaves the unigram plateau at once."""
+        return cls(
+            **{
+                "embedding_size": 128,
+                "hidden_size": 128,
+                "num_hidden_layers": 3,
+                "num_attention_heads": 4,
+                "intermediate_size": 256,
+                "generator_hidden_size": 64,
+                "generator_num_hidden_layers": 2,
+                "generator_num_attention_heads": 4,
+                "generator_intermediate_size": 128,
+                "hidden_dropout_prob": 0.0,
+                "attention_probs_dropout_prob": 0.0,
+                "max_position_embeddings": 128,
+                "initializer_range": 0.08,
+                "relative_attention_initializer_range": 1.0,
+                **overrides,
+            }
+        )
+
+    @classmethod
+    def small(cls, **overrides: Any) -> MclConfig:
+        """ELECTRA-small's pair (Clark et al. 2020, table 6, and google-research/electra): 12 layers of 256, a generator
+        of a quarter of the width, embeddings of 128; with MCL's relative position bias."""
+        return cls(**{"generator_shares": "all", **overrides})
+
+    @classmethod
+    def base(cls, **overrides: Any) -> MclConfig:
+        """MCL-base (`docs/method.md`, *Architecture*): BERT-base's shape, a generator of 4 layers of the same width that
+        shares token embeddings, relative position bias of 32 buckets up to 128 tokens. The vocabulary is the tokenizer's."""
+        return cls(
+            **{
+                "embedding_size": 768,
+                "hidden_size": 768,
+                "num_attention_heads": 12,
+                "intermediate_size": 3072,
+                "generator_hidden_size": 768,
+                "generator_num_hidden_layers": 4,
+                "generator_num_attention_heads": 12,
+                "generator_intermediate_size": 3072,
+                "layer_norm_eps": 1e-5,
+                **overrides,
+            }
+        )
+
+    @classmethod
+    def large(cls, **overrides: Any) -> MclConfig:
+        """COCO-LM-large's shape, the code lineage's own large model (the paper has none): 24 layers of 1024, a generator
+        of 4, relative position bias of 128 buckets up to 256 tokens."""
+        return cls(
+            **{
+                "embedding_size": 1024,
+                "hidden_size": 1024,
+                "num_hidden_layers": 24,
+                "num_attention_heads": 16,
+                "intermediate_size": 4096,
+                "generator_hidden_size": 1024,
+                "generator_num_hidden_layers": 4,
+                "generator_num_attention_heads": 16,
+                "generator_intermediate_size": 4096,
+                "relative_attention_num_buckets": 128,
+                "relative_attention_max_distance": 256,
+                "layer_norm_eps": 1e-5,
+                **overrides,
+            }
+        )
+
+
+def _known(field: str, value: str, choices: Any) -> str:
+    """`value`, if it is one of `choices`; otherwise an error that names the nearest."""
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value), list(choices), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
+    raise UserError(f"{field}: unknown name {value!r}; {hint}")
+
+
+AutoConfig.register("mcl", MclConfig, exist_ok=True)
+announce(__name__)
