@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._registration import register
 
-try:
-    __version__ = version("transformers-mcl")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+if TYPE_CHECKING:
+    from .configuration_mcl import MclConfig
+    from .errors import UserError
+    from .modeling_mcl import (
+        MclDiscriminator,
+        MclForMaskedLM,
+        MclForMultipleChoice,
+        MclForPreTraining,
+        MclForQuestionAnswering,
+        MclForSequenceClassification,
+        MclForTokenClassification,
+        MclModel,
+    )
+    from .training.arguments import MclTrainingArguments
+    from .training.trainer import MclTrainer
 
-# Public names by the module that holds them. They are imported on first use, so that importing the package, and
-# `transformers-mcl --help`, cost nothing.
-_MODULES = {
-    "MclConfig": "configuration_mcl",
-    "MclDiscriminator": "modeling_mcl",
-    "MclForMaskedLM": "modeling_mcl",
-    "MclForMultipleChoice": "modeling_mcl",
-    "MclForPreTraining": "modeling_mcl",
-    "MclForQuestionAnswering": "modeling_mcl",
-    "MclForSequenceClassification": "modeling_mcl",
-    "MclForTokenClassification": "modeling_mcl",
-    "MclModel": "modeling_mcl",
-    "UserError": "errors",
-}
-
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "MclConfig",
     "MclDiscriminator",
     "MclForMaskedLM",
@@ -38,14 +34,31 @@ __all__ = [  # noqa: PLE0604
     "MclForSequenceClassification",
     "MclForTokenClassification",
     "MclModel",
+    "MclTrainer",
+    "MclTrainingArguments",
     "UserError",
     "register",
 ]
 
+try:
+    __version__ = version("transformers-mcl")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+# Where the public names are. They are imported on first use, so that importing the package, and
+# `transformers-mcl --help`, cost nothing.
+_MODULES = {
+    "MclConfig": "configuration_mcl",
+    "MclTrainer": "training.trainer",
+    "MclTrainingArguments": "training.arguments",
+    "UserError": "errors",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    if name in __all__:
+        module = importlib.import_module(f".{_MODULES.get(name, 'modeling_mcl')}", __name__)
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

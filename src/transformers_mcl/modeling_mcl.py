@@ -51,17 +51,15 @@ __all__ = [
 ]
 
 
-class RelativePositionBias(nn.Module):
+class RelativePositionBias(nn.Embedding):
     """T5's bidirectional relative position bias: one learned number a head and bucket, shared by all layers.
 
     The released code lineage of MCL has it on top of learned absolute positions (`docs/method.md`, *Architecture*).
     """
 
     def __init__(self, config: MclConfig):
-        super().__init__()
-        self.buckets = config.relative_attention_num_buckets
+        super().__init__(config.relative_attention_num_buckets, config.num_attention_heads)
         self.max_distance = config.relative_attention_max_distance
-        self.bias = nn.Embedding(self.buckets, config.num_attention_heads)
 
     def bucket(self, distance: Tensor) -> Tensor:
         """Bucket of each `distance` (key position minus query position), any shape, in `[0, buckets)`.
@@ -69,7 +67,7 @@ class RelativePositionBias(nn.Module):
         Half of the buckets are for keys on the right. Of each half, one half holds one distance each, the other grows
         logarithmically up to `max_distance`, beyond which all share the last.
         """
-        half = self.buckets // 2
+        half = self.num_embeddings // 2
         exact = half // 2
         far = distance.abs()
         # The order of operations is T5's, so that no distance falls into another bucket by rounding.
@@ -80,9 +78,9 @@ class RelativePositionBias(nn.Module):
 
     def forward(self, length: int) -> Tensor:
         """The bias of every query on every key, `(1, heads, length, length)`."""
-        device = self.bias.weight.device
+        device = self.weight.device
         # Each of the 2 * length - 1 distances is looked up once; row i of the square is a window into them.
-        by_distance = self.bias(self.bucket(torch.arange(1 - length, length, device=device)))
+        by_distance = super().forward(self.bucket(torch.arange(1 - length, length, device=device)))
         return by_distance.T.unfold(1, length, 1).flip(1).unsqueeze(0)
 
 
@@ -99,10 +97,11 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
     ]
 
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
         std = self.config.relative_attention_initializer_range
         if isinstance(module, RelativePositionBias) and std is not None:
-            init.normal_(module.bias.weight, mean=0.0, std=std)
+            init.normal_(module.weight, mean=0.0, std=std)
+        else:
+            super()._init_weights(module)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
         _refuse_flash(self.config, attn_implementation)
@@ -123,7 +122,7 @@ class MclModel(MclPreTrainedModel, ElectraModel):
 
     def __init__(self, config: MclConfig):
         super().__init__(config)
-        self.relative_attention = RelativePositionBias(config) if config.relative_attention_num_buckets else None
+        self.relative_attention_bias = RelativePositionBias(config) if config.relative_attention_num_buckets else None
         self.post_init()
 
     def forward(
@@ -148,20 +147,20 @@ class MclModel(MclPreTrainedModel, ElectraModel):
             )
         implementation = self.config._attn_implementation
         _refuse_flash(self.config, implementation)
-        if self.relative_attention is not None and shape is not None and implementation == "flex_attention":
+        if self.relative_attention_bias is not None and shape is not None and implementation == "flex_attention":
             # Flex reads an additive mask of the first head only; it takes the bias by itself, for every row.
-            kwargs["position_bias"] = self.relative_attention(shape[1]).expand(shape[0], -1, -1, -1)
+            kwargs["position_bias"] = self.relative_attention_bias(shape[1]).expand(shape[0], -1, -1, -1)
         return super().forward(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs)
 
     def _create_attention_masks(
         self, attention_mask: Any, encoder_attention_mask: Any, embedding_output: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
         """ELECTRA's masks, with the relative bias folded in once for all layers where attention takes it so."""
-        if self.relative_attention is None or self.config._attn_implementation not in ("eager", "sdpa"):
+        if self.relative_attention_bias is None or self.config._attn_implementation not in ("eager", "sdpa"):
             return super()._create_attention_masks(
                 attention_mask, encoder_attention_mask, embedding_output, *args, **kwargs
             )
-        bias = self.relative_attention(embedding_output.shape[1])
+        bias = self.relative_attention_bias(embedding_output.shape[1])
         if attention_mask is None:
             return bias, encoder_attention_mask
         if attention_mask.dim() == 2:

@@ -1,0 +1,63 @@
+PYTHON ?= python3
+VENV ?= .venv
+# Tested versions; `make … CONSTRAINTS=` takes the newest that pyproject.toml allows instead.
+CONSTRAINTS ?= constraints.txt
+# Processes that the tests run in, one thread each: two processes of two threads are far slower on two cores.
+WORKERS ?= 2
+# Passed on to pytest: `make test ARGS="-k courses -x"`.
+ARGS ?=
+DEMO_DIR ?= mcl-demo
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.installed-docs
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS))
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow test-upstream lint format docs build clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
+
+install: $(INSTALLED) ## make the environment (.venv) that all else runs in
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(PIP_INSTALL) -e '.[docs]'
+	@touch $@
+
+demo: $(INSTALLED) ## pre-train a tiny model on the text inside the package, into mcl-demo/
+	$(BIN)/transformers-mcl pretrain --output_dir $(DEMO_DIR)
+
+test: $(INSTALLED) ## run the tests
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: $(INSTALLED) ## run the tests that take minutes
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+test-upstream: $(INSTALLED) ## run transformers' own model tests on our classes
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m upstream $(ARGS)
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(DOCS_INSTALLED) ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+build: $(INSTALLED) ## build wheel and sdist into dist/
+	$(BIN)/python -m build --no-isolation
+
+clean: ## remove what the other targets made, but the environment
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache
+	find src tests examples docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,9 @@
+"""``python -m transformers_mcl.cli``: the command line for launchers that start a module (torchrun, accelerate)."""
+
+from __future__ import annotations
+
+import sys
+
+from .main import main
+
+sys.exit(main())

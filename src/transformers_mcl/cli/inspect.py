@@ -1,0 +1,119 @@
+"""``transformers-mcl inspect``: what the courses of a pre-trained pair do to a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.main import COMMANDS, PROG
+from transformers_mcl.configuration_mcl import MclConfig
+from transformers_mcl.data.files import nearest_path, one_line
+from transformers_mcl.data.tokenizer import load_tokenizer
+from transformers_mcl.errors import UserError
+from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
+from transformers_mcl.modeling_mcl import MclForPreTraining
+
+_RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
+
+
+@dataclass
+class InspectArguments:
+    """Which pair, which sentence, and how to show them.
+
+    Raises:
+        UserError: empty text.
+    """
+
+    model_name_or_path: str = field(
+        metadata={"help": "The pair that `pretrain` wrote: its directory, or its name on the Hub."}
+    )
+    text: str = field(metadata={"help": "The sentence."})
+    seed: int = field(default=42, metadata={"help": "Seed of all draws: positions and the generator's samples."})
+    courses: list[str] | None = field(
+        default=None, metadata={"help": "Courses to show, of rtd, std and itd; by default all that the pair takes."}
+    )
+    mask_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to mask; default: the pair's."})
+    swap_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to swap; default: the pair's."})
+    insert_ratio: float | None = field(default=None, metadata={"help": "Share to insert; default: the pair's."})
+    color: Literal["auto", "always", "never"] = field(
+        default="auto", metadata={"help": "auto: on a terminal, unless NO_COLOR is set in the environment."}
+    )
+    json: bool = field(default=False, metadata={"help": "Print JSON in place of the picture."})
+
+    def __post_init__(self) -> None:
+        check_text(self.text)
+
+
+def run(argv: list[str]) -> None:
+    """Open a pair and show what it does to a sentence; `argv` is what follows ``transformers-mcl inspect``."""
+    arguments: InspectArguments
+    (arguments,) = parse_arguments([InspectArguments], argv, prog=f"{PROG} inspect", description=COMMANDS["inspect"])
+    ratios = {name: getattr(arguments, name) for name in _RATIOS if getattr(arguments, name) is not None}
+    model, tokenizer = _open_pair(arguments.model_name_or_path, ratios)
+    inspection = inspect_text(model, tokenizer, arguments.text, seed=arguments.seed, courses=arguments.courses)
+    if arguments.json:
+        print(json.dumps(inspection.to_dict()))
+    else:
+        show(inspection, arguments.color)
+
+
+def show(inspection: Inspection, color: str = "auto") -> None:
+    """Print an inspection as this terminal can: its width, its characters, and its colours if it is one.
+
+    Args:
+        inspection: what [`inspect_text`] returned.
+        color: `"auto"`, `"always"` or `"never"`; `"auto"` follows https://no-color.org.
+    """
+    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    colored = color == "always" or (color == "auto" and terminal)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(render(inspection, color=colored, width=shutil.get_terminal_size().columns, encoding=encoding))
+
+
+def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTraining, PreTrainedTokenizerBase]:
+    """A pair and its tokenizer, with other ratios than those it was trained with."""
+    where = f"model_name_or_path: {name_or_path!r}"
+    try:
+        config = AutoConfig.from_pretrained(name_or_path)
+    except (OSError, ValueError) as error:
+        problem = "is a directory without a checkpoint" if os.path.isdir(name_or_path) else "is no directory here"
+        raise UserError(f"{where} {problem}: {one_line(error)}{nearest_path(name_or_path)}") from error
+    if not isinstance(config, MclConfig):
+        raise UserError(f"{where} is a {config.model_type!r} checkpoint; give a pair that `{PROG} pretrain` wrote")
+    config = MclConfig.from_dict({**config.to_dict(), **ratios})
+    tokenizer = load_tokenizer(name_or_path)
+    with _silence():
+        try:
+            opened: Any = MclForPreTraining.from_pretrained(name_or_path, config=config, output_loading_info=True)
+        except OSError as error:
+            raise UserError(f"{where} has no weights: {one_line(error)}") from error
+    model, info = opened
+    if info["missing_keys"]:
+        kind = ", ".join(config.architectures or ["unknown architecture"])
+        parts = ", ".join(sorted({key.split(".")[0] for key in info["missing_keys"]}))
+        raise UserError(f"{where} is not a pair but {kind}, without {parts}; give a pair that `{PROG} pretrain` wrote")
+    return model, tokenizer
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No progress bar and no list of missing weights: one line says what is wrong."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

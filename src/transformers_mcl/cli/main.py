@@ -1,0 +1,86 @@
+"""The entry point ``transformers-mcl COMMAND``: finds the command, imports it, and turns failures into exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module, metadata
+
+from ..errors import UserError
+
+PROG = "transformers-mcl"
+DEBUG = "TRANSFORMERS_MCL_DEBUG"
+COMMANDS = {
+    "pretrain": "pre-train a generator and a discriminator on text",
+    "tokenizer": "train a tokenizer on text",
+    "inspect": "show what a pre-trained pair does to a sentence",
+}
+"""Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status.
+
+    Args:
+        argv: the words after ``transformers-mcl``; those of this process when None.
+
+    Returns:
+        0, or what the command returned; 2 after a `UserError` (one line on stderr), 130 after Ctrl-C, 141 when the
+        reader of stdout went away. Any other exception is a bug and passes through, with its traceback; so does a
+        `UserError` when the environment variable TRANSFORMERS_MCL_DEBUG is 1.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    prog = f"{PROG} {words[0]}" if words and words[0] in COMMANDS else PROG
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        if os.environ.get(DEBUG) == "1":
+            raise
+        print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except BrokenPipeError:  # it is stdout: what is still buffered would fail again, loudly, when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        raise  # some other pipe, say a data worker's: not for us to hide
+
+
+def _dispatch(words: list[str]) -> int:
+    name = words[0] if words else None
+    if name in COMMANDS:
+        return import_module(f"transformers_mcl.cli.{name}").run(words[1:]) or 0
+    if name is None:
+        print(_help(), end="", file=sys.stderr)
+        return 2
+    if name in ("-h", "--help"):
+        print(_help(), end="")
+    elif name == "--version":
+        print(PROG, metadata.version(PROG))
+    else:
+        near = get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        raise UserError(f"unknown command {name!r}; {hint}")
+    return 0
+
+
+def _help() -> str:
+    commands = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
+    return f"""usage: {PROG} [-h] [--version] COMMAND ...
+
+Pre-train ELECTRA-style encoders with multi-perspective course learning (MCL).
+
+commands:
+{commands}
+
+'{PROG} COMMAND --help' lists the arguments of a command; each also reads them from --config FILE.yaml.
+{DEBUG}=1 in the environment shows the traceback of an error.
+"""

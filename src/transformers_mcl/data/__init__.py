@@ -1,0 +1,46 @@
+"""From raw text to packed blocks of ids: arguments, corpus, tokenizer, packing, collator."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .arguments import DataArguments
+    from .collator import DataCollatorForMcl
+    from .corpus import load_corpus
+    from .packing import CorpusStatistics, tokenize_and_pack
+    from .tokenizer import check_tokenizer, load_tokenizer, train_tokenizer
+
+_MODULES = {
+    "DataArguments": "arguments",
+    "DataCollatorForMcl": "collator",
+    "load_corpus": "corpus",
+    "CorpusStatistics": "packing",
+    "tokenize_and_pack": "packing",
+    "check_tokenizer": "tokenizer",
+    "load_tokenizer": "tokenizer",
+    "train_tokenizer": "tokenizer",
+}
+
+__all__ = [
+    "CorpusStatistics",
+    "DataArguments",
+    "DataCollatorForMcl",
+    "check_tokenizer",
+    "load_corpus",
+    "load_tokenizer",
+    "tokenize_and_pack",
+    "train_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that the command line can describe DataArguments without importing torch and datasets.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

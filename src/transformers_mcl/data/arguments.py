@@ -1,0 +1,97 @@
+"""What text to read and how to cut it into rows: the command line's data arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import UserError
+
+# "[CLS] a b [SEP]": with fewer than two ordinary tokens in a row nothing can be swapped.
+MIN_SEQ_LENGTH = 4
+_DOCUMENT_SEPARATORS = ("auto", "line", "blank_line")
+
+
+@dataclass
+class DataArguments:
+    """Where the text comes from and how it becomes rows of ids; names as in transformers' `run_mlm.py`.
+
+    Raises:
+        UserError: a value outside its range, or two sources of training text at once.
+    """
+
+    train_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Training text: files, globs or directories; text, JSON lines, parquet or CSV, also .gz."},
+    )
+    validation_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Held-out text, in the same forms. Without it, a part of the training text is held out."},
+    )
+    dataset_name: str | None = field(
+        default=None,
+        metadata={"help": "A dataset of the Hub, a directory of data files, or one saved by `datasets`."},
+    )
+    dataset_config_name: str | None = field(
+        default=None, metadata={"help": "The configuration of --dataset_name, where it has several."}
+    )
+    text_column: str = field(default="text", metadata={"help": "The column (or JSON key) that holds the text."})
+    validation_split_percentage: float = field(
+        default=5, metadata={"help": "Percentage of the documents to hold out when no validation text is given."}
+    )
+    max_seq_length: int | None = field(
+        default=None, metadata={"help": "Length of a row in tokens, [CLS] and [SEP] included; 128 if not given."}
+    )
+    line_by_line: bool = field(
+        default=False,
+        metadata={"help": "One document a row, truncated and padded, instead of packed rows of one length."},
+    )
+    document_separator: Literal["auto", "line", "blank_line"] = field(
+        default="auto",
+        metadata={"help": "What ends a document in plain text; auto: blank lines if the file has any, else lines."},
+    )
+    preprocessing_num_workers: int | None = field(
+        default=None, metadata={"help": "Number of processes that tokenize and pack."}
+    )
+    overwrite_cache: bool = field(default=False, metadata={"help": "Prepare the text again, even if it is cached."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Use at most this many training rows."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Use at most this many held-out rows."})
+
+    def __post_init__(self) -> None:
+        for name in ("train_file", "validation_file"):
+            if isinstance(getattr(self, name), str):  # a YAML file may give one file as a plain string
+                setattr(self, name, [getattr(self, name)])
+        if self.train_file and self.dataset_name:
+            raise UserError(
+                f"train_file {self.train_file[0]!r} and dataset_name {self.dataset_name!r} are both given: choose one"
+            )
+        if self.validation_file and not (self.train_file or self.dataset_name):
+            raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
+        if self.dataset_config_name and not self.dataset_name:
+            raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
+        if not 0 < self.validation_split_percentage < 100:
+            raise UserError(
+                f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
+            )
+        if self.document_separator not in _DOCUMENT_SEPARATORS:
+            raise UserError(
+                f"document_separator is {self.document_separator!r}: choose one of {', '.join(_DOCUMENT_SEPARATORS)}"
+            )
+        self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
+        self._check_at_least(1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples")
+
+    def _check_at_least(self, least: int, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"{name} is {value}: it must be at least {least}")
+
+    def map_options(self, rows: int) -> dict[str, Any]:
+        """Keywords for `datasets.Dataset.map` over `rows` rows."""
+        workers = min(self.preprocessing_num_workers or 1, rows)
+        # One process is asked for as None: num_proc=1 would start a pool of one.
+        return {
+            "batched": True,
+            "num_proc": workers if workers > 1 else None,
+            "load_from_cache_file": not self.overwrite_cache,
+        }

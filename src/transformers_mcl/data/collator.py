@@ -1,0 +1,58 @@
+"""Rows of ids to batches of tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+from transformers.data.data_collator import pad_without_fast_tokenizer_warning
+
+
+@dataclass
+class DataCollatorForMcl:
+    """Batches rows of clean ids; all corruption happens later, in the model.
+
+    Rows of one length, as packing makes them, are stacked, and there is no attention mask. Rows of several lengths
+    are padded to the longest, with a mask that is 0 at padding.
+
+    Args:
+        tokenizer: does the padding: its pad token, on its padding side.
+        pad_to_multiple_of: pad to the next multiple of this length.
+
+    Examples:
+
+    ```python
+    >>> from transformers import BertTokenizer
+    >>> from transformers_mcl.data import DataCollatorForMcl
+    >>> collator = DataCollatorForMcl(BertTokenizer())
+    >>> collator([{"input_ids": [2, 7, 8, 3]}, {"input_ids": [2, 9, 5, 3]}])
+    {'input_ids': tensor([[2, 7, 8, 3],
+            [2, 9, 5, 3]])}
+    >>> collator([{"input_ids": [2, 7, 8, 3]}, {"input_ids": [2, 9, 3]}])
+    {'input_ids': tensor([[2, 7, 8, 3],
+            [2, 9, 3, 0]]), 'attention_mask': tensor([[1, 1, 1, 1],
+            [1, 1, 1, 0]])}
+
+    ```
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    pad_to_multiple_of: int | None = None
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """`input_ids` (batch, length), int64, and `attention_mask` (batch, length), int64, if anything is padded."""
+        rows = [row["input_ids"] for row in features]
+        lengths = {len(row) for row in rows}
+        if len(lengths) == 1 and lengths.pop() % (self.pad_to_multiple_of or 1) == 0:
+            return {"input_ids": torch.from_numpy(np.array(rows, dtype=np.int64))}
+        padded = pad_without_fast_tokenizer_warning(
+            self.tokenizer,
+            {"input_ids": rows},
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        return {name: padded[name] for name in ("input_ids", "attention_mask")}

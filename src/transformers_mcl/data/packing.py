@@ -1,0 +1,217 @@
+"""Documents to rows of ids: tokenized once, then packed without padding or cut one document a row."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, List, Value
+from datasets.fingerprint import Hasher
+from transformers import PreTrainedTokenizerBase
+
+from ..errors import UserError
+from .arguments import DataArguments
+from .tokenizer import check_tokenizer
+
+DEFAULT_SEQ_LENGTH = 128
+_RAGGED = Features({"input_ids": List(Value("int32"))})
+# Small, since the tokenizer keeps offsets and strings of a whole batch: a few hundred bytes a token.
+_DOCUMENTS_A_BATCH = 200
+
+
+@dataclass(frozen=True)
+class CorpusStatistics:
+    """What one split holds.
+
+    Attributes:
+        documents: those with at least one token.
+        tokens: of the whole text, special tokens not counted.
+        rows: after `max_train_samples` or `max_eval_samples`.
+        dropped_tokens: tokens and separators in no row: the incomplete last row, the ends that `line_by_line` cuts
+            off, rows over the limit.
+        unknown_fraction: of `tokens`, those that the tokenizer does not know.
+    """
+
+    documents: int
+    tokens: int
+    rows: int
+    dropped_tokens: int
+    unknown_fraction: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.documents:,} documents, {self.tokens:,} tokens ({self.unknown_fraction:.2%} unknown),"
+            f" {self.rows:,} rows, {self.dropped_tokens:,} tokens dropped"
+        )
+
+
+class TokenStream:
+    """All tokens of a tokenized split, end to end, read from the memory-mapped table when sliced.
+
+    Args:
+        documents: column `input_ids`, int32 lists.
+    """
+
+    def __init__(self, documents: Dataset) -> None:
+        column = documents.data.column("input_ids")
+        self._chunks = [chunk.flatten().to_numpy() for chunk in column.chunks]
+        self._ends = np.cumsum([len(chunk) for chunk in self._chunks], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, tokens: slice) -> np.ndarray:
+        """Tokens `start` to `stop`, both given and inside the stream."""
+        first, last = np.searchsorted(self._ends, [tokens.start, tokens.stop - 1], side="right")
+        begin = int(self._ends[first]) - len(self._chunks[first])
+        return np.concatenate(self._chunks[first : last + 1])[tokens.start - begin : tokens.stop - begin]
+
+    def count(self, token: int | None) -> int:
+        """How many times `token` occurs."""
+        return sum(int(np.count_nonzero(chunk == token)) for chunk in self._chunks)
+
+
+def tokenize_and_pack(
+    corpus: DatasetDict,
+    tokenizer: PreTrainedTokenizerBase,
+    args: DataArguments | None = None,
+    *,
+    max_seq_length: int | None = None,
+) -> tuple[DatasetDict, dict[str, CorpusStatistics]]:
+    """Rows of ids from documents, with what each split holds.
+
+    A packed row is `[CLS]`, then `max_seq_length - 2` tokens of the stream, then `[SEP]`. The stream is the tokens of
+    all documents of a split, each document followed by one `[SEP]`; so rows hold parts of several documents and no
+    padding, and only the incomplete last row is dropped. With `args.line_by_line` a row is `[CLS] document [SEP]`,
+    cut to `max_seq_length`, of its own length. Text never becomes a special token, even if it reads `[MASK]`.
+
+    The result does not depend on the number of processes. It is cached beside the files of `corpus`.
+
+    Args:
+        corpus: splits with the column `text`, as `load_corpus` returns them.
+        args: `line_by_line`, `preprocessing_num_workers`, `overwrite_cache`, `max_train_samples` and
+            `max_eval_samples` count here, and `max_seq_length` where it is not given separately.
+        max_seq_length: length of a row; if None that of `args`, or else 128.
+
+    Returns:
+        The splits of `corpus` with the column `input_ids` (int32), and the statistics of each.
+
+    Raises:
+        UserError: a split holds too little text for one row, or the tokenizer lacks a special token.
+    """
+    args = args or DataArguments()
+    length = max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH
+    check_tokenizer(tokenizer)
+    limits = {"train": args.max_train_samples, "validation": args.max_eval_samples}
+    splits, statistics = {}, {}
+    for split, texts in corpus.items():
+        documents = _tokenize(texts, tokenizer, args)
+        stream = TokenStream(documents)
+        if args.line_by_line:
+            rows = _cut(documents, length, tokenizer, args)
+        else:
+            rows = _pack(documents, len(stream) // (length - 2), length, tokenizer, args)
+        tokens = len(stream) - len(documents)
+        if not len(rows):
+            raise UserError(
+                f"the {split} text has {tokens} tokens, too few for one row of max_seq_length {length}:"
+                " give more text or a smaller max_seq_length"
+            )
+        rows = rows.select(range(min(len(rows), limits.get(split) or len(rows))))
+        splits[split] = rows
+        # Added to the stream's tokens: [CLS], and in a packed row also the final [SEP].
+        added = len(rows) * (1 if args.line_by_line else 2)
+        statistics[split] = CorpusStatistics(
+            documents=len(documents),
+            tokens=tokens,
+            rows=len(rows),
+            dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
+            unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
+        )
+    return DatasetDict(splits), statistics
+
+
+def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
+    """Each document's ids with the separator after them: the same for every layout and length of rows."""
+    return texts.map(
+        _tokenize_batch,
+        input_columns="text",
+        remove_columns=texts.column_names,
+        features=_RAGGED,
+        batch_size=_DOCUMENTS_A_BATCH,
+        fn_kwargs={"tokenizer": tokenizer},
+        desc="Tokenizing",
+        **args.map_options(len(texts)),
+    )
+
+
+def _tokenize_batch(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[list[int]]]:
+    documents = tokenizer(
+        texts,
+        add_special_tokens=False,
+        split_special_tokens=True,  # "[MASK]" in a text is text
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,  # no warning at documents longer than the model
+    )["input_ids"]
+    return {"input_ids": [[*document, tokenizer.sep_token_id] for document in documents if document]}
+
+
+def _cut(documents: Dataset, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
+    """Rows `[CLS] document [SEP]` of at most `length` ids."""
+    return documents.map(
+        _cut_batch,
+        input_columns="input_ids",
+        features=_RAGGED,
+        fn_kwargs={"cls": tokenizer.cls_token_id, "length": length},
+        desc="Cutting",
+        **args.map_options(len(documents)),
+    )
+
+
+def _cut_batch(documents: list[list[int]], cls: int, length: int) -> dict[str, list[list[int]]]:
+    return {"input_ids": [[cls, *ids[:-1][: length - 2], ids[-1]] for ids in documents]}
+
+
+def _pack(
+    documents: Dataset, rows: int, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments
+) -> Dataset:
+    """The first `rows * (length - 2)` tokens of the stream as rows of `length`."""
+    packer = _Packer(documents, length, tokenizer.cls_token_id, tokenizer.sep_token_id)
+    # The map runs over row numbers, which have no file: so we say where the result belongs, and what it follows from.
+    fingerprint = Hasher.hash([documents._fingerprint, length, packer.cls, packer.sep])
+    files = [Path(file["filename"]) for file in documents.cache_files]
+    return Dataset.from_dict({"row": np.arange(rows)}).map(
+        packer,
+        input_columns="row",
+        remove_columns=["row"],
+        features=Features({"input_ids": List(Value("int32"), length=length)}),
+        new_fingerprint=fingerprint,
+        cache_file_name=str(files[0].with_name(f"cache-{fingerprint}.arrow")) if files else None,
+        desc="Packing",
+        **args.map_options(rows),
+    )
+
+
+@dataclass
+class _Packer:
+    documents: Dataset
+    length: int
+    cls: int
+    sep: int
+
+    @functools.cached_property
+    def stream(self) -> TokenStream:
+        return TokenStream(self.documents)  # once a process
+
+    def __call__(self, rows: list[int]) -> pa.Table:
+        """Rows `rows[0]` to `rows[-1]`, which follow one another."""
+        body = self.length - 2
+        packed = np.empty((len(rows), self.length), dtype=np.int32)
+        packed[:, 0] = self.cls
+        packed[:, 1:-1] = self.stream[rows[0] * body : (rows[-1] + 1) * body].reshape(-1, body)
+        packed[:, -1] = self.sep
+        return pa.table({"input_ids": pa.FixedSizeListArray.from_arrays(packed.ravel(), self.length)})

@@ -1,0 +1,113 @@
+"""Floating-point operations of a training step, pass by pass: what bounds its time (`docs/speed.md`).
+
+Counted as `torch.utils.flop_counter` counts: matrix products alone, two operations a multiplication and addition, and
+a backward twice its forward. Lookups, norms, activations, softmax, dropout and sampling are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .configuration_mcl import COURSES, MclConfig
+from .courses import operated_count
+
+__all__ = ["PassFlops", "pass_flops", "step_flops"]
+
+
+class PassFlops(NamedTuple):
+    """One pass of one network over a batch.
+
+    Attributes:
+        network: `"generator"` or `"discriminator"`.
+        length: tokens of a row.
+        encoder: operations of the encoder, forward.
+        head: operations of the head, forward: the vocabulary projection at the operated positions, or the detection head.
+        backward: whether a loss comes out of the pass; one without only samples or judges, without gradient.
+    """
+
+    network: str
+    length: int
+    encoder: float
+    head: float
+    backward: bool
+
+    @property
+    def forward(self) -> float:
+        """Operations of the forward."""
+        return self.encoder + self.head
+
+    @property
+    def total(self) -> float:
+        """Operations of the forward and, if there is one, the backward."""
+        return self.forward * (3 if self.backward else 1)
+
+
+def pass_flops(
+    config: MclConfig, batch_size: int, length: int, loss_weights: Mapping[str, float] | None = None
+) -> dict[str, PassFlops]:
+    """The passes of one training step of [`MclForPreTraining`], in the order they run.
+
+    Args:
+        config: the pair's configuration.
+        batch_size: rows.
+        length: tokens of a clean row.
+        loss_weights: the weights in use, where training changed them; the configuration's by default.
+
+    Returns:
+        Passes by the name of their loss (`mlm`, `rtd`, `re_mlm`, ...); the generator's pass over inserted slots, which
+        has none, is `itd_fill`. A pass that no loss with a weight needs is left out.
+    """
+    weights = config.loss_weights if loss_weights is None else loss_weights
+    passes: dict[str, PassFlops] = {}
+    for course, names in COURSES.items():
+        fill, detect, regenerate, rediscriminate = (bool(name and (weights or {}).get(name)) for name in names)
+        if not (fill or detect or regenerate or rediscriminate):
+            continue
+        slots, longer = _slots(config, course, length)
+        generated, judged = names[0] or f"{course}_fill", names[1]
+        passes[generated] = _generator(config, batch_size, longer, slots, fill)
+        if detect or regenerate or rediscriminate:
+            passes[judged] = _discriminator(config, batch_size, longer, detect)
+        if regenerate:
+            passes[str(names[2])] = _generator(config, batch_size, length, slots, True)
+        if rediscriminate:
+            passes[str(names[3])] = _discriminator(config, batch_size, length, True)
+    return passes
+
+
+def step_flops(
+    config: MclConfig, batch_size: int, length: int, loss_weights: Mapping[str, float] | None = None
+) -> float:
+    """Operations of one training step, forward and backward; arguments as in [`pass_flops`]."""
+    return sum(one.total for one in pass_flops(config, batch_size, length, loss_weights).values())
+
+
+def _slots(config: MclConfig, course: str, length: int) -> tuple[int, int]:
+    """Operated positions of a row, and its length once the course has worked on it."""
+    if course == "itd":
+        slots = int(operated_count(length, config.insert_ratio))
+        return slots, min(length + slots, config.max_position_embeddings)
+    if course == "std":
+        return int(operated_count(length, config.swap_ratio, least=2)), length
+    return int(operated_count(length, config.mask_ratio)), length
+
+
+def _encoder(config: MclConfig, batch_size: int, length: int) -> float:
+    hidden, embedding = config.hidden_size, config.embedding_size
+    projections = 4 * hidden + 2 * config.intermediate_size  # query, key, value, output; into and out of feed-forward
+    attention = 2 * length  # scores, and the values they average
+    layer = hidden * (projections + attention)
+    project = embedding * hidden if embedding != hidden else 0
+    return 2.0 * batch_size * length * (config.num_hidden_layers * layer + project)
+
+
+def _generator(config: MclConfig, batch_size: int, length: int, slots: int, backward: bool) -> PassFlops:
+    half = config.generator_config()
+    head = 2.0 * batch_size * slots * half.embedding_size * (half.hidden_size + half.vocab_size)
+    return PassFlops("generator", length, _encoder(half, batch_size, length), head, backward)
+
+
+def _discriminator(config: MclConfig, batch_size: int, length: int, backward: bool) -> PassFlops:
+    head = 2.0 * batch_size * length * config.hidden_size * (config.hidden_size + 1)
+    return PassFlops("discriminator", length, _encoder(config, batch_size, length), head, backward)

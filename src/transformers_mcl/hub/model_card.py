@@ -1,0 +1,172 @@
+"""The model card of a pre-training run: what was trained, on what, how, and the figures it ended with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from os import PathLike
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+from ..configuration_mcl import COURSES, LOSS_NAMES, MclConfig
+
+__all__ = ["RunSummary", "model_card"]
+
+_OPERATIONS = {"rtd": ("mask_ratio", "masked"), "std": ("swap_ratio", "swapped"), "itd": ("insert_ratio", "inserted")}
+# google-research/electra's names, the generator's first.
+_METRICS = (
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "sampled_masked_lm_accuracy",
+    "disc_loss",
+    "disc_auc",
+    "disc_accuracy",
+    "disc_precision",
+    "disc_recall",
+)
+# An absolute path of two names or more, in prose: not a URL, not "and/or", not "84.0/84.5".
+_LOCAL_PATH = re.compile(r"(?<![\w/.~<])(?:file://)?(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\\"'`,;:()<>|]+){2,}[/\\]?")
+
+
+@dataclass
+class RunSummary:
+    """What there is to say of a pre-training run.
+
+    Attributes:
+        config: the pair's.
+        parameters: numbers of parameters of the `discriminator` and the `generator`, each with the `shared` ones.
+        data: which text, and how many documents and tokens.
+        recipe: the arguments of `transformers-mcl pretrain` as YAML; nothing is said of them if empty.
+        steps: optimizer steps.
+        tokens: tokens read in them, over all processes.
+        seconds: time of the training.
+        hardware: what it ran on.
+        versions: of the packages that matter, by name.
+        train: figures of the last training log, as `transformers_mcl.metrics` names them, and any others.
+        evaluation: figures of the last evaluation, with or without the prefix `eval_`; `most_frequent_token` (share) and
+            `unigram_entropy` (nats) of the held-out text are set beside the generator's.
+        curves: name of the picture beside the card.
+        base_checkpoint: name or folder of the checkpoint that training went on from.
+        language, license: of the model, as the Hub writes them.
+    """
+
+    config: MclConfig
+    parameters: Mapping[str, int]
+    data: str
+    recipe: str
+    steps: int
+    tokens: int
+    seconds: float
+    hardware: str
+    versions: Mapping[str, str]
+    train: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    curves: str | None = None
+    base_checkpoint: str | None = None
+    language: str | list[str] | None = None
+    license: str | None = None
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Writes the card, `README.md`, into the checkpoint's folder."""
+        model_card(self).save(Path(folder) / "README.md")
+
+
+def model_card(summary: RunSummary) -> ModelCard:
+    """The card of a run. No folder of the machine it ran on is in it, only names of files."""
+    local: dict[str, str] = {}
+    recipe = _names_of_files(yaml.safe_load(summary.recipe) or {}, local)
+    base = summary.base_checkpoint
+    on_hub = base is not None and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()
+    data = ModelCardData(
+        base_model=base if on_hub else None,
+        language=summary.language,
+        library_name="transformers",
+        license=summary.license,
+        # The pair opens as its encoder, whose vectors are what there is to use before fine-tuning. Filling masks is
+        # what the generator can do, the half that is not the aim.
+        pipeline_tag="feature-extraction",
+        tags=["mcl", "electra", "pretraining"],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_str=Path(__file__).with_name("model_card_template.md").read_text(encoding="utf-8"),
+        name=recipe.get("hub_model_id") or PurePosixPath(recipe.get("output_dir", "mcl")).name,
+        summary=summary,
+        config=summary.config,
+        duration=timedelta(seconds=round(summary.seconds)),
+        courses=[_course(summary.config, course) for course in summary.config.active_courses],
+        recipe=summary.recipe and yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000).strip(),
+        tables=_tables(summary),
+        text=_text,
+    )
+    text = str(card)
+    for path in sorted(local, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?!\w)", local[path].replace("\\", r"\\"), text)
+    return ModelCard(_LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text))
+
+
+def _course(config: MclConfig, course: str) -> list[str]:
+    ratio, operation = _OPERATIONS[course]
+    weights: dict[str, float] = config.loss_weights or {}
+    losses = [f"{name} × {weights[name]:g}" if name and weights[name] else "–" for name in COURSES[course]]
+    return [course.upper(), f"{100 * getattr(config, ratio):g} % {operation}", *losses]
+
+
+def _tables(summary: RunSummary) -> list[dict[str, Any]]:
+    """Every figure of the run: the losses, the metrics by course, and what else there is."""
+    train = dict(summary.train)
+    held_out = {name.removeprefix("eval_"): value for name, value in summary.evaluation.items()}
+    courses = summary.config.active_courses
+    # What a model that sees no context reaches on the held-out text.
+    blind = {
+        "masked_lm_loss": held_out.get("unigram_entropy"),
+        "masked_lm_accuracy": held_out.get("most_frequent_token"),
+        "disc_auc": 0.5,
+    }
+
+    def metrics(figures: dict[str, Any]) -> dict[str, list[Any]]:
+        return {name: [figures.pop(f"{course}_{name}", None) for course in courses] for name in _METRICS}
+
+    columns = [course.upper() for course in courses]
+    tables = [
+        _table(
+            ["loss", "held out", "training"],
+            {n: [f.pop(f"{n}_loss", None) for f in (held_out, train)] for n in LOSS_NAMES},
+        ),
+        _table(["held out", *columns, "without context"], metrics(held_out), blind),
+        _table(["training", *columns], metrics(train)),
+        _table(["other", "held out", "training"], {n: [held_out.get(n), train.get(n)] for n in {**held_out, **train}}),
+    ]
+    return [table for table in tables if table["rows"]]
+
+
+def _table(columns: list[str], rows: dict[str, list[Any]], last: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Cells as text, without the rows that have no figure; `last` holds the last column's by the row's name."""
+    shown = {name: row for name, row in rows.items() if any(value is not None for value in row)}
+    if last is not None:
+        shown = {name: [*row, last.get(name)] for name, row in shown.items()}
+    return {"columns": columns, "rows": [[name, *map(_text, row)] for name, row in shown.items()]}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _names_of_files(value: Any, local: dict[str, str]) -> Any:
+    """`value`, a recipe or part of one, with every absolute path cut down to its last name; `local` collects them."""
+    if isinstance(value, dict):
+        return {key: _names_of_files(item, local) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_names_of_files(item, local) for item in value]
+    if isinstance(value, str):
+        for path in (PurePosixPath(value), PureWindowsPath(value)):
+            if path.name and (path.is_absolute() or value.startswith("~")):
+                return local.setdefault(value, path.name)
+    return value

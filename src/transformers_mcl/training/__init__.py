@@ -1,0 +1,1 @@
+"""Training of a pair with transformers' Trainer."""

@@ -1,0 +1,90 @@
+"""What is seen on the terminal while a run goes on, and draws of its own for every process."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ProgressCallback
+
+__all__ = ["CourseProgressCallback", "RankSeedCallback", "format_seconds", "summary_line"]
+
+# A detail of the first steps (allocations, compilation) that would spoil the estimate, and the steps it is made from.
+_IGNORED_STEPS, _MEASURED_STEPS = 3, 10
+
+# What one line has room for, of the figures of a log.
+_COLUMNS = {
+    "loss": "loss {:.2f}",
+    "mlm_loss": "mlm {:.3f}",
+    "rtd_masked_lm_accuracy": "mlm acc {:.3f}",
+    "rtd_disc_auc": "auc rtd {:.3f}",
+    "std_disc_auc": "std {:.3f}",
+    "itd_disc_auc": "itd {:.3f}",
+}
+
+
+class CourseProgressCallback(ProgressCallback):
+    """Progress bars, a line of the main figures at each log, and an estimate of the time once steps were measured."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._first_step, self._started = 0, 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self._first_step = state.global_step
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        super().on_step_end(args, state, control, **kwargs)
+        steps = state.global_step - self._first_step
+        if steps == _IGNORED_STEPS:
+            self._started = time.perf_counter()
+        elif steps == _IGNORED_STEPS + _MEASURED_STEPS and self.training_bar is not None:
+            a_step = (time.perf_counter() - self._started) / _MEASURED_STEPS
+            left = format_seconds(a_step * (state.max_steps - state.global_step))
+            self.training_bar.write(f"{a_step:.3g} s a step: about {left} to go, evaluations not counted")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if self.training_bar is not None and logs is not None and (line := summary_line(logs)):
+            self.training_bar.write(f"step {state.global_step:>7}  {line}")
+
+
+class RankSeedCallback(TrainerCallback):
+    """Draws of its own for every process: transformers seeds all alike, and all would mask the same positions."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if args.world_size > 1:  # a resumed run loads its saved states after this
+            torch.manual_seed(args.seed + args.process_index)
+
+
+def summary_line(logs: dict[str, float]) -> str:
+    """The main figures of a training log or an evaluation in one line; empty for any other log."""
+    held_out = "eval_loss" in logs
+    prefix = "eval_" if held_out else ""
+    parts = [form.format(logs[prefix + name]) for name, form in _COLUMNS.items() if prefix + name in logs]
+    return ("held out: " if held_out else "") + "  ".join(parts) if parts else ""
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration as a person would say it: `45 s`, `3 min 20 s`, `5 h 12 min`, `2 d 3 h`."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    units = [(days, "d"), (h, "h"), (m, "min"), (s, "s")]
+    first = next((i for i, (value, _) in enumerate(units) if value), len(units) - 1)
+    return " ".join(f"{value} {unit}" for value, unit in units[first : first + 2] if value) or "0 s"

@@ -1,0 +1,185 @@
+"""The picture of a run: losses, metrics and learning rate, drawn from the log history that a Trainer keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from ..configuration_mcl import COURSES
+
+__all__ = ["plot_curves"]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; a course keeps its colour in every panel.
+_COLOURS = {"rtd": "#0072B2", "std": "#D55E00", "itd": "#009E73"}
+_GREY = "#666666"
+# Name and look of a line, by the prefix of its figure in the log history.
+_LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "": ("training text", {"linewidth": 1.0, "alpha": 0.6, "markersize": 4}),
+    "eval_": ("held-out text", {"linewidth": 2.2, "markersize": 6}),
+}
+_STYLE: Any = {
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the picture is the same on every machine
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#999999",
+    "axes.formatter.limits": (-9, 9),  # numbers in full: a factor above the panel would push its title up
+    "axes.formatter.useoffset": False,
+    "grid.color": "#e8e8e8",
+    "xtick.color": "#999999",
+    "xtick.labelcolor": "#333333",
+    "ytick.color": "#999999",
+    "ytick.labelcolor": "#333333",
+}
+
+_LogHistory = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One figure of the log history, the name to write beside its line, and the line's look."""
+
+    figure: str
+    name: str = ""
+    colour: str = _GREY
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    curves: list[_Curve]
+    level: tuple[float, str] | None = None  # a horizontal line to compare with, and its name
+
+
+def plot_curves(
+    log_history: _LogHistory, path: str | PathLike[str], *, title: str = "", baseline: float | None = None
+) -> None:
+    """Draws a run as a PNG: a panel for each kind of figure, a colour for each course.
+
+    Thin lines are training text, averaged between two logs; thick lines are held-out text. Panels and lines without
+    data are left out, and a value that is not finite leaves a gap.
+
+    Args:
+        log_history: `Trainer.state.log_history`: figures by name, those of evaluations with the prefix `eval_`.
+        path: the file to write.
+        title: a line above all panels.
+        baseline: share of the most frequent token among those to predict; a generator has to beat it.
+    """
+    panels = [p for p in _panels(baseline) if any(_lines(log_history, curve) for curve in p.curves)]
+    columns = min(len(panels), 3) or 1
+    rows = math.ceil(len(panels) / columns) or 1
+    with matplotlib.rc_context(_STYLE):
+        # Not pyplot's: that keeps global state, and may open a window.
+        figure = Figure(figsize=(0.4 + 3.4 * columns, 0.5 + 2.4 * rows), layout="constrained")
+        for place, panel in enumerate(panels, start=1):
+            _draw(figure.add_subplot(rows, columns, place), panel, log_history)
+        if not panels:
+            figure.text(0.5, 0.5, "nothing was logged", ha="center", color=_GREY)
+        drawn = {line.get_label(): line for axes in figure.axes for line in axes.lines}
+        handles = [
+            Line2D([], [], color=_GREY, label=name, marker=drawn[name].get_marker(), **look)
+            for name, look in _LOOKS.values()
+            if name in drawn
+        ]
+        figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) or 1, frameon=False)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.savefig(path, format="png", dpi=160, facecolor="white")
+
+
+def _panels(baseline: float | None) -> list[_Panel]:
+    def losses(first: int, correction: int) -> list[_Curve]:
+        return [
+            _Curve(f"{name}_loss", name, _COLOURS[course], dashed=i == correction)
+            for i in (first, correction)
+            for course, names in COURSES.items()
+            if (name := names[i]) is not None
+        ]
+
+    def metric(name: str) -> list[_Curve]:
+        return [_Curve(f"{course}_{name}", course.upper(), _COLOURS[course]) for course in COURSES]
+
+    frequent = None if baseline is None else (baseline, "most frequent\ntoken")
+    return [
+        _Panel("Generator losses (nats)", losses(0, 2)),
+        _Panel("Discriminator losses (nats)", losses(1, 3)),
+        _Panel("Discriminator AUC", metric("disc_auc"), (0.5, "chance")),
+        _Panel("Generator accuracy, likeliest token", metric("masked_lm_accuracy"), frequent),
+        _Panel("Generator accuracy, sampled token", metric("sampled_masked_lm_accuracy")),
+        _Panel("Learning rate", [_Curve("learning_rate")]),
+    ]
+
+
+def _lines(log_history: _LogHistory, curve: _Curve) -> dict[str, np.ndarray]:
+    """Steps and values, `(points, 2)`, by prefix: NaN where a value is not finite, no entry where none is."""
+    lines = {}
+    for prefix in _LOOKS:
+        key = prefix + curve.figure
+        logged = [(log["step"], log[key]) for log in log_history if "step" in log and key in log]
+        points = np.array(logged, float).reshape(-1, 2)
+        if np.isfinite(points[:, 1:]).any():
+            points[~np.isfinite(points)] = np.nan  # a gap in the line
+            lines[prefix] = points
+    return lines
+
+
+def _draw(axes: Axes, panel: _Panel, log_history: _LogHistory) -> None:
+    ends = []  # height, name and colour of each label
+    for curve in panel.curves:
+        end: tuple[float, float] | None = None  # of the line that goes furthest, held-out text first
+        for prefix, points in _lines(log_history, curve).items():
+            name, look = _LOOKS[prefix]
+            there = points[np.isfinite(points[:, 1])]
+            # A line through a single point cannot be seen.
+            marker, dashes = "o" if len(there) == 1 else "", (0, (3, 1.5)) if curve.dashed else "-"
+            axes.plot(*points.T, color=curve.colour, label=name, marker=marker, linestyle=dashes, **look)
+            step, value = there[-1].tolist()
+            end = end if end and end[0] > step else (step, value)
+        if curve.name and end:
+            ends.append((end[1], curve.name, curve.colour))
+    if panel.level is not None:
+        axes.axhline(panel.level[0], color=_GREY, linewidth=1, linestyle=":")
+        ends.append((*panel.level, _GREY))
+    axes.set_title(panel.title)
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.margins(x=0.02)
+    _label(axes, sorted(ends))
+
+
+def _label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Names lines right of the panel: at the height where each ends, or as near as the others leave room."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    heights = _spread([(value - low) / (high - low) for value, _, _ in ends], gap=0.08)
+    for height, (_, name, colour) in zip(heights, ends, strict=True):
+        axes.text(1.02, height, name, color=colour, transform=axes.transAxes, va="center", linespacing=0.9)
+
+
+def _spread(heights: list[float], gap: float) -> list[float]:
+    """`heights`, in ascending order, moved as little as leaves `gap` between any two."""
+    groups: list[list[float]] = []  # of labels that touch: they stay centred on where they were
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _bottom(groups[-1], gap) < _bottom(groups[-2], gap) + gap * len(groups[-2]):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [_bottom(group, gap) + gap * i for group in groups for i in range(len(group))]
+
+
+def _bottom(group: list[float], gap: float) -> float:
+    return sum(group) / len(group) - gap * (len(group) - 1) / 2

@@ -1,0 +1,419 @@
+"""From arguments to a checkpoint: what `transformers-mcl pretrain` does, in three steps that Python can call as well."""
+
+from __future__ import annotations
+
+import difflib
+import platform
+import shutil
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import transformers
+import yaml
+from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..configuration_mcl import LOSS_NAMES, OBJECTIVES, MclConfig
+from ..courses import operated_count
+from ..data import (
+    CorpusStatistics,
+    DataArguments,
+    DataCollatorForMcl,
+    check_tokenizer,
+    load_corpus,
+    load_tokenizer,
+    tokenize_and_pack,
+)
+from ..errors import UserError
+from ..flops import step_flops
+from ..hub.model_card import RunSummary
+from ..inspection import Inspection, inspect_text
+from ..modeling_mcl import MclForPreTraining
+from .arguments import MclTrainingArguments
+from .callbacks import format_seconds
+from .curves import plot_curves
+from .trainer import MclTrainer
+
+__all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "prepare", "recipe_path"]
+
+PRESETS = ("tiny", "small", "base", "large")
+DEMO_FOLDER = Path(__file__).parents[1] / "data" / "demo"
+# Beyond this share of a row operated on, what is left says too little about what was there.
+_MOST_OPERATED = 0.9
+_RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
+
+
+@dataclass
+class ModelArguments:
+    """Which pair to train; names as in transformers' `run_mlm.py` where it has them."""
+
+    preset: Literal["tiny", "small", "base", "large"] | None = field(
+        default=None,
+        metadata={
+            "help": "Shape of the pair and training arguments to go with it (each can be overridden). Without "
+            "training text: tiny; with: small."
+        },
+    )
+    objective: Literal["mcl", "electra"] = field(
+        default="mcl", metadata={"help": "All courses, or replaced token detection alone, which is ELECTRA."}
+    )
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "An MCL pair to go on from, instead of a preset's random weights."}
+    )
+    tokenizer_name: str | None = field(
+        default=None, metadata={"help": "Tokenizer: a Hub name or a folder, as `transformers-mcl tokenizer` makes."}
+    )
+    config_overrides: str | None = field(
+        default=None,
+        metadata={"help": "Fields of MclConfig to change, as name=value,name=value: num_hidden_layers=6,swap_ratio=0.1"},
+    )
+    loss_weights: dict | None = field(
+        default=None, metadata={"help": 'Weights that differ from the objective\'s, as JSON: \'{"re_std": 0}\''}
+    )
+    mask_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to mask (0.15)."})
+    swap_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to swap (0.15)."})
+    insert_ratio: float | None = field(default=None, metadata={"help": "Inserted slots per token (0.15)."})
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "eager, sdpa, flex_attention, or without relative bias flash_attention_2."}
+    )
+    cache_dir: str | None = field(default=None, metadata={"help": "Where downloads and prepared text are kept."})
+    model_revision: str = field(default="main", metadata={"help": "Revision of the model and tokenizer on the Hub."})
+    token: str | None = field(default=None, metadata={"help": "Token for private repositories of the Hub."})
+    overwrite_output_dir: bool = field(
+        default=False, metadata={"help": "Start anew in a folder that holds another run, removing its checkpoints."}
+    )
+
+
+def recipe_path(preset: str) -> Path:
+    """The YAML file of training arguments that go with a preset."""
+    return Path(__file__).parents[1] / "recipes" / f"{preset}.yaml"
+
+
+@dataclass
+class PretrainingRun:
+    """A run that has been checked and prepared; `plan()`, then `train()`, then `finish()`."""
+
+    trainer: MclTrainer
+    tokenizer: PreTrainedTokenizerBase
+    rows: DatasetDict
+    statistics: dict[str, CorpusStatistics]
+    preset: str | None
+    source: str
+    base_checkpoint: str | None
+    checkpoint: str | None
+    recipe: str
+
+    @property
+    def model(self) -> MclForPreTraining:
+        return self.trainer.model
+
+    @cached_property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        args = self.trainer.args
+        if args.max_steps > 0:
+            return args.max_steps
+        batches = len(self.trainer.get_train_dataloader())
+        return int(np.ceil(max(batches // args.gradient_accumulation_steps, 1) * args.num_train_epochs))
+
+    @cached_property
+    def tokens_per_step(self) -> int:
+        """Tokens that one optimizer step reads, padding not counted, over all processes."""
+        args, train = self.trainer.args, self.statistics["train"]
+        rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        return rows * self._row_length if self._packed else round(rows * train.tokens / train.rows)
+
+    @property
+    def _packed(self) -> bool:
+        return self.rows["train"].features["input_ids"].length > 0
+
+    @property
+    def _row_length(self) -> int:
+        return len(self.rows["train"][0]["input_ids"])
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each half, with those that they share counted in both, and the shared ones."""
+        discriminator = {p.data_ptr(): p.numel() for n, p in self.model.named_parameters() if "generator." not in n}
+        generator = {p.data_ptr(): p.numel() for p in self.model.generator.parameters()}
+        return {
+            "discriminator": sum(discriminator.values()),
+            "generator": sum(generator.values()),
+            "shared": sum(n for pointer, n in generator.items() if pointer in discriminator),
+        }
+
+    @cached_property
+    def baselines(self) -> dict[str, float]:
+        """What knows no context would reach on the held-out text: the share of its most frequent token, and the
+        entropy of its tokens (nats), the least loss of a model that gives every place the same distribution."""
+        config = self.model.config
+        ids = np.concatenate([np.asarray(row) for row in self.rows["validation"]["input_ids"]])
+        special = (config.pad_token_id, config.cls_token_id, config.sep_token_id)
+        counts = np.bincount(ids[~np.isin(ids, special)])
+        shares = counts[counts > 0] / counts.sum()
+        return {"most_frequent_token": float(shares.max()), "unigram_entropy": float(-(shares * np.log(shares)).sum())}
+
+    def plan(self) -> str:
+        """What the run will do, for people: data, model, courses, steps, device."""
+        args, config, p = self.trainer.args, self.model.config, self.parameters
+        tokens = self.steps * self.tokens_per_step
+        epochs = self.steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size / max(
+            self.statistics["train"].rows, 1
+        )
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in config.loss_weights.items() if weight)
+        if args.course_warmup_steps:
+            weights += f" (rtd and mlm alone for the first {args.course_warmup_steps:,} steps)"
+        flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
+        flops *= args.gradient_accumulation_steps * args.world_size
+        shape = f"goes on from {self.base_checkpoint}" if self.base_checkpoint else f"preset {self.preset}"
+        lines = {
+            "text": self.source,
+            "train": str(self.statistics["train"]),
+            "held out": str(self.statistics["validation"]),
+            "tokenizer": f"{self.tokenizer.name_or_path}, {len(self.tokenizer):,} entries",
+            "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, of which "
+            f"{p['shared']:,} are shared",
+            "losses": weights,
+            "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
+            "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
+            f"{flops:.2g} floating-point operations",
+            "device": f"{args.device} x {args.world_size}, {_precision(args)}, {torch.get_num_threads()} threads",
+            "output": args.output_dir,
+        }
+        if self.checkpoint:
+            lines["resumes"] = self.checkpoint
+        return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
+
+    def train(self) -> None:
+        """Trains, saves the pair with its tokenizer into the output folder, and evaluates it on the held-out text."""
+        trainer = self.trainer
+        folder = Path(trainer.args.output_dir)
+        if trainer.is_world_process_zero():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+        result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        trainer.save_model()
+        trainer.save_state()
+        trainer.save_metrics("train", result.metrics)
+        trainer.save_metrics("eval", trainer.evaluate() | self.baselines)
+
+    @property
+    def evaluation(self) -> dict[str, float]:
+        """The last evaluation's figures, without their prefix."""
+        history = self.trainer.state.log_history
+        last = next((entry for entry in reversed(history) if "eval_loss" in entry), {})
+        return {name.removeprefix("eval_"): value for name, value in last.items() if name.startswith("eval_")}
+
+    def summary(self) -> RunSummary:
+        """What a reader of the checkpoint's card wants to know."""
+        trainer = self.trainer
+        state = trainer.state
+        train = next((entry for entry in reversed(state.log_history) if "loss" in entry), {})
+        seconds = next((entry["train_runtime"] for entry in reversed(state.log_history) if "train_runtime" in entry), 0.0)
+        return RunSummary(
+            config=self.model.config,
+            parameters=self.parameters,
+            data=f"{self.source}: {self.statistics['train']}; held out: {self.statistics['validation']}",
+            recipe=self.recipe,
+            steps=state.global_step,
+            tokens=state.global_step * self.tokens_per_step,
+            seconds=seconds,
+            hardware=_hardware(trainer.args),
+            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            train=train,
+            evaluation=self.evaluation | self.baselines,
+            curves="curves.png",
+            base_checkpoint=self.base_checkpoint,
+        )
+
+    def finish(self) -> Inspection:
+        """Writes the picture of the curves and the model card beside the checkpoint, pushes them all if asked to, and
+        looks at one held-out sentence through the trained pair."""
+        trainer = self.trainer
+        if trainer.is_world_process_zero():
+            folder = Path(trainer.args.output_dir)
+            plot_curves(
+                trainer.state.log_history,
+                folder / "curves.png",
+                title=f"{folder.name}: {trainer.state.global_step:,} steps of {self.tokens_per_step:,} tokens",
+                baseline=self.baselines["most_frequent_token"],
+            )
+            trainer.summarize = self.summary
+            trainer.create_model_card()
+        if trainer.args.push_to_hub:
+            trainer.push_to_hub()
+        return inspect_text(self.model, self.tokenizer, self._sentence())
+
+    def _sentence(self) -> str:
+        """A piece of the held-out text, up to its first full stop after a dozen tokens or so."""
+        special = set(self.tokenizer.all_special_ids)
+        ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
+        words = self.tokenizer.decode(ids[:28])
+        head, stop, _ = words.partition(". ")
+        return head + "." if stop and len(head) > 40 else words
+
+
+def prepare(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: MclTrainingArguments,
+    recipe: str = "",
+) -> PretrainingRun:
+    """Checks everything that can be checked, then reads, tokenizes and packs the text and builds the pair.
+
+    Args:
+        recipe: the arguments as YAML, kept beside the checkpoint.
+
+    Raises:
+        UserError: whatever the user can mend; before any long work.
+    """
+    checkpoint = _check_output_dir(model_args, training_args)
+    demo = not (data_args.train_file or data_args.dataset_name)
+    preset = None if model_args.model_name_or_path else model_args.preset or ("tiny" if demo else "small")
+    if demo:
+        data_args.train_file = [str(DEMO_FOLDER / "train.txt")]
+        data_args.validation_file = [str(DEMO_FOLDER / "validation.txt")]
+    tokenizer = _tokenizer(model_args, demo)
+    config = _config(model_args, preset, tokenizer)
+    length = data_args.max_seq_length or min(128, config.max_position_embeddings)
+    _check_length(config, length)
+
+    set_seed(training_args.seed)
+    corpus = load_corpus(data_args, model_args.cache_dir, training_args.seed)
+    with training_args.main_process_first(desc="preparing the text"):
+        rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
+    if model_args.model_name_or_path:
+        model = MclForPreTraining.from_pretrained(
+            model_args.model_name_or_path, config=config, attn_implementation=model_args.attn_implementation
+        )
+    else:
+        model = MclForPreTraining._from_config(config, attn_implementation=model_args.attn_implementation)
+    trainer = MclTrainer(
+        model,
+        training_args,
+        train_dataset=rows["train"],
+        eval_dataset=rows["validation"],
+        data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
+        processing_class=tokenizer,
+    )
+    return PretrainingRun(
+        trainer=trainer,
+        tokenizer=tokenizer,
+        rows=rows,
+        statistics=statistics,
+        preset=preset,
+        source=f"{'the text inside the package' if demo else _source(data_args)}; {corpus['train'].info.description}",
+        base_checkpoint=model_args.model_name_or_path,
+        checkpoint=checkpoint,
+        recipe=recipe,
+    )
+
+
+def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) -> str | None:
+    """The checkpoint to resume from, if any; refuses a folder that holds another run."""
+    folder = Path(args.output_dir)
+    wanted = args.resume_from_checkpoint
+    if wanted:
+        found = get_last_checkpoint(str(folder)) if wanted in (True, "true", "True") and folder.is_dir() else wanted
+        if not isinstance(found, str) or not Path(found).is_dir():
+            raise UserError(f"resume_from_checkpoint={wanted}: there is no checkpoint in {found or folder}")
+        return found
+    others = [p for p in folder.glob("*") if p.name == "model.safetensors" or p.name.startswith("checkpoint-")]
+    if others and not model_args.overwrite_output_dir:
+        raise UserError(
+            f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "
+            "--resume_from_checkpoint true, or start anew with --overwrite_output_dir"
+        )
+    for other in others:
+        if other.is_dir():
+            shutil.rmtree(other)
+    return None
+
+
+def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
+    name = model_args.tokenizer_name or model_args.model_name_or_path or (str(DEMO_FOLDER / "tokenizer") if demo else None)
+    if name is None:
+        raise UserError(
+            "no tokenizer: give --tokenizer_name, or make one from your text with "
+            "`transformers-mcl tokenizer --train_file ... --vocab_size ... --output_dir ...`"
+        )
+    tokenizer = load_tokenizer(
+        name, cache_dir=model_args.cache_dir, revision=model_args.model_revision, token=model_args.token
+    )
+    check_tokenizer(tokenizer)
+    return tokenizer
+
+
+def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTrainedTokenizerBase) -> MclConfig:
+    """The preset's configuration, or the checkpoint's, with the tokenizer's ids and what the arguments change."""
+    changes = _overrides(model_args)
+    for name in model_args.loss_weights or {}:
+        if name not in LOSS_NAMES:
+            near = difflib.get_close_matches(name, LOSS_NAMES, n=1)
+            raise UserError(f"loss_weights: unknown loss {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    changes["loss_weights"] = OBJECTIVES[model_args.objective] | (model_args.loss_weights or {})
+    if preset is not None:
+        ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
+        config = getattr(MclConfig, preset)(**{"vocab_size": len(tokenizer), **ids, **changes})
+    else:
+        kept = MclConfig.from_pretrained(
+            model_args.model_name_or_path,
+            cache_dir=model_args.cache_dir,
+            revision=model_args.model_revision,
+            token=model_args.token,
+        )
+        config = MclConfig.from_dict(kept.to_dict() | changes)
+    check_tokenizer(tokenizer, config.vocab_size)
+    return config
+
+
+def _overrides(model_args: ModelArguments) -> dict[str, Any]:
+    known = {f.name for f in fields(MclConfig)}
+    changes: dict[str, Any] = {name: getattr(model_args, name) for name in _RATIOS}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for item in (model_args.config_overrides or "").split(","):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not item.strip():
+            continue
+        if not equals or name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"config_overrides: {item.strip()!r} is not name=value of a field of MclConfig"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
+        changes[name] = yaml.safe_load(value)
+    return changes
+
+
+def _check_length(config: MclConfig, length: int) -> None:
+    if length > config.max_position_embeddings:
+        raise UserError(
+            f"max_seq_length={length} exceeds the model's max_position_embeddings={config.max_position_embeddings}: "
+            f"give a smaller one, or --config_overrides max_position_embeddings={length}"
+        )
+    ordinary = length - 2
+    for name in _RATIOS:
+        if operated_count(ordinary, getattr(config, name)) > _MOST_OPERATED * ordinary:
+            raise UserError(
+                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: there "
+                "would be nothing left to learn from"
+            )
+
+
+def _source(args: DataArguments) -> str:
+    return args.dataset_name or ", ".join(Path(name).name for name in args.train_file or [])
+
+
+def _precision(args: MclTrainingArguments) -> str:
+    return "bfloat16 autocast" if args.bf16 else "float16 autocast" if args.fp16 else "float32"
+
+
+def _hardware(args: MclTrainingArguments) -> str:
+    if args.device.type == "cuda":
+        return f"{args.world_size} x {torch.cuda.get_device_name(args.device)}"
+    return f"{platform.machine()} CPU, {args.world_size} x {torch.get_num_threads()} threads"

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertConfig, BertTokenizer
+
+from transformers_mcl import MclConfig, MclForPreTraining, MclForSequenceClassification
+from transformers_mcl.cli.main import main
+from transformers_mcl.inspection import inspect_text, render
+
+TEXT = "the chef cooked the meal"
+ESCAPE = "\x1b["
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> BertTokenizer:
+    words = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked meal é".split()
+    return BertTokenizer(vocab={word: i for i, word in enumerate(words)}, strip_accents=False)
+
+
+@pytest.fixture(scope="module")
+def config(tokenizer: BertTokenizer) -> MclConfig:
+    ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
+    return MclConfig.tiny(vocab_size=len(tokenizer), num_hidden_layers=1, generator_num_hidden_layers=1, **ids)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, tokenizer: BertTokenizer, config: MclConfig) -> Path:
+    path = tmp_path_factory.mktemp("pair")
+    torch.manual_seed(0)
+    MclForPreTraining(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def inspect(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main(["inspect", "--model_name_or_path", str(checkpoint), "--text", TEXT, *arguments]) == 0
+        out, err = capsys.readouterr()
+        assert err == "", "a picture, and nothing else"
+        return out
+
+    return run
+
+
+def test_prints_the_picture_plain_when_not_on_a_terminal(
+    inspect: Callable[..., str], checkpoint: Path, tokenizer: BertTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    pair = MclForPreTraining.from_pretrained(checkpoint)
+    assert inspect() == render(inspect_text(pair, tokenizer, TEXT), color=False, width=70) + "\n"
+
+
+def test_json(inspect: Callable[..., str], checkpoint: Path, tokenizer: BertTokenizer) -> None:
+    pair = MclForPreTraining.from_pretrained(checkpoint)
+    expected = inspect_text(pair, tokenizer, TEXT, seed=7, courses=["std"]).to_dict()
+    assert json.loads(inspect("--json", "--seed", "7", "--courses", "std")) == expected
+
+
+@pytest.mark.parametrize(("ratio", "course"), [("mask_ratio", "rtd"), ("swap_ratio", "std"), ("insert_ratio", "itd")])
+def test_ratios(inspect: Callable[..., str], ratio: str, course: str) -> None:
+    courses = json.loads(inspect("--json", f"--{ratio}", "0.8"))["courses"]
+    operated = {name: sum(courses[name]["operated"]) for name in courses}
+    assert operated == {"rtd": 1, "std": 2, "itd": 1} | {course: 4}
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "arguments", "colored"),
+    [
+        (True, {}, [], True),
+        (True, {"NO_COLOR": "1"}, [], False),
+        (True, {"NO_COLOR": ""}, [], True),
+        (True, {"TERM": "dumb"}, [], False),
+        (True, {}, ["--color", "never"], False),
+        (False, {}, ["--color", "always"], True),
+        (True, {"NO_COLOR": "1"}, ["--color", "always"], True),
+    ],
+)
+def test_colors(
+    inspect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    environment: dict[str, str],
+    arguments: list[str],
+    colored: bool,
+) -> None:
+    for name, value in ({"TERM": "xterm"} | environment).items():
+        monkeypatch.setenv(name, value)
+    if "NO_COLOR" not in environment:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert (ESCAPE in inspect(*arguments)) == colored
+
+
+def test_a_terminal_without_unicode(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["inspect", "--model_name_or_path", str(checkpoint), "--text", "é chef"]) == 0
+    rows = [line.split() for line in written.getvalue().decode("ascii").splitlines()]
+    assert ["x", "[CLS]", "\\xe9", "chef", "[SEP]"] in rows
+
+
+@pytest.fixture
+def broken(checkpoint: Path, tokenizer: BertTokenizer, config: MclConfig, tmp_path: Path) -> Path:
+    """Directories that hold no pair, or not all of it."""
+    for name in ("empty", "no-weights", "other", "classifier", "no-tokenizer", "electra"):
+        (tmp_path / name).mkdir()
+        if name not in ("empty", "no-tokenizer"):
+            tokenizer.save_pretrained(tmp_path / name)
+    config.save_pretrained(tmp_path / "no-weights")
+    BertConfig().save_pretrained(tmp_path / "other")
+    MclForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
+    for file in ("config.json", "model.safetensors"):
+        (tmp_path / "no-tokenizer" / file).symlink_to(checkpoint / file)
+    electra = MclConfig.from_dict({**config.to_dict(), "loss_weights": {"mlm": 1.0, "rtd": 50.0}})
+    MclForPreTraining(electra).save_pretrained(tmp_path / "electra")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("missing", [], ["model_name_or_path", "missing", "no directory"]),
+        ("empty", [], ["model_name_or_path", "empty'", "without a checkpoint"]),
+        ("no-weights", [], ["model_name_or_path", "no-weights", "has no weights"]),
+        ("other", [], ["model_name_or_path", "other", "'bert'", "pretrain"]),
+        ("classifier", [], ["model_name_or_path", "classifier", "MclForSequenceClassification", "generator"]),
+        ("no-tokenizer", [], ["no-tokenizer", "without a tokenizer"]),
+        ("electra", ["--courses", "std"], ["'std'", "only rtd"]),
+        ("electra", ["--courses", "rdt"], ["unknown 'rdt'", "rtd, std, itd"]),
+        ("electra", ["--mask_ratio", "1.5"], ["mask_ratio=1.5"]),
+        ("electra", ["--seed", "-1"], ["seed=-1"]),
+        ("electra", ["--color", "red"], ["--color", "'red'"]),
+        ("missing", ["--text", " "], ["text ' ' is empty"]),
+    ],
+)
+def test_mistakes_are_one_line(
+    broken: Path, capsys: pytest.CaptureFixture[str], name: str, arguments: list[str], words: list[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["inspect", "--model_name_or_path", str(broken / name), "--text", TEXT, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("transformers-mcl inspect: error: ") and err.count("\n") == 1
+    assert [word for word in words if word not in err] == []

@@ -1,0 +1,33 @@
+"""What must hold before anything of Hugging Face or torch is imported, and the fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+
+# No test may reach the network, nor read or fill the caches of whoever runs it. Each worker of pytest-xdist has a
+# folder of its own inside that of the process that started it, which removes them all.
+os.environ["HF_HUB_OFFLINE"] = "1"
+for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE", "HF_MODULES_CACHE"):
+    os.environ.pop(name, None)
+_worker = os.environ.get("PYTEST_XDIST_WORKER")
+if _worker is None:
+    _caches = tempfile.TemporaryDirectory(prefix="transformers-mcl-tests-", ignore_cleanup_errors=True)
+    os.environ["HF_HOME"] = _caches.name
+else:
+    os.environ["HF_HOME"] = os.path.join(os.environ["HF_HOME"], _worker)
+    # Read by torch when it is imported, here and in the programs that tests start: many processes of many threads
+    # wait for each other.
+    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "agg"
+
+
+@pytest.fixture
+def seeded() -> int:
+    """Seed Python, NumPy and torch alike; the seed."""
+    from transformers import set_seed
+
+    set_seed(seed := 0)
+    return seed

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, cast
+
+import pytest
+from transformers import HfArgumentParser
+
+from transformers_mcl.data import DataArguments
+from transformers_mcl.errors import UserError
+
+PARSER = HfArgumentParser(cast(Any, DataArguments))
+
+
+def test_parsed_from_the_command_line() -> None:
+    words = "--train_file a.txt b.txt --max_seq_length 64 --document_separator line --line_by_line".split()
+    (args,) = PARSER.parse_args_into_dataclasses(words)
+    assert args == DataArguments(
+        train_file=["a.txt", "b.txt"], max_seq_length=64, document_separator="line", line_by_line=True
+    )
+
+
+def test_one_file_of_a_recipe_is_a_list() -> None:
+    (args,) = PARSER.parse_dict({"train_file": "a.txt", "validation_file": "b.txt"})
+    assert (args.train_file, args.validation_file) == (["a.txt"], ["b.txt"])
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"train_file": ["a.txt"], "dataset_name": "b"}, ["train_file", "'a.txt'", "dataset_name", "'b'"]),
+        ({"validation_file": ["v.txt"]}, ["validation_file", "'v.txt'", "train_file"]),
+        ({"dataset_config_name": "c"}, ["dataset_config_name", "'c'", "dataset_name"]),
+        ({"validation_split_percentage": 0}, ["validation_split_percentage", "0", "100"]),
+        ({"validation_split_percentage": 100}, ["validation_split_percentage", "100"]),
+        ({"document_separator": "lines"}, ["document_separator", "'lines'", "line", "blank_line"]),
+        ({"max_seq_length": 3}, ["max_seq_length", "3", "4"]),
+        ({"preprocessing_num_workers": 0}, ["preprocessing_num_workers", "0", "1"]),
+        ({"max_train_samples": -1}, ["max_train_samples", "-1"]),
+        ({"max_eval_samples": 0}, ["max_eval_samples", "0"]),
+    ],
+)
+def test_wrong_values_are_named_in_one_line(values: dict[str, Any], named: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        DataArguments(**values)
+    message = str(caught.value)
+    assert all(word in message for word in named) and "\n" not in message
+
+
+def test_describing_the_arguments_imports_nothing_heavy() -> None:
+    code = "import sys, transformers_mcl.data.arguments; print({'torch', 'datasets', 'transformers'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

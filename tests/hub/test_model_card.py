@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from transformers_mcl.configuration_mcl import MclConfig
+from transformers_mcl.hub.model_card import RunSummary, model_card
+
+RECIPE = {
+    "train_file": ["/home/ada/my corpus/novels.txt.gz", "relative/letters.txt"],
+    "tokenizer_name": "C:\\Users\\ada\\wordpieces",
+    "output_dir": "/home/ada/runs/mcl-novels",
+    "learning_rate": 5e-4,
+    "lr_scheduler_kwargs": {"table": "~/rates.csv"},
+}
+TRAIN = {"mlm_loss": 5.4321, "rtd_masked_lm_accuracy": 0.2468, "rtd_disc_auc": 0.7531, "loss": 31.75, "step": 1990}
+EVALUATION = {
+    "eval_mlm_loss": 5.6789,
+    "eval_re_std_loss": 0.0123,
+    "eval_rtd_masked_lm_loss": 5.6789,
+    "eval_rtd_masked_lm_accuracy": 0.2345,
+    "eval_std_sampled_masked_lm_accuracy": 0.1357,
+    "eval_itd_disc_loss": 0.1987,
+    "eval_itd_disc_auc": 0.8642,
+    "eval_itd_disc_precision": 0.9753,
+    "eval_runtime": 12.25,
+    "most_frequent_token": 0.0511,
+    "unigram_entropy": 6.4209,
+}
+
+
+@pytest.fixture
+def summary() -> RunSummary:
+    return RunSummary(
+        config=MclConfig.tiny(loss_weights={"mlm": 1, "rtd": 50, "std": 45, "itd": 40, "re_std": 7}, swap_ratio=0.12),
+        parameters={"discriminator": 1234567, "generator": 345678, "shared": 200001},
+        data="/home/ada/my corpus/novels.txt.gz and (/srv/texts/en/plays.txt): 54 documents and/or 98,765 tokens",
+        recipe=yaml.safe_dump(RECIPE),
+        steps=2000,
+        tokens=4096000,
+        seconds=3725.4,
+        hardware="1 x Abacus 9000",
+        versions={"torch": "2.13.0", "transformers": "5.23.0"},
+        train=TRAIN,
+        evaluation=EVALUATION,
+        curves="/home/ada/runs/mcl-novels/curves.png",
+        base_checkpoint="ada/mcl-plays",
+    )
+
+
+def table(card: ModelCard, corner: str) -> dict[str, dict[str, str]]:
+    """The table whose first cell is `corner`: cells by row and column."""
+    lines = re.search(rf"^\| {corner} \|.*\n(?:\|.*\n)+", card.text, re.MULTILINE)
+    assert lines is not None, f"no table {corner}"
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[0].splitlines()]
+    assert all(len(row) == len(head) for row in rows)
+    return {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows}
+
+
+def test_saved_card_has_the_metadata_of_a_pretrained_encoder(summary: RunSummary, tmp_path: Path) -> None:
+    replace(summary, language="en", license="apache-2.0").save(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.to_dict() == {
+        "base_model": "ada/mcl-plays",
+        "language": "en",
+        "library_name": "transformers",
+        "license": "apache-2.0",
+        "pipeline_tag": "feature-extraction",
+        "tags": ["mcl", "electra", "pretraining"],
+    }
+    assert str(card) == str(model_card(replace(summary, language="en", license="apache-2.0")))
+
+
+def test_metadata_says_nothing_that_was_not_given(summary: RunSummary, tmp_path: Path) -> None:
+    (tmp_path / "mcl-plays").mkdir()
+    for local in (None, str(tmp_path / "mcl-plays"), "./mcl-plays"):
+        data = model_card(replace(summary, base_checkpoint=local)).data.to_dict()
+        assert data.keys() == {"library_name", "pipeline_tag", "tags"}
+
+
+def test_folder_named_like_a_repository_is_no_base_model(
+    summary: RunSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ada" / "mcl-plays").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert model_card(summary).data.base_model is None
+
+
+def test_figures_stand_in_their_tables(summary: RunSummary) -> None:
+    card = model_card(summary)
+    losses = table(card, "loss")
+    assert losses == {
+        "mlm": {"held out": "5.679", "training": "5.432"},
+        "re_std": {"held out": "0.0123", "training": "–"},
+    }
+    held_out = table(card, "held out")
+    assert list(held_out) == [
+        "masked_lm_loss",
+        "masked_lm_accuracy",
+        "sampled_masked_lm_accuracy",
+        "disc_loss",
+        "disc_auc",
+        "disc_precision",
+    ]
+    assert held_out["masked_lm_loss"] == {"RTD": "5.679", "STD": "–", "ITD": "–", "without context": "6.421"}
+    assert held_out["masked_lm_accuracy"] == {"RTD": "0.2345", "STD": "–", "ITD": "–", "without context": "0.0511"}
+    assert held_out["disc_auc"] == {"RTD": "–", "STD": "–", "ITD": "0.8642", "without context": "0.5"}
+    assert table(card, "training")["disc_auc"] == {"RTD": "0.7531", "STD": "–", "ITD": "–"}
+    assert table(card, "other")["step"] == {"held out": "–", "training": "1,990"}
+
+
+def test_every_figure_appears(summary: RunSummary) -> None:
+    text = model_card(summary).text
+    for name, value in {**TRAIN, **EVALUATION}.items():
+        written = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+        assert f"| {written} |" in text, name
+    for figure in ("1,234,567", "345,678", "200,001", "2,000", "4,096,000", "1:02:05", "98,765", "2.13.0", "Abacus"):
+        assert figure in text
+
+
+def test_courses_with_their_ratios_and_weights(summary: RunSummary) -> None:
+    courses = table(model_card(summary), "course")
+    assert [row["tokens"] for row in courses.values()] == ["15 % masked", "12 % swapped", "15 % inserted"]
+    assert list(courses["RTD"].values())[1:] == ["mlm × 1", "rtd × 50", "–", "–"]
+    assert list(courses["STD"].values())[1:] == ["–", "std × 45", "–", "re_std × 7"]
+    assert list(courses["ITD"].values())[1:] == ["–", "itd × 40", "–", "–"]
+
+
+def test_electra_is_called_what_it_is(summary: RunSummary) -> None:
+    card = model_card(replace(summary, config=MclConfig.tiny(objective="electra")))
+    assert list(table(card, "course")) == ["RTD"]
+    assert "pre-trained by replaced token detection" in card.text
+    assert "pre-trained with MCL" not in card.text and "pre-trained with MCL" in model_card(summary).text
+
+
+def test_recipe_repeats_the_run_and_names_files_only(summary: RunSummary) -> None:
+    block = re.search(r"```yaml\n(.*?)```\n", model_card(summary).text, re.DOTALL)
+    assert block is not None
+    assert yaml.safe_load(block[1]) == {
+        "train_file": ["novels.txt.gz", "relative/letters.txt"],
+        "tokenizer_name": "wordpieces",
+        "output_dir": "mcl-novels",
+        "learning_rate": 5e-4,
+        "lr_scheduler_kwargs": {"table": "rates.csv"},
+    }
+    assert "yaml" not in model_card(replace(summary, recipe="")).text
+    assert "```yaml\n{}\n```" in model_card(replace(summary, recipe="{}\n")).text
+
+
+def test_no_folder_of_the_machine_is_on_the_card(summary: RunSummary) -> None:
+    path = "/home/ada/runs/old one/mcl-novels"
+    texts = {field.name: path for field in fields(summary) if field.name in ("base_checkpoint", "curves", "hardware")}
+    versions = {"transformers_mcl": "0.1 @ file:///home/ada/src/transformers-mcl"}
+    text = str(model_card(replace(summary, versions=versions, **texts)))
+    for private in ("/home", "ada/my corpus", "/srv", "Users", "~/"):
+        assert private not in text, private
+    # What looks like a path and is none stays.
+    for public in ("novels.txt.gz and (plays.txt): 54 documents and/or", "(https://arxiv.org/abs/2305.03981)"):
+        assert public in text
+    assert "0.1 @ transformers-mcl" in text
+
+
+def test_short_local_names_leave_other_words_alone(summary: RunSummary) -> None:
+    text = model_card(replace(summary, recipe="train_file: /abs\n", data="/abs, and /absolute")).text
+    assert "- Text: abs, and /absolute\n" in text
+    assert "https://arxiv.org/abs/2305.03981" in text
+
+
+def test_picture_is_shown_if_there_is_one(summary: RunSummary) -> None:
+    assert "](curves.png)" in model_card(summary).text
+    assert "![" not in model_card(replace(summary, curves=None)).text
+
+
+def test_run_without_figures_says_so(summary: RunSummary) -> None:
+    text = model_card(replace(summary, train={}, evaluation={}, curves=None)).text
+    assert text.endswith("Nothing was logged.\n")
+    assert "Nothing was logged" not in model_card(summary).text
+
+
+def test_code_of_the_card_runs(summary: RunSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclForSequenceClassification, MclModel
+
+    words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "[MASK]": 4, "The": 5, "chef": 6}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    monkeypatch.chdir(tmp_path)
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]").save_pretrained("mcl-novels")
+    config = MclConfig.tiny(vocab_size=8, num_hidden_layers=1, cls_token_id=2, sep_token_id=3, mask_token_id=4)
+    pair = MclForPreTraining(config)
+    pair.save_pretrained("mcl-novels")
+    code = re.search(r"```python\n(.*?)```", model_card(summary).text, re.DOTALL)
+    assert code is not None
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    kinds = [type(names[name]) for name in ("encoder", "classifier", "generator")]
+    assert kinds == [MclModel, MclForSequenceClassification, MclForMaskedLM]
+    assert names["vectors"].shape == (1, 6, config.hidden_size)
+    assert torch.equal(names["encoder"].get_input_embeddings().weight, pair.get_input_embeddings().weight)
