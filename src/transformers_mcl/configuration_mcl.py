@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, ElectraConfig
@@ -79,6 +79,9 @@ class MclConfig(ElectraConfig):
             Distance, in tokens, from which all pairs share the last bucket of their side.
         relative_attention_initializer_range (`float`, *optional*):
             Standard deviation of the bias at initialisation; defaults to `initializer_range`.
+        position_initializer_range (`float`, *optional*):
+            Standard deviation of the position and segment embeddings at initialisation; defaults to `initializer_range`.
+            Where the bias already tells positions apart, smaller is better for short runs (measured in `docs/demo.md`).
         cls_token_id, sep_token_id, mask_token_id (`int`):
             Special tokens, with `pad_token_id` (defaults: those of BERT's 30,522 WordPieces).
 
@@ -88,7 +91,7 @@ class MclConfig(ElectraConfig):
 
     model_type = "mcl"
     # A pre-training output is a loss and its parts: nothing to gather as predictions.
-    keys_to_ignore_at_inference = ("losses", "metrics", "records")
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["losses", "metrics", "records"]
 
     cls_token_id: int | None = 101
     sep_token_id: int | None = 102
@@ -96,6 +99,7 @@ class MclConfig(ElectraConfig):
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     relative_attention_initializer_range: float | int | None = None
+    position_initializer_range: float | int | None = None
     generator_hidden_size: int | None = None
     generator_num_hidden_layers: int | None = None
     generator_num_attention_heads: int | None = None

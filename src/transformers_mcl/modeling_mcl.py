@@ -51,14 +51,26 @@ __all__ = [
 ]
 
 
-class RelativePositionBias(nn.Embedding):
+class ScaledEmbedding(nn.Embedding):
+    """An embedding with a standard deviation of its own at initialisation; `None` for the model's."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, initializer_range: float | None):
+        super().__init__(num_embeddings, embedding_dim)
+        self.initializer_range = initializer_range
+
+
+class RelativePositionBias(ScaledEmbedding):
     """T5's bidirectional relative position bias: one learned number a head and bucket, shared by all layers.
 
     The released code lineage of MCL has it on top of learned absolute positions (`docs/method.md`, *Architecture*).
     """
 
     def __init__(self, config: MclConfig):
-        super().__init__(config.relative_attention_num_buckets, config.num_attention_heads)
+        super().__init__(
+            config.relative_attention_num_buckets,
+            config.num_attention_heads,
+            config.relative_attention_initializer_range,
+        )
         self.max_distance = config.relative_attention_max_distance
 
     def bucket(self, distance: Tensor) -> Tensor:
@@ -97,9 +109,8 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
     ]
 
     def _init_weights(self, module: nn.Module) -> None:
-        std = self.config.relative_attention_initializer_range
-        if isinstance(module, RelativePositionBias) and std is not None:
-            init.normal_(module.weight, mean=0.0, std=std)
+        if isinstance(module, ScaledEmbedding) and module.initializer_range is not None:
+            init.normal_(module.weight, mean=0.0, std=module.initializer_range)
         else:
             super()._init_weights(module)
 
@@ -122,6 +133,10 @@ class MclModel(MclPreTrainedModel, ElectraModel):
 
     def __init__(self, config: MclConfig):
         super().__init__(config)
+        if (std := config.position_initializer_range) is not None:
+            width, tables = config.embedding_size, self.embeddings
+            tables.position_embeddings = ScaledEmbedding(config.max_position_embeddings, width, std)
+            tables.token_type_embeddings = ScaledEmbedding(config.type_vocab_size, width, std)
         self.relative_attention_bias = RelativePositionBias(config) if config.relative_attention_num_buckets else None
         self.post_init()
 

@@ -13,7 +13,7 @@ from ..inspection import render
 from ..training.arguments import MclTrainingArguments
 from ..training.pretraining import ModelArguments, prepare, recipe_path
 from ..training.report import results_table
-from .arguments import as_user_error, parse_arguments
+from .arguments import parse_arguments
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
-from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
 
 @dataclass
@@ -48,8 +47,7 @@ class DataCollatorForMcl:
         lengths = {len(row) for row in rows}
         if len(lengths) == 1 and lengths.pop() % (self.pad_to_multiple_of or 1) == 0:
             return {"input_ids": torch.from_numpy(np.array(rows, dtype=np.int64))}
-        padded = pad_without_fast_tokenizer_warning(
-            self.tokenizer,
+        padded = self.tokenizer.pad(
             {"input_ids": rows},
             pad_to_multiple_of=self.pad_to_multiple_of,
             return_attention_mask=True,

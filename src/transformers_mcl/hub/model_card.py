@@ -48,8 +48,8 @@ class RunSummary:
         hardware: what it ran on.
         versions: of the packages that matter, by name.
         train: figures of the last training log, as `transformers_mcl.metrics` names them, and any others.
-        evaluation: figures of the last evaluation, with or without the prefix `eval_`; `most_frequent_token` (share) and
-            `unigram_entropy` (nats) of the held-out text are set beside the generator's.
+        evaluation: figures of the last evaluation, with or without the prefix `eval_`; `most_frequent_token` (share)
+            and `unigram_entropy` (nats) of the held-out text are set beside the generator's.
         curves: name of the picture beside the card.
         base_checkpoint: name or folder of the checkpoint that training went on from.
         language, license: of the model, as the Hub writes them.
@@ -80,8 +80,9 @@ def model_card(summary: RunSummary) -> ModelCard:
     """The card of a run. No folder of the machine it ran on is in it, only names of files."""
     local: dict[str, str] = {}
     recipe = _names_of_files(yaml.safe_load(summary.recipe) or {}, local)
+    _names_of_files([summary.base_checkpoint, summary.curves], local)
     base = summary.base_checkpoint
-    on_hub = base is not None and re.fullmatch(r"[\w.-]+/[\w.-]+", base) and not Path(base).exists()
+    on_hub = base is not None and re.fullmatch(r"\w[\w.-]*/[\w.-]+", base) and not Path(base).exists()
     data = ModelCardData(
         base_model=base if on_hub else None,
         language=summary.language,
@@ -104,9 +105,9 @@ def model_card(summary: RunSummary) -> ModelCard:
         tables=_tables(summary),
         text=_text,
     )
-    text = str(card)
+    text = str(card).rstrip() + "\n"
     for path in sorted(local, key=len, reverse=True):
-        text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?!\w)", local[path].replace("\\", r"\\"), text)
+        text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?![\w/\\])", local[path].replace("\\", r"\\"), text)
     return ModelCard(_LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text))
 
 

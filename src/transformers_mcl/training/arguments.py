@@ -20,11 +20,11 @@ class MclTrainingArguments(TrainingArguments):
             Whether each course is followed by its own backward pass. The gradient is the same; the memory is that of
             one course instead of all.
         course_warmup_steps (`float`, *optional*, defaults to 0):
-            Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses begin;
-            below 1, a share of all steps, as with `warmup_steps`.
+            Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses
+            begin; below 1, a share of all steps, as with `warmup_steps`.
         eval_seed (`int`, *optional*, defaults to 0):
-            Seed of the corruptions and samples of an evaluation. Two evaluations with the same seed and batch size draw
-            the same, so that models can be compared.
+            Seed of the corruptions and samples of an evaluation. Two evaluations with the same seed and batch size
+            draw the same, so that models can be compared.
     """
 
     backward_per_course: bool = field(
@@ -32,13 +32,18 @@ class MclTrainingArguments(TrainingArguments):
     )
     course_warmup_steps: float = field(
         default=0,
-        metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before the other courses."},
+        metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before other courses."},
     )
     eval_seed: int = field(default=0, metadata={"help": "Seed of the draws of every evaluation."})
     # Looking for NaN here costs a host sync a step.
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave NaN and infinite losses out of the logged mean."}
     )
+
+    def get_course_warmup_steps(self, num_training_steps: int) -> int:
+        """`course_warmup_steps` in steps, of a run of `num_training_steps`."""
+        warmup = self.course_warmup_steps
+        return int(warmup if warmup >= 1 else warmup * num_training_steps)
 
     def __post_init__(self) -> None:
         super().__post_init__()

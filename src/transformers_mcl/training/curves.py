@@ -85,7 +85,7 @@ def plot_curves(
     rows = math.ceil(len(panels) / columns) or 1
     with matplotlib.rc_context(_STYLE):
         # Not pyplot's: that keeps global state, and may open a window.
-        figure = Figure(figsize=(0.4 + 3.4 * columns, 0.5 + 2.4 * rows), layout="constrained")
+        figure = Figure(figsize=(0.4 + 3.4 * columns, 0.5 + 2.4 * rows), dpi=160, layout="constrained")
         for place, panel in enumerate(panels, start=1):
             _draw(figure.add_subplot(rows, columns, place), panel, log_history)
         if not panels:
@@ -97,8 +97,8 @@ def plot_curves(
             if name in drawn
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) or 1, frameon=False)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-        figure.savefig(path, format="png", dpi=160, facecolor="white")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
+        figure.savefig(path, format="png", facecolor="white")
 
 
 def _panels(baseline: float | None) -> list[_Panel]:
@@ -113,7 +113,7 @@ def _panels(baseline: float | None) -> list[_Panel]:
     def metric(name: str) -> list[_Curve]:
         return [_Curve(f"{course}_{name}", course.upper(), _COLOURS[course]) for course in COURSES]
 
-    frequent = None if baseline is None else (baseline, "most frequent\ntoken")
+    frequent = None if baseline is None else (baseline, "commonest token")
     return [
         _Panel("Generator losses (nats)", losses(0, 2)),
         _Panel("Discriminator losses (nats)", losses(1, 3)),
@@ -168,7 +168,7 @@ def _label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     axes.set_ylim(low, high)
     heights = _spread([(value - low) / (high - low) for value, _, _ in ends], gap=0.08)
     for height, (_, name, colour) in zip(heights, ends, strict=True):
-        axes.text(1.02, height, name, color=colour, transform=axes.transAxes, va="center", linespacing=0.9)
+        axes.text(1.02, height, name, color=colour, transform=axes.transAxes, va="center")
 
 
 def _spread(heights: list[float], gap: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""From arguments to a checkpoint: what `transformers-mcl pretrain` does, in three steps that Python can call as well."""
+"""From arguments to a checkpoint: what `transformers-mcl pretrain` does, in steps that Python can call as well."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 import transformers
 import yaml
 from datasets import DatasetDict
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..configuration_mcl import LOSS_NAMES, OBJECTIVES, MclConfig
@@ -35,7 +35,6 @@ from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..modeling_mcl import MclForPreTraining
 from .arguments import MclTrainingArguments
-from .callbacks import format_seconds
 from .curves import plot_curves
 from .trainer import MclTrainer
 
@@ -59,8 +58,9 @@ class ModelArguments:
             "training text: tiny; with: small."
         },
     )
-    objective: Literal["mcl", "electra"] = field(
-        default="mcl", metadata={"help": "All courses, or replaced token detection alone, which is ELECTRA."}
+    objective: Literal["mcl", "electra"] | None = field(
+        default=None,
+        metadata={"help": "mcl: all courses; electra: replaced token detection alone. mcl, or the checkpoint's."},
     )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "An MCL pair to go on from, instead of a preset's random weights."}
@@ -70,10 +70,10 @@ class ModelArguments:
     )
     config_overrides: str | None = field(
         default=None,
-        metadata={"help": "Fields of MclConfig to change, as name=value,name=value: num_hidden_layers=6,swap_ratio=0.1"},
+        metadata={"help": "Other fields of MclConfig, as name=value,name=value: num_hidden_layers=6,hidden_act=relu"},
     )
-    loss_weights: dict | None = field(
-        default=None, metadata={"help": 'Weights that differ from the objective\'s, as JSON: \'{"re_std": 0}\''}
+    loss_weights: dict[str, float] | None = field(
+        default=None, metadata={"help": "Weights that differ from the objective's, as JSON: '{\"re_std\": 0}'"}
     )
     mask_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to mask (0.15)."})
     swap_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to swap (0.15)."})
@@ -162,12 +162,16 @@ class PretrainingRun:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p = self.trainer.args, self.model.config, self.parameters
         tokens = self.steps * self.tokens_per_step
-        epochs = self.steps * args.train_batch_size * args.gradient_accumulation_steps * args.world_size / max(
-            self.statistics["train"].rows, 1
+        epochs = (
+            self.steps
+            * args.train_batch_size
+            * args.gradient_accumulation_steps
+            * args.world_size
+            / max(self.statistics["train"].rows, 1)
         )
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.loss_weights.items() if weight)
-        if args.course_warmup_steps:
-            weights += f" (rtd and mlm alone for the first {args.course_warmup_steps:,} steps)"
+        if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != ("rtd",):
+            weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
         flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
         flops *= args.gradient_accumulation_steps * args.world_size
         shape = f"goes on from {self.base_checkpoint}" if self.base_checkpoint else f"preset {self.preset}"
@@ -176,8 +180,8 @@ class PretrainingRun:
             "train": str(self.statistics["train"]),
             "held out": str(self.statistics["validation"]),
             "tokenizer": f"{self.tokenizer.name_or_path}, {len(self.tokenizer):,} entries",
-            "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, of which "
-            f"{p['shared']:,} are shared",
+            "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, "
+            f"of which {p['shared']:,} are shared",
             "losses": weights,
             "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
             "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
@@ -214,7 +218,7 @@ class PretrainingRun:
         trainer = self.trainer
         state = trainer.state
         train = next((entry for entry in reversed(state.log_history) if "loss" in entry), {})
-        seconds = next((entry["train_runtime"] for entry in reversed(state.log_history) if "train_runtime" in entry), 0.0)
+        seconds = next((entry["train_runtime"] for entry in state.log_history if "train_runtime" in entry), 0.0)
         return RunSummary(
             config=self.model.config,
             parameters=self.parameters,
@@ -243,19 +247,16 @@ class PretrainingRun:
                 title=f"{folder.name}: {trainer.state.global_step:,} steps of {self.tokens_per_step:,} tokens",
                 baseline=self.baselines["most_frequent_token"],
             )
-            trainer.summarize = self.summary
             trainer.create_model_card()
         if trainer.args.push_to_hub:
             trainer.push_to_hub()
         return inspect_text(self.model, self.tokenizer, self._sentence())
 
     def _sentence(self) -> str:
-        """A piece of the held-out text, up to its first full stop after a dozen tokens or so."""
+        """The first dozen tokens of the held-out text."""
         special = set(self.tokenizer.all_special_ids)
         ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
-        words = self.tokenizer.decode(ids[:28])
-        head, stop, _ = words.partition(". ")
-        return head + "." if stop and len(head) > 40 else words
+        return str(self.tokenizer.decode(ids[:12]))
 
 
 def prepare(
@@ -301,17 +302,19 @@ def prepare(
         data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
         processing_class=tokenizer,
     )
-    return PretrainingRun(
+    run = PretrainingRun(
         trainer=trainer,
         tokenizer=tokenizer,
         rows=rows,
         statistics=statistics,
         preset=preset,
-        source=f"{'the text inside the package' if demo else _source(data_args)}; {corpus['train'].info.description}",
+        source="the text inside the package" if demo else corpus["train"].info.description,
         base_checkpoint=model_args.model_name_or_path,
         checkpoint=checkpoint,
         recipe=recipe,
     )
+    trainer.summarize = run.summary
+    return run
 
 
 def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) -> str | None:
@@ -336,7 +339,8 @@ def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) ->
 
 
 def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
-    name = model_args.tokenizer_name or model_args.model_name_or_path or (str(DEMO_FOLDER / "tokenizer") if demo else None)
+    demo_name = str(DEMO_FOLDER / "tokenizer") if demo else None
+    name = model_args.tokenizer_name or model_args.model_name_or_path or demo_name
     if name is None:
         raise UserError(
             "no tokenizer: give --tokenizer_name, or make one from your text with "
@@ -356,19 +360,35 @@ def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTraine
         if name not in LOSS_NAMES:
             near = difflib.get_close_matches(name, LOSS_NAMES, n=1)
             raise UserError(f"loss_weights: unknown loss {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    changes["loss_weights"] = OBJECTIVES[model_args.objective] | (model_args.loss_weights or {})
+    ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
     if preset is not None:
-        ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
-        config = getattr(MclConfig, preset)(**{"vocab_size": len(tokenizer), **ids, **changes})
+        start = {"vocab_size": len(tokenizer), **ids}
+        weights = OBJECTIVES["mcl"]
     else:
-        kept = MclConfig.from_pretrained(
-            model_args.model_name_or_path,
-            cache_dir=model_args.cache_dir,
-            revision=model_args.model_revision,
-            token=model_args.token,
-        )
-        config = MclConfig.from_dict(kept.to_dict() | changes)
+        start = _checkpoint_config(model_args).to_dict()
+        weights = start["loss_weights"]
+        for name, value in ids.items():
+            if start[name] != value:
+                raise UserError(
+                    f"tokenizer {tokenizer.name_or_path!r}: {name} is {value}, but the model's is {start[name]}"
+                )
+    weights = OBJECTIVES[model_args.objective] if model_args.objective else weights
+    changes["loss_weights"] = weights | (model_args.loss_weights or {})
+    build = MclConfig if preset is None else getattr(MclConfig, preset)
+    config = build(**{**start, **changes})
     check_tokenizer(tokenizer, config.vocab_size)
+    return config
+
+
+def _checkpoint_config(model_args: ModelArguments) -> MclConfig:
+    name = str(model_args.model_name_or_path)
+    hub = {"cache_dir": model_args.cache_dir, "revision": model_args.model_revision, "token": model_args.token}
+    try:
+        config = AutoConfig.from_pretrained(name, **hub)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model_name_or_path {name!r}: {str(error).splitlines()[0]}") from error
+    if not isinstance(config, MclConfig):
+        raise UserError(f"model_name_or_path {name!r} is a {config.model_type!r} model, not a pair of this package")
     return config
 
 
@@ -400,13 +420,9 @@ def _check_length(config: MclConfig, length: int) -> None:
     for name in _RATIOS:
         if operated_count(ordinary, getattr(config, name)) > _MOST_OPERATED * ordinary:
             raise UserError(
-                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: there "
-                "would be nothing left to learn from"
+                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: "
+                "nothing would be left to learn from"
             )
-
-
-def _source(args: DataArguments) -> str:
-    return args.dataset_name or ", ".join(Path(name).name for name in args.train_file or [])
 
 
 def _precision(args: MclTrainingArguments) -> str:

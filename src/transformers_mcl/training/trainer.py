@@ -1,4 +1,4 @@
-"""transformers' Trainer, taught to follow several courses: what each is losing, and to evaluate all on the same draws."""
+"""transformers' Trainer, taught to follow several courses and to evaluate all on the same draws."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ class MclTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        warmup = self.args.course_warmup_steps
-        warmup = warmup if warmup >= 1 else warmup * self.state.max_steps
-        self._set_weights(warm=self.state.global_step >= warmup)
+        self._set_weights(self.state.global_step >= self.args.get_course_warmup_steps(self.state.max_steps))
         courses = self._pair.active_courses
         if not self.args.backward_per_course or len(courses) == 1:
             return super().training_step(model, inputs, num_items_in_batch)
@@ -114,7 +112,7 @@ class MclTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor, None, None]:
-        """The loss of one batch. Every course draws from a seed of its own, so that leaving one out changes no other."""
+        """The loss of one batch. Every course draws from its own seed, so that leaving one out changes no other."""
         inputs = self._prepare_inputs(inputs)
         batch = self._eval_batches * self.args.world_size + self.args.process_index
         self._eval_batches += 1

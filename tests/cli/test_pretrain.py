@@ -1,0 +1,169 @@
+"""The command whole, on a text and a pair so small that it takes seconds; and everything it refuses before it starts."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
+
+from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel
+from transformers_mcl.cli.main import main
+
+SMALL = (
+    "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
+    "generator_num_hidden_layers=1,generator_intermediate_size=16"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Text, a tokenizer made from it, and the pair that the command made from both, in `run`."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    words = "the chef cooked a meal and we ate it all in one evening by the sea".split()
+    draw = random.Random(0)
+    lines = [" ".join(draw.choices(words, k=40)) for _ in range(60)]
+    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    tokenizer = ["tokenizer", "--train_file", str(folder / "text.txt"), "--vocab_size", "60"]
+    assert main([*tokenizer, "--output_dir", str(folder / "tokenizer")]) == 0
+    assert main(command(folder, "--output_dir", str(folder / "run"))) == 0
+    return folder
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    """A run of three steps; a later argument wins over an earlier one."""
+    fixed = ["--train_file", str(folder / "text.txt"), "--tokenizer_name", str(folder / "tokenizer")]
+    fixed += ["--preset", "tiny", "--config_overrides", SMALL, "--max_seq_length", "16", "--max_steps", "3"]
+    fixed += ["--per_device_train_batch_size", "4", "--use_cpu", "true", "--disable_tqdm", "true"]
+    return ["pretrain", *fixed, *more]
+
+
+def test_leaves_a_pair_that_the_auto_classes_open(folder: Path) -> None:
+    run = folder / "run"
+    pair = AutoModelForPreTraining.from_pretrained(run)
+    assert isinstance(pair, MclForPreTraining)
+    encoder = AutoModel.from_pretrained(run)
+    assert isinstance(encoder, MclModel)
+    assert all(torch.equal(value, pair.electra.state_dict()[name]) for name, value in encoder.state_dict().items())
+    assert isinstance(AutoModelForMaskedLM.from_pretrained(run), MclForMaskedLM)
+    tokenizer = AutoTokenizer.from_pretrained(run)
+    assert pair.config.vocab_size == len(tokenizer)
+    assert pair.config.mask_token_id == tokenizer.mask_token_id
+    assert tokenizer("the chef").input_ids == AutoTokenizer.from_pretrained(folder / "tokenizer")("the chef").input_ids
+
+
+def test_leaves_a_card_figures_and_a_picture(folder: Path) -> None:
+    run = folder / "run"
+    card = ModelCard.load(run / "README.md")
+    assert card.data.library_name == "transformers"
+    assert "rtd × 50" in card.text
+    assert str(folder) not in card.text
+    figures = json.loads((run / "eval_results.json").read_text())
+    assert {"eval_rtd_disc_auc", "eval_itd_disc_auc", "eval_slm_loss", "unigram_entropy"} <= set(figures)
+    with Image.open(run / "curves.png") as picture:
+        assert min(picture.size) > 400
+
+
+def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(folder, "--output_dir", str(folder / "said"), "--objective", "electra")) == 0
+    out = capsys.readouterr().out
+    plan, result = out.split("output     ", 1)
+    for part in ("text.txt", "57 documents", "60 entries", "parameters, generator ", "mlm 1, rtd 50\n", "3 of 64 tokens"):
+        assert part in plan, part
+    assert "disc_auc" in result
+    assert "(chance)" in result
+    assert "pos1" in result
+    assert "itd" not in result
+
+
+def test_the_recipe_repeats_the_run(folder: Path) -> None:
+    recipe = folder / "run" / "recipe.yaml"
+    assert main(["pretrain", "--config", str(recipe), "--output_dir", str(folder / "again")]) == 0
+    first, second = (MclForPreTraining.from_pretrained(folder / name).state_dict() for name in ("run", "again"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_goes_on_from_a_pair_with_its_own_losses(folder: Path) -> None:
+    electra = folder / "electra"
+    assert main(command(folder, "--output_dir", str(electra), "--objective", "electra")) == 0
+    more = ["pretrain", "--train_file", str(folder / "text.txt"), "--model_name_or_path", str(electra)]
+    more += ["--max_seq_length", "16", "--max_steps", "1", "--use_cpu", "true", "--disable_tqdm", "true"]
+    assert main([*more, "--learning_rate", "0", "--output_dir", str(folder / "more")]) == 0
+    before, after = (MclForPreTraining.from_pretrained(path) for path in (electra, folder / "more"))
+    assert after.active_courses == ("rtd",)
+    assert all(torch.equal(value, after.state_dict()[name]) for name, value in before.state_dict().items())
+
+
+def test_resumes_where_it_stopped(folder: Path) -> None:
+    run = folder / "resumed"
+    arguments = command(folder, "--output_dir", str(run), "--save_strategy", "steps", "--save_steps", "2")
+    assert main(arguments) == 0
+    (run / "model.safetensors").unlink()
+    assert main([*arguments, "--resume_from_checkpoint", "true"]) == 0
+    whole, resumed = (MclForPreTraining.from_pretrained(folder / name).state_dict() for name in ("run", "resumed"))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_line_by_line_rows_are_padded(folder: Path) -> None:
+    assert main(command(folder, "--output_dir", str(folder / "lines"), "--line_by_line", "true")) == 0
+    assert (folder / "lines" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--mask_ratio", "1.5"], "mask_ratio=1.5"),
+        (["--swap_ratio", "0"], "swap_ratio=0.0"),
+        (["--mask_ratio", "0.97"], "mask_ratio=0.97 leaves less than a tenth of a row's 14 tokens"),
+        (["--loss_weights", '{"re_rdt": 1}'], "did you mean 're_rtd'?"),
+        (["--loss_weights", '{"rtd": -1}'], "loss_weights['rtd']=-1"),
+        (["--max_seq_length", "129"], "max_position_embeddings=128"),
+        (["--config_overrides", "hiden_size=8"], "did you mean 'hidden_size'?"),
+        (["--config_overrides", "vocab_size=30"], "vocab_size is only 30"),
+        (["--learning_rat", "1"], "did you mean --learning_rate?"),
+        (["--tokenizer_name", "no-such-folder"], "no-such-folder"),
+        (["--train_file", "no-such.txt"], "no-such.txt"),
+        (["--preset", "huge"], "huge"),
+        (["--attn_implementation", "flash_attention_2"], "relative position bias"),
+        (["--resume_from_checkpoint", "true"], "there is no checkpoint in"),
+        (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
+    ],
+)
+def test_refuses_in_one_line_before_any_work(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    capsys.readouterr()
+    assert main(command(folder, "--output_dir", str(tmp_path / "out"), *arguments)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("transformers-mcl pretrain: error: ")
+    assert said in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_a_folder_that_holds_another_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = (folder / "run" / "model.safetensors").read_bytes()
+    assert main(command(folder, "--output_dir", str(folder / "run"))) == 2
+    assert "holds another run (model.safetensors)" in capsys.readouterr().err
+    assert (folder / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_a_tokenizer_of_other_special_tokens_does_not_go_on_a_pair(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    other.mask_token = "sea"
+    other.save_pretrained(tmp_path / "other")
+    more = ["--model_name_or_path", str(folder / "run"), "--tokenizer_name", str(tmp_path / "other")]
+    assert main(command(folder, "--output_dir", str(tmp_path / "out"), *more)) == 2
+    assert "mask_token_id is" in capsys.readouterr().err
+
+
+def test_text_without_a_tokenizer_is_told_how_to_make_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = ["--train_file", str(folder / "text.txt"), "--output_dir", str(folder / "none")]
+    assert main(["pretrain", *text]) == 2
+    assert "transformers-mcl tokenizer" in capsys.readouterr().err

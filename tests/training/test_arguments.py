@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import TrainingArguments
+
+from transformers_mcl import MclTrainingArguments, UserError
+
+
+def test_takes_everything_of_training_arguments(tmp_path: Path) -> None:
+    arguments = MclTrainingArguments(output_dir=str(tmp_path), learning_rate=1e-3, use_cpu=True)
+    assert isinstance(arguments, TrainingArguments)
+    assert arguments.learning_rate == 1e-3
+    assert arguments.logging_nan_inf_filter is False
+
+
+def test_negative_course_warmup_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="course_warmup_steps=-1"):
+        MclTrainingArguments(output_dir=str(tmp_path), course_warmup_steps=-1)

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import Trainer, TrainingArguments
+from transformers.testing_utils import CaptureLogger
+from transformers.utils.logging import get_logger
+
+from transformers_mcl import MclForPreTraining, MclTrainer
+from transformers_mcl.configuration_mcl import LOSS_NAMES
+from transformers_mcl.flops import step_flops
+
+Make = Callable[..., MclTrainer]
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+
+
+def trained(make_trainer: Make, **arguments: Any) -> MclTrainer:
+    """Trained at once, since making a trainer seeds the draws of its training."""
+    trainer = make_trainer(**arguments)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("objective", ["mcl", "electra"])
+@pytest.mark.parametrize("detection_heads", ["per_course", "shared"])
+def test_every_parameter_changes(make_trainer: Make, objective: str, detection_heads: str) -> None:
+    trainer = make_trainer({"objective": objective, "detection_heads": detection_heads}, max_steps=2, weight_decay=0.0)
+    before = weights(trainer)
+    trainer.train()
+    assert [name for name, value in weights(trainer).items() if torch.equal(value, before[name])] == []
+
+
+def test_logs_every_loss_and_the_metrics_of_every_course(make_trainer: Make) -> None:
+    trainer = make_trainer()
+    trainer.train()
+    log = trainer.state.log_history[0]
+    assert {f"{name}_loss" for name in LOSS_NAMES} <= set(log)
+    expected = ("disc_auc", "disc_accuracy", "disc_recall", "disc_loss")
+    assert {f"{course}_{figure}" for course in ("rtd", "std", "itd") for figure in expected} <= set(log)
+    assert {f"{course}_masked_lm_accuracy" for course in ("rtd", "std")} <= set(log)
+    weighted = sum(trainer.model.config.loss_weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    # Two steps of equal counts: the logged total is the weighted sum of the logged losses.
+    assert log["loss"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_logged_losses_are_means_over_the_steps_since_the_last_log(make_trainer: Make) -> None:
+    one, both = (trained(make_trainer, logging_steps=steps, max_steps=2) for steps in (1, 2))
+    first, second = one.state.log_history[0]["mlm_loss"], one.state.log_history[1]["mlm_loss"]
+    assert first != second
+    assert both.state.log_history[0]["mlm_loss"] == pytest.approx((first + second) / 2, rel=1e-6)
+
+
+def test_a_backward_per_course_gives_the_same_weights_as_one_for_all(make_trainer: Make) -> None:
+    # Plain descent: Adam would blow up the rounding of gradients that are zero, such as those of the keys' bias.
+    plain = {"optim": "sgd", "learning_rate": 1e-3}
+    apart, together = (trained(make_trainer, backward_per_course=apart, **plain) for apart in (True, False))
+    for (name, left), right in zip(weights(apart).items(), weights(together).values(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_backward_per_course_calls_the_model_once_a_course(make_trainer: Make) -> None:
+    trainer = make_trainer(max_steps=1)
+    calls: list[Any] = []
+    trainer.model.register_forward_pre_hook(lambda m, a, kwargs: calls.append(kwargs["courses"]), with_kwargs=True)
+    trainer.train()
+    assert calls == [("rtd",), ("std",), ("itd",)]
+
+
+def test_gradient_accumulation_divides_by_its_steps(make_trainer: Make) -> None:
+    trainer = make_trainer(max_steps=1, gradient_accumulation_steps=4, logging_steps=1)
+    trainer.train()
+    log = trainer.state.log_history[0]
+    weighted = sum(trainer.model.config.loss_weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    assert log["loss"] == pytest.approx(weighted, rel=1e-4)  # not four times as much
+
+
+@pytest.mark.parametrize("warmup", [2, 0.5])
+def test_course_warmup_trains_replaced_token_detection_alone(make_trainer: Make, warmup: float) -> None:
+    trainer = make_trainer(course_warmup_steps=warmup)
+    trainer.train()
+    before, after = trainer.state.log_history[:2]
+    assert {name for name in LOSS_NAMES if f"{name}_loss" in before} == {"mlm", "rtd"}
+    assert {name for name in LOSS_NAMES if f"{name}_loss" in after} == set(LOSS_NAMES)
+
+
+def test_two_evaluations_of_one_model_are_identical(make_trainer: Make) -> None:
+    trainer = make_trainer()
+    figures = [trainer.evaluate() for _ in range(2)]
+    for one in figures:
+        for name in [name for name in one if name.endswith(("_runtime", "_second", "preparation_time"))]:
+            one.pop(name)
+    assert figures[0] == figures[1]
+    assert figures[0]["eval_rtd_disc_auc"] > 0
+    trainer.args.eval_seed = 1
+    assert trainer.evaluate()["eval_mlm_loss"] != figures[0]["eval_mlm_loss"]
+
+
+def test_evaluation_draws_the_same_masks_for_electra_and_mcl(make_trainer: Make) -> None:
+    mcl, electra = make_trainer(), make_trainer({"objective": "electra"})
+    electra.model.load_state_dict(mcl.model.state_dict(), strict=False)
+    both = [trainer.evaluate() for trainer in (mcl, electra)]
+    shared = [name for name in both[1] if name.startswith(("eval_rtd_", "eval_mlm_"))]
+    assert len(shared) >= 9
+    assert {name: both[0][name] for name in shared} == {name: both[1][name] for name in shared}
+
+
+def test_evaluating_does_not_change_the_training_after_it(make_trainer: Make) -> None:
+    without = trained(make_trainer)
+    with_evaluation = trained(make_trainer, eval_strategy="steps", eval_steps=1)
+    assert all(torch.equal(v, weights(with_evaluation)[name]) for name, v in weights(without).items())
+
+
+def test_resuming_goes_on_exactly_and_says_nothing_of_tied_weights(make_trainer: Make, tmp_path: Path) -> None:
+    whole = trained(make_trainer, save_steps=2)
+    resumed = make_trainer()
+    with CaptureLogger(get_logger("transformers.trainer")) as said:
+        resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert "missing keys" not in said.out
+    assert resumed.state.global_step == 4
+    assert all(torch.equal(v, weights(resumed)[name]) for name, v in weights(whole).items())
+
+
+def test_floating_point_operations_are_those_of_the_courses(make_trainer: Make) -> None:
+    trainer = make_trainer(max_steps=3, include_num_input_tokens_seen="no")
+    result = trainer.train()
+    assert result.metrics["total_flos"] == pytest.approx(3 * step_flops(trainer.model.config, 4, 16), rel=1e-6)
+
+
+def test_a_plain_trainer_trains_and_evaluates_the_pair(make_trainer: Make, rows: Dataset, tmp_path: Path) -> None:
+    model: MclForPreTraining = make_trainer().model
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=2, use_cpu=True, prediction_loss_only=True, disable_tqdm=True
+    )
+    trainer = Trainer(model, arguments, train_dataset=rows, eval_dataset=rows)
+    before = weights(trainer)
+    trainer.train()
+    assert any(not torch.equal(value, before[name]) for name, value in weights(trainer).items())
+    assert trainer.evaluate()["eval_loss"] > 0
