@@ -1,8 +1,8 @@
 """Registration with transformers' Auto classes, as late as it can be: when the Auto classes themselves are imported.
 
 `import transformers_mcl` must make `AutoModel` know our models, and must not cost the seconds that importing torch and
-transformers' models takes. Our modules register their own classes as they are imported; what is left to do is to import
-them right after the module of transformers that they register with.
+transformers' models takes. Our modules register their own classes as they are imported; what is left to do is to
+import them right after the module of transformers that they register with.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def announce(name: str) -> None:
 
 
 def register() -> None:
-    """Makes transformers' Auto classes know MCL's; `import transformers_mcl` calls it. Calling it again does nothing."""
+    """Makes transformers' Auto classes know MCL's; `import transformers_mcl` calls it. Calling it again does
+    nothing."""
     if not any(isinstance(finder, _Following) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Following())
     for theirs in [name for name in _FOLLOWERS if name in sys.modules and name not in _ready]:

@@ -1,6 +1,6 @@
 """Configuration of an MCL pair: one discriminator, one generator, and the courses they take."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: `strict` reads the types of the fields, and cannot read text.
 
 import copy
 import difflib
@@ -57,20 +57,22 @@ class MclConfig(ElectraConfig):
             Weights of the nine losses `mlm, slm, re_mlm, re_slm, rtd, std, itd, re_rtd, re_std`. A name left out has
             weight 0, and a weight of 0 removes the loss and its compute. Defaults to the weights of `objective`.
         mask_ratio, swap_ratio, insert_ratio (`float`, *optional*, defaults to 0.15):
-            Share of a row's ordinary tokens that is masked (paper), swapped, or joined by an inserted slot (our choice).
+            Share of a row's ordinary tokens that is masked (paper), swapped, or joined by an inserted slot (our
+            choice).
         correction_average (`str`, *optional*, defaults to `"all"`):
-            What the sums of the correction losses are divided by. `"all"`: the operated positions for re-generation and
-            the non-padding tokens for re-discrimination, which are known before the discriminator has judged, so that
-            gradient accumulation is exact. `"own"`: their own cells of the notebook. The paper does not say.
+            What the sums of the correction losses are divided by. `"all"`: the operated positions for re-generation
+            and the non-padding tokens for re-discrimination, which are known before the discriminator has judged, so
+            that gradient accumulation is exact. `"own"`: their own cells of the notebook. The paper does not say.
         detection_heads (`str`, *optional*, defaults to `"per_course"`):
-            `"per_course"`: one detection head for each self-supervision course, used by its correction too; `"shared"`:
-            a single one.
+            `"per_course"`: one detection head for each self-supervision course, used by its correction too;
+            `"shared"`: a single one.
         generator_shares (`str`, *optional*, defaults to `"token"`):
             What the generator shares with the discriminator: `"token"` embeddings (paper), or `"all"` of the embedding
             layer, positions, segments and normalisation included (google-research/electra).
         generator_hidden_size, generator_num_hidden_layers, generator_num_attention_heads, generator_intermediate_size
-        (`int`, *optional*):
-            Shape of the generator. Defaults to a quarter of the discriminator's width at its depth, as ELECTRA-small.
+        (`int`, *optional*, defaults to 0):
+            Shape of the generator. 0 (the default) stands for ELECTRA-small's: a quarter of the discriminator's width
+            at its depth.
         generator_dropout (`float`, *optional*):
             Dropout of the generator's hidden states and attention; defaults to the discriminator's.
         relative_attention_num_buckets (`int`, *optional*, defaults to 32):
@@ -80,8 +82,9 @@ class MclConfig(ElectraConfig):
         relative_attention_initializer_range (`float`, *optional*):
             Standard deviation of the bias at initialisation; defaults to `initializer_range`.
         position_initializer_range (`float`, *optional*):
-            Standard deviation of the position and segment embeddings at initialisation; defaults to `initializer_range`.
-            Where the bias already tells positions apart, smaller is better for short runs (measured in `docs/demo.md`).
+            Standard deviation of the position and segment embeddings at initialisation; defaults to
+            `initializer_range`. Where the bias already tells positions apart, smaller is better for short runs
+            (measured in `docs/demo.md`).
         cls_token_id, sep_token_id, mask_token_id (`int`):
             Special tokens, with `pad_token_id` (defaults: those of BERT's 30,522 WordPieces).
 
@@ -93,17 +96,17 @@ class MclConfig(ElectraConfig):
     # A pre-training output is a loss and its parts: nothing to gather as predictions.
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["losses", "metrics", "records"]
 
-    cls_token_id: int | None = 101
-    sep_token_id: int | None = 102
-    mask_token_id: int | None = 103
+    cls_token_id: int = 101
+    sep_token_id: int = 102
+    mask_token_id: int = 103
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
     relative_attention_initializer_range: float | int | None = None
     position_initializer_range: float | int | None = None
-    generator_hidden_size: int | None = None
-    generator_num_hidden_layers: int | None = None
-    generator_num_attention_heads: int | None = None
-    generator_intermediate_size: int | None = None
+    generator_hidden_size: int = 0
+    generator_num_hidden_layers: int = 0
+    generator_num_attention_heads: int = 0
+    generator_intermediate_size: int = 0
     generator_dropout: float | int | None = None
     generator_shares: str = "token"
     detection_heads: str = "per_course"
@@ -111,20 +114,17 @@ class MclConfig(ElectraConfig):
     swap_ratio: float = 0.15
     insert_ratio: float = 0.15
     correction_average: str = "all"
-    loss_weights: dict | None = None
+    loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
     def __post_init__(self, **kwargs: Any) -> None:
-        objective = kwargs.pop("objective", None)
-        if self.loss_weights is None:
-            self.loss_weights = dict(OBJECTIVES[_known("objective", objective or "mcl", OBJECTIVES)])
-        else:
-            for name in self.loss_weights:
-                _known("loss_weights", name, LOSS_NAMES)
-            self.loss_weights = {name: float(self.loss_weights.get(name, 0.0)) for name in LOSS_NAMES}
-        self.generator_hidden_size = self.generator_hidden_size or max(self.hidden_size // 4, 1)
+        objective = OBJECTIVES[_known("objective", kwargs.pop("objective", "mcl"), OBJECTIVES)]
+        weights = objective if self.loss_weights is None else self.loss_weights
+        for name in weights:
+            _known("loss_weights", name, LOSS_NAMES)
+        self.loss_weights = {name: weights.get(name, 0.0) for name in LOSS_NAMES}
+        for size in ("hidden_size", "num_attention_heads", "intermediate_size"):
+            setattr(self, f"generator_{size}", getattr(self, f"generator_{size}") or max(getattr(self, size) // 4, 1))
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
-        self.generator_num_attention_heads = self.generator_num_attention_heads or max(self.num_attention_heads // 4, 1)
-        self.generator_intermediate_size = self.generator_intermediate_size or max(self.intermediate_size // 4, 1)
         super().__post_init__(**kwargs)
         self._check()
 
@@ -132,15 +132,32 @@ class MclConfig(ElectraConfig):
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise UserError(f"{name}={getattr(self, name)} must lie between 0 and 1, both excluded")
+        if self.generator_dropout is not None and not 0.0 <= self.generator_dropout < 1.0:
+            raise UserError(
+                f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
+            )
         _known("detection_heads", self.detection_heads, ("per_course", "shared"))
         _known("generator_shares", self.generator_shares, ("token", "all"))
         _known("correction_average", self.correction_average, ("all", "own"))
-        weights: dict[str, float] = self.loss_weights or {}
-        for name, weight in weights.items():
-            if not 0.0 <= weight < float("inf"):
+        for name, weight in self.weights.items():
+            if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):
                 raise UserError(f"loss_weights[{name!r}]={weight} must be a finite number, 0 or more")
-        if not any(weights.values()):
+        if not any(self.weights.values()):
             raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
+        if self.is_decoder:
+            raise UserError(
+                "is_decoder=True: the models of this package are encoders, whose attention sees both sides"
+            )
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        for side in ("", "generator_"):
+            for size in ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers"):
+                if getattr(self, side + size) < 1:
+                    raise UserError(f"{side}{size}={getattr(self, side + size)} must be at least 1")
+            width, heads = getattr(self, f"{side}hidden_size"), getattr(self, f"{side}num_attention_heads")
+            if width % heads:
+                raise UserError(f"{side}hidden_size={width} must be a multiple of {side}num_attention_heads={heads}")
         buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
         if buckets < 0 or buckets % 2 or buckets == 2:
             raise UserError(f"relative_attention_num_buckets={buckets} must be 0 (off) or an even number from 4 on")
@@ -149,20 +166,27 @@ class MclConfig(ElectraConfig):
                 f"relative_attention_max_distance={distance} must exceed a quarter of "
                 f"relative_attention_num_buckets={buckets}: the nearer distances have a bucket each"
             )
-        for side, width, heads in (
-            ("", self.hidden_size, self.num_attention_heads),
-            ("generator_", self.generator_hidden_size, self.generator_num_attention_heads),
-        ):
-            if width % heads:
-                raise UserError(f"{side}hidden_size={width} must be a multiple of {side}num_attention_heads={heads}")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """`loss_weights`, all nine of them."""
+        return self.loss_weights or {}
+
+    @property
+    def objective(self) -> str:
+        """The objective whose weights these are, or `"custom"`. Setting it sets `loss_weights`."""
+        return next((name for name, weights in OBJECTIVES.items() if weights == self.loss_weights), "custom")
+
+    @objective.setter
+    def objective(self, name: str) -> None:
+        self.loss_weights = dict(OBJECTIVES[_known("objective", name, OBJECTIVES)])
 
     @property
     def active_courses(self) -> tuple[str, ...]:
         """Self-supervision courses with a weight, their corrections counted in, in the order they are run."""
-        weights = self.loss_weights or {}
-        return tuple(c for c, names in COURSES.items() if any(weights[name] for name in names if name is not None))
+        return tuple(c for c, names in COURSES.items() if any(self.weights.get(name or "") for name in names))
 
-    def generator_config(self) -> MclConfig:
+    def generator_config(self) -> "MclConfig":
         """The generator's own configuration: this one with the generator's shape in place of the discriminator's."""
         config = copy.deepcopy(self)
         config.hidden_size = self.generator_hidden_size
@@ -174,7 +198,7 @@ class MclConfig(ElectraConfig):
         return config
 
     @classmethod
-    def tiny(cls, **overrides: Any) -> MclConfig:
+    def tiny(cls, **overrides: Any) -> "MclConfig":
         """A pair for a CPU and a few minutes (our choice, tuned by `docs/demo.md`): large initial scales, so that the
         attention looks at its neighbours from the first step on and leaves the unigram plateau at once."""
         return cls(
@@ -198,15 +222,16 @@ class MclConfig(ElectraConfig):
         )
 
     @classmethod
-    def small(cls, **overrides: Any) -> MclConfig:
-        """ELECTRA-small's pair (Clark et al. 2020, table 6, and google-research/electra): 12 layers of 256, a generator
-        of a quarter of the width, embeddings of 128; with MCL's relative position bias."""
+    def small(cls, **overrides: Any) -> "MclConfig":
+        """ELECTRA-small's pair (Clark et al. 2020, table 6, and google-research/electra): 12 layers of 256, a
+        generator of a quarter of the width, embeddings of 128; with MCL's relative position bias."""
         return cls(**{"generator_shares": "all", **overrides})
 
     @classmethod
-    def base(cls, **overrides: Any) -> MclConfig:
-        """MCL-base (`docs/method.md`, *Architecture*): BERT-base's shape, a generator of 4 layers of the same width that
-        shares token embeddings, relative position bias of 32 buckets up to 128 tokens. The vocabulary is the tokenizer's."""
+    def base(cls, **overrides: Any) -> "MclConfig":
+        """MCL-base (`docs/method.md`, *Architecture*): BERT-base's shape, a generator of 4 layers of the same width
+        that shares token embeddings, relative position bias of 32 buckets up to 128 tokens. The vocabulary is the
+        tokenizer's."""
         return cls(
             **{
                 "embedding_size": 768,
@@ -223,9 +248,9 @@ class MclConfig(ElectraConfig):
         )
 
     @classmethod
-    def large(cls, **overrides: Any) -> MclConfig:
-        """COCO-LM-large's shape, the code lineage's own large model (the paper has none): 24 layers of 1024, a generator
-        of 4, relative position bias of 128 buckets up to 256 tokens."""
+    def large(cls, **overrides: Any) -> "MclConfig":
+        """COCO-LM-large's shape, the code lineage's own large model (the paper has none): 24 layers of 1024, a
+        generator of 4, relative position bias of 128 buckets up to 256 tokens."""
         return cls(
             **{
                 "embedding_size": 1024,
@@ -245,13 +270,13 @@ class MclConfig(ElectraConfig):
         )
 
 
-def _known(field: str, value: str, choices: Any) -> str:
+def _known(name: str, value: str, choices: Any) -> str:
     """`value`, if it is one of `choices`; otherwise an error that names the nearest."""
     if value in choices:
         return value
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
-    raise UserError(f"{field}: unknown name {value!r}; {hint}")
+    raise UserError(f"{name}: unknown name {value!r}; {hint}")
 
 
 AutoConfig.register("mcl", MclConfig, exist_ok=True)

@@ -58,7 +58,7 @@ def pass_flops(
         Passes by the name of their loss (`mlm`, `rtd`, `re_mlm`, ...); the generator's pass over inserted slots, which
         has none, is `itd_fill`. A pass that no loss with a weight needs is left out.
     """
-    weights = config.loss_weights if loss_weights is None else loss_weights
+    weights = config.weights if loss_weights is None else loss_weights
     passes: dict[str, PassFlops] = {}
     for course, names in COURSES.items():
         fill, detect, regenerate, rediscriminate = (bool(name and (weights or {}).get(name)) for name in names)

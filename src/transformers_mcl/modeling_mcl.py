@@ -362,7 +362,7 @@ class MclForPreTraining(MclPreTrainedModel):
             shared = ["word_embeddings.weight"]
         self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
         # May be changed in training, to start a course later; a loss must not gain a weight the configuration lacks.
-        self.loss_weights: dict[str, float] = dict(config.loss_weights or {})
+        self.loss_weights: dict[str, float] = dict(config.weights)
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = set()

@@ -124,11 +124,13 @@ def test_labels_neither_overlap_nor_cover_the_data_nor_leave_the_picture(draw: C
     assert all(legend.get_window_extent().y1 <= extent(axes).y0 for axes in figure.axes)
 
 
-def test_labels_stay_at_the_ends_of_lines_that_are_far_apart(draw: Callable[..., Figure]) -> None:
-    axes = panel(draw(history(evaluations=0)), "Discriminator AUC")
+@pytest.mark.parametrize("evaluations, text", [(3, "training text"), (5, "held-out text")])
+def test_labels_stand_where_the_longest_line_ends(draw: Callable[..., Figure], evaluations: int, text: str) -> None:
+    log = [{name: value for name, value in entry.items() if "loss" not in name} for entry in history(5, evaluations)]
+    axes = panel(draw(log), "Discriminator AUC")
     low, high = axes.get_ylim()
     for course in COURSES:
-        (line,) = lines(axes, course.upper(), "training text")
+        (line,) = lines(axes, course.upper(), text)
         (label,) = (label for label in axes.texts if label.get_text() == course.upper())
         assert label.get_position()[1] == pytest.approx((points(line)[-1, 1] - low) / (high - low))
 
@@ -183,7 +185,7 @@ def test_title_is_no_formula(draw: Callable[..., Figure]) -> None:
 def test_drawing_changes_nothing_global(draw: Callable[..., Figure]) -> None:
     from matplotlib._pylab_helpers import Gcf
 
-    before = dict(matplotlib.rcParams)
-    draw(history(1, 0))
-    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"font.size": 17, "axes.grid": False}):
+        draw(history(1, 0))
+        assert (matplotlib.rcParams["font.size"], matplotlib.rcParams["axes.grid"]) == (17, False)
     assert Gcf.get_num_fig_managers() == 0

@@ -19,6 +19,7 @@ Make = Callable[..., MclTrainer]
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    assert isinstance(trainer.model, MclForPreTraining)
     return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
 
 

@@ -101,7 +101,9 @@ def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTr
     if info["missing_keys"]:
         kind = ", ".join(config.architectures or ["unknown architecture"])
         parts = ", ".join(sorted({key.split(".")[0] for key in info["missing_keys"]}))
-        raise UserError(f"{where} is not a pair but {kind}, without {parts}; give a pair that `{PROG} pretrain` wrote")
+        raise UserError(
+            f"{where} ({kind}) is not a whole pair: weights of {parts} are missing; give what `{PROG} pretrain` wrote"
+        )
     return model, tokenizer
 
 

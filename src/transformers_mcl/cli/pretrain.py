@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..data import DataArguments
-from ..inspection import render
 from ..training.arguments import MclTrainingArguments
 from ..training.pretraining import ModelArguments, prepare, recipe_path
 from ..training.report import results_table
 from .arguments import parse_arguments
+from .inspect import show
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
 
@@ -36,7 +34,7 @@ def run(argv: list[str]) -> None:
     inspection = run.finish()
     if speaks:
         print(results_table(run.evaluation, run.baselines))
-        print(render(inspection, color=sys.stdout.isatty(), width=shutil.get_terminal_size().columns))
+        show(inspection)
         print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
 
 

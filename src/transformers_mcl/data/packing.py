@@ -66,8 +66,11 @@ class TokenStream:
     def __getitem__(self, tokens: slice) -> np.ndarray:
         """Tokens `start` to `stop`, both given and inside the stream."""
         first, last = np.searchsorted(self._ends, [tokens.start, tokens.stop - 1], side="right")
-        begin = int(self._ends[first]) - len(self._chunks[first])
-        return np.concatenate(self._chunks[first : last + 1])[tokens.start - begin : tokens.stop - begin]
+        parts, begin = [], int(self._ends[first]) - len(self._chunks[first])
+        for chunk in self._chunks[first : last + 1]:  # views: of a long chunk only what is wanted is read
+            parts.append(chunk[max(tokens.start - begin, 0) : tokens.stop - begin])
+            begin += len(chunk)
+        return np.concatenate(parts)
 
     def count(self, token: int | None) -> int:
         """How many times `token` occurs."""
@@ -109,29 +112,40 @@ def tokenize_and_pack(
     splits, statistics = {}, {}
     for split, texts in corpus.items():
         documents = _tokenize(texts, tokenizer, args)
-        stream = TokenStream(documents)
-        if args.line_by_line:
-            rows = _cut(documents, length, tokenizer, args)
-        else:
-            rows = _pack(documents, len(stream) // (length - 2), length, tokenizer, args)
-        tokens = len(stream) - len(documents)
-        if not len(rows):
-            raise UserError(
-                f"the {split} text has {tokens} tokens, too few for one row of max_seq_length {length}:"
-                " give more text or a smaller max_seq_length"
-            )
-        rows = rows.select(range(min(len(rows), limits.get(split) or len(rows))))
-        splits[split] = rows
-        # Added to the stream's tokens: [CLS], and in a packed row also the final [SEP].
-        added = len(rows) * (1 if args.line_by_line else 2)
-        statistics[split] = CorpusStatistics(
-            documents=len(documents),
-            tokens=tokens,
-            rows=len(rows),
-            dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
-            unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
-        )
+        splits[split], statistics[split] = _lay_out(split, documents, length, limits.get(split), tokenizer, args)
     return DatasetDict(splits), statistics
+
+
+def _lay_out(
+    split: str,
+    documents: Dataset,
+    length: int,
+    limit: int | None,
+    tokenizer: PreTrainedTokenizerBase,
+    args: DataArguments,
+) -> tuple[Dataset, CorpusStatistics]:
+    """Rows of tokenized documents, at most `limit`."""
+    stream = TokenStream(documents)
+    tokens = len(stream) - len(documents)  # without the separators
+    if args.line_by_line:
+        rows = _cut(documents, length, tokenizer, args)
+    else:
+        rows = _pack(documents, len(stream) // (length - 2), length, tokenizer, args)
+    if not len(rows):
+        raise UserError(
+            f"the {split} text has {tokens} tokens, too few for one row of max_seq_length {length}:"
+            " give more text or a smaller max_seq_length"
+        )
+    rows = rows.select(range(min(len(rows), limit or len(rows))))
+    # Added to the stream's tokens: [CLS], and in a packed row also the final [SEP].
+    added = len(rows) * (1 if args.line_by_line else 2)
+    return rows, CorpusStatistics(
+        documents=len(documents),
+        tokens=tokens,
+        rows=len(rows),
+        dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
+        unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
+    )
 
 
 def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:

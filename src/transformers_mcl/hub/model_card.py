@@ -113,7 +113,7 @@ def model_card(summary: RunSummary) -> ModelCard:
 
 def _course(config: MclConfig, course: str) -> list[str]:
     ratio, operation = _OPERATIONS[course]
-    weights: dict[str, float] = config.loss_weights or {}
+    weights = config.weights
     losses = [f"{name} × {weights[name]:g}" if name and weights[name] else "–" for name in COURSES[course]]
     return [course.upper(), f"{100 * getattr(config, ratio):g} % {operation}", *losses]
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
@@ -30,6 +31,7 @@ class CourseProgressCallback(ProgressCallback):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self.training_bar: tqdm[Any] | None = None
         self._first_step, self._started = 0, 0.0
 
     def on_train_begin(

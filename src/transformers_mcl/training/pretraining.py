@@ -112,6 +112,11 @@ class PretrainingRun:
     def model(self) -> MclForPreTraining:
         return self.trainer.model
 
+    @property
+    def folder(self) -> Path:
+        """Where the pair and all that belongs to it goes."""
+        return Path(str(self.trainer.args.output_dir))
+
     @cached_property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
@@ -153,7 +158,7 @@ class PretrainingRun:
         entropy of its tokens (nats), the least loss of a model that gives every place the same distribution."""
         config = self.model.config
         ids = np.concatenate([np.asarray(row) for row in self.rows["validation"]["input_ids"]])
-        special = (config.pad_token_id, config.cls_token_id, config.sep_token_id)
+        special = [config.pad_token_id or 0, config.cls_token_id, config.sep_token_id]
         counts = np.bincount(ids[~np.isin(ids, special)])
         shares = counts[counts > 0] / counts.sum()
         return {"most_frequent_token": float(shares.max()), "unigram_entropy": float(-(shares * np.log(shares)).sum())}
@@ -169,7 +174,7 @@ class PretrainingRun:
             * args.world_size
             / max(self.statistics["train"].rows, 1)
         )
-        weights = ", ".join(f"{name} {weight:g}" for name, weight in config.loss_weights.items() if weight)
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
         if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != ("rtd",):
             weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
         flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
@@ -196,10 +201,9 @@ class PretrainingRun:
     def train(self) -> None:
         """Trains, saves the pair with its tokenizer into the output folder, and evaluates it on the held-out text."""
         trainer = self.trainer
-        folder = Path(trainer.args.output_dir)
         if trainer.is_world_process_zero():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
         result = trainer.train(resume_from_checkpoint=self.checkpoint)
         trainer.save_model()
         trainer.save_state()
@@ -240,11 +244,10 @@ class PretrainingRun:
         looks at one held-out sentence through the trained pair."""
         trainer = self.trainer
         if trainer.is_world_process_zero():
-            folder = Path(trainer.args.output_dir)
             plot_curves(
                 trainer.state.log_history,
-                folder / "curves.png",
-                title=f"{folder.name}: {trainer.state.global_step:,} steps of {self.tokens_per_step:,} tokens",
+                self.folder / "curves.png",
+                title=f"{self.folder.name}: {trainer.state.global_step:,} steps of {self.tokens_per_step:,} tokens",
                 baseline=self.baselines["most_frequent_token"],
             )
             trainer.create_model_card()
@@ -319,7 +322,7 @@ def prepare(
 
 def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) -> str | None:
     """The checkpoint to resume from, if any; refuses a folder that holds another run."""
-    folder = Path(args.output_dir)
+    folder = Path(str(args.output_dir))
     wanted = args.resume_from_checkpoint
     if wanted:
         found = get_last_checkpoint(str(folder)) if wanted in (True, "true", "True") and folder.is_dir() else wanted

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import EvalLoopOutput
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
 from ..flops import step_flops
-from ..hub.model_card import RunSummary, model_card
+from ..hub.model_card import RunSummary
 from ..metrics import add_metrics, summarize_metrics
 from ..modeling_mcl import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -70,7 +71,7 @@ class MclTrainer(Trainer):
 
     def _set_weights(self, warm: bool) -> None:
         """All the configured losses, or before the other courses begin, those of them that ELECTRA has."""
-        weights = dict(self._pair.config.loss_weights)
+        weights: dict[str, float] = dict(self._pair.config.weights)
         if not warm:
             weights = {name: weight if OBJECTIVES["electra"][name] else 0.0 for name, weight in weights.items()}
         self._pair.loss_weights = weights
@@ -95,15 +96,23 @@ class MclTrainer(Trainer):
     def _read(self, metrics: dict[str, Tensor]) -> dict[str, float]:
         return summarize_metrics(self.accelerator.reduce(metrics, reduction="sum"))
 
-    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
         self._eval_metrics, self._eval_batches = {}, 0
         self._set_weights(warm=True)
         # The data loader draws a number from the global generator: evaluating must not change the training after it.
         with torch.random.fork_rng(devices=[]):
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        figures = self._read(self._eval_metrics)
-        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in figures.items()})
-        return output
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        figures = {f"{metric_key_prefix}_{name}": value for name, value in self._read(self._eval_metrics).items()}
+        return output._replace(metrics=(output.metrics or {}) | figures)
 
     def prediction_step(
         self,
@@ -126,13 +135,15 @@ class MclTrainer(Trainer):
             losses.append(outputs["loss"])
         return torch.stack(losses).sum(), None, None
 
-    def create_model_card(self, **kwargs: Any) -> None:
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Writes the card of a pre-training run, from what `summarize` says of it; called before every push.
 
-        Arguments of [`~transformers.Trainer`]'s, which describe a fine-tuned model, are not used.
+        Without `summarize` it is [`~transformers.Trainer`]'s own, which describes a fine-tuned model.
         """
-        if self.is_world_process_zero() and self.summarize is not None:
-            model_card(self.summarize()).save(Path(self.args.output_dir) / "README.md")
+        if self.summarize is None:
+            super().create_model_card(*args, **kwargs)
+        elif self.is_world_process_zero():
+            self.summarize().save(str(self.args.output_dir))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Forward and backward operations of the courses on this batch; see `transformers_mcl.flops`."""
