@@ -215,27 +215,30 @@ def test_what_is_shown_is_what_the_model_did(
     assert inspection.courses["itd"].cells is None
 
 
-@pytest.mark.parametrize("name", ["rtd", "std"])
-def test_second_answers(inspection: Inspection, pair: MclForPreTraining, tokenizer: BertTokenizer, name: str) -> None:
-    shown, pair = inspection.courses[name], pair.eval()
-    assert shown.cells and shown.generator_says_again and shown.probability_again
+def test_cells_and_second_answers(make_pair: Callable[..., MclForPreTraining], tokenizer: BertTokenizer) -> None:
+    # With many ids to choose from, the generator's answer depends on what it reads.
+    pair = make_pair(vocab_size=4096).eval()
+    inspection = inspect_text(pair, tokenizer, TEXT, seed=44)
+    ids = torch.tensor([tokenizer(TEXT).input_ids])
+    records = pair(ids, generator=torch.Generator().manual_seed(44), output_records=True).records
     verdicts = {(False, False): "pos1", (True, False): "pos2", (False, True): "pos3", (True, True): "pos4"}
-    assert shown.replaced and shown.judged_replaced
-    assert shown.cells == [verdicts[pair_] for pair_ in zip(shown.replaced, shown.judged_replaced, strict=True)]
-    first = torch.tensor([tokenizer.convert_tokens_to_ids(shown.generator_reads_again or [])])
-    second = torch.tensor([tokenizer.convert_tokens_to_ids(shown.discriminator_reads_again or [])])
-    with torch.no_grad():
-        tokens = tokenizer.convert_ids_to_tokens(pair.generator(first).logits[0].argmax(-1))
-        head = pair.course_predictions[name] if name == "std" else pair.discriminator_predictions
-        probabilities = head(pair.electra(second).last_hidden_state)[0].sigmoid().tolist()
-    assert shown.generator_says_again == [t if x == "pos4" else None for t, x in zip(tokens, shown.cells, strict=True)]
-    for cell, probability, said in zip(shown.cells, probabilities, shown.probability_again, strict=True):
-        assert said == (pytest.approx(probability, abs=1e-6) if cell in ("pos2", "pos3") else None)
-
-
-def test_the_cells_of_the_random_pair_exercise_both_second_answers(inspection: Inspection) -> None:
-    cells = {cell for name in ("rtd", "std") for cell in inspection.courses[name].cells or ()}
-    assert "pos4" in cells and cells & {"pos2", "pos3"}
+    seen = set()
+    for name in ("rtd", "std"):
+        shown, record = inspection.courses[name], records[name]
+        assert shown.cells and shown.replaced and shown.judged_replaced
+        assert shown.generator_says_again and shown.probability_again
+        seen.update(shown.cells)
+        assert shown.cells == [verdicts[said] for said in zip(shown.replaced, shown.judged_replaced, strict=True)]
+        head = pair.course_predictions["std"] if name == "std" else pair.discriminator_predictions
+        with torch.no_grad():
+            tokens = pair.generator(record.regeneration_input).logits[0].argmax(-1).tolist()
+            probabilities = head(pair.electra(record.rediscrimination_input).last_hidden_state)[0].sigmoid().tolist()
+        assert shown.generator_says_again == [
+            f"[{token}]" if cell == "pos4" else None for token, cell in zip(tokens, shown.cells, strict=True)
+        ]
+        for cell, probability, said in zip(shown.cells, probabilities, shown.probability_again, strict=True):
+            assert said == (pytest.approx(probability, abs=1e-6) if cell in ("pos2", "pos3") else None)
+    assert seen == {"pos1", "pos2", "pos3", "pos4"}, "without them all, the second inputs are like the first"
 
 
 def test_insertion_keeps_the_sentence_and_counts_what_made_room(
@@ -250,6 +253,12 @@ def test_insertion_keeps_the_sentence_and_counts_what_made_room(
     assert len(full.tokens) == len(shown.original) == 15
     assert shown.dropped == sum(shown.operated) == 2
     assert "Dropped at the end, for want of positions: 2." in render(full, color=False, width=80)
+
+
+def test_insertion_shows_no_padding(pair: MclForPreTraining, tokenizer: BertTokenizer) -> None:
+    # 15 % of ten tokens are two slots in the batch's shape, of the eight ordinary ones a single one in the row.
+    shown = inspect_text(pair, tokenizer, "chef " * 8, courses=["itd"]).courses["itd"]
+    assert len(shown.original) == 11 and shown.generator_reads[-1] == "[SEP]"
 
 
 def test_same_seed_same_inspection(inspection: Inspection, pair: MclForPreTraining, tokenizer: BertTokenizer) -> None:

@@ -48,6 +48,10 @@ def test_wrong_values_are_named_in_one_line(values: dict[str, Any], named: list[
     assert all(word in message for word in named) and "\n" not in message
 
 
+def test_the_extreme_values_are_taken() -> None:
+    DataArguments(max_seq_length=4, preprocessing_num_workers=1, max_train_samples=1, max_eval_samples=1)
+
+
 def test_describing_the_arguments_imports_nothing_heavy() -> None:
     code = "import sys, transformers_mcl.data.arguments; print({'torch', 'datasets', 'transformers'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,10 +33,10 @@ def write(tmp_path: Path) -> Any:
 
 def read(tmp_path: Path, **values: Any) -> dict[str, list[str]]:
     """The documents of both splits."""
-    corpus = load_corpus(DataArguments(**values), cache_dir=str(tmp_path / "cache"))
-    assert list(corpus) == ["train", "validation"]
-    assert all(split.column_names == ["text"] for split in corpus.values())
-    return {name: list(split["text"]) for name, split in corpus.items()}
+    splits = load_corpus(DataArguments(**values), cache_dir=str(tmp_path / "cache"))
+    assert list(splits) == ["train", "validation"]
+    assert all(split.column_names == ["text"] for split in splits.values())
+    return {name: list(split["text"]) for name, split in splits.items()}
 
 
 @pytest.fixture
@@ -124,6 +125,26 @@ def test_datasets_in_directories(tmp_path: Path, write: Any) -> None:
     assert read(tmp_path, dataset_name=str(tmp_path / "three")) == {"train": ["one", "two"], "validation": ["three"]}
     # A dataset may be shared, or read-only: nothing is cached in it.
     assert {path for name in ("one", "two", "three") for path in (tmp_path / name).rglob("*")} == before
+
+
+def test_dataset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: str) -> None:
+    table = Dataset.from_dict({"n": [1, 2, 3], "body": ["one", "", "three"]})
+    asked = []
+
+    def load_dataset(path: str, *names: Any, **values: Any) -> Any:
+        asked.append((path, *names))
+        if path == "text":  # the builder of local text files
+            return original(path, *names, **values)
+        return DatasetDict(train=table, validation=table.select([0]), test=table)
+
+    original = datasets.load_dataset
+    monkeypatch.setattr("transformers_mcl.data.corpus.load_dataset", load_dataset)
+    values = {"dataset_name": "some/name", "dataset_config_name": "en", "text_column": "body"}
+    assert read(tmp_path, **values) == {"train": ["one", "three"], "validation": ["one"]}
+    assert asked == [("some/name", "en")]
+    assert read(tmp_path, **values, validation_file=[held_out])["validation"] == ["held", "out"]
+    with pytest.raises(UserError, match="text_column: column 'n' of 'some/name' holds .*int64.*, not text"):
+        read(tmp_path, **values | {"text_column": "n"})
 
 
 def test_held_out_documents(tmp_path: Path, write: Any) -> None:

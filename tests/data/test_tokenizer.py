@@ -46,12 +46,13 @@ def test_training_is_deterministic() -> None:
 
 
 def test_many_characters_leave_the_rarest_out() -> None:
-    rare = [chr(0x400 + number) * 2 + chr(0x1000 + number) for number in range(900)]  # 900 + 900 characters
-    tokenizer = train_tokenizer([*rare, *rare[:400]], vocab_size=3000, min_frequency=10**6)
+    # 900 characters once and 900 twice
+    texts = [chr(0xAC00 + number) + chr(0xC000 + number) * 2 for number in range(900)]
+    tokenizer = train_tokenizer(texts, vocab_size=3000, min_frequency=10**6)
     first = {token for token in tokenizer.get_vocab() if len(token) == 1}
     assert len(first) == 1000
-    assert {chr(0x400 + number) for number in range(400)} < first  # four times
-    assert train_tokenizer([*rare, *rare[:400]], 3000, min_frequency=10**6).get_vocab() == tokenizer.get_vocab()
+    assert {chr(0xC000 + number) for number in range(900)} < first
+    assert train_tokenizer(texts, 3000, min_frequency=10**6).get_vocab() == tokenizer.get_vocab()
 
 
 def test_least_vocabulary() -> None:

@@ -288,8 +288,8 @@ def prepare(
     _check_length(config, length)
 
     set_seed(training_args.seed)
-    corpus = load_corpus(data_args, model_args.cache_dir, training_args.seed)
     with training_args.main_process_first(desc="preparing the text"):
+        corpus = load_corpus(data_args, model_args.cache_dir)
         rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
     if model_args.model_name_or_path:
         model = MclForPreTraining.from_pretrained(

@@ -1,0 +1,492 @@
+"""The pair through its courses: nine losses, what each of them computes, touches and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transformers_mcl import MclConfig, MclForPreTraining, UserError
+from transformers_mcl import courses as c
+from transformers_mcl.configuration_mcl import COURSES, LOSS_NAMES
+from transformers_mcl.metrics import add_metrics, summarize_metrics
+from transformers_mcl.modeling_mcl import CourseRecord
+
+Configs = Callable[..., MclConfig]
+Batches = Callable[[str], dict[str, Any]]
+PADDING = pytest.mark.parametrize("padding", ["none", "right", "left"])
+MCL = {name: 50.0 if name.removeprefix("re_") in COURSES else 1.0 for name in LOSS_NAMES}
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def undecided(model: MclForPreTraining) -> MclForPreTraining:
+    """`model` with detection heads that call about half of all tokens replaced, so that no cell is empty."""
+    with torch.no_grad():
+        for head in (model.discriminator_predictions, *model.course_predictions.values()):
+            head.dense_prediction.weight.normal_()
+            head.dense_prediction.bias.zero_()
+    return model
+
+
+def plain_losses(model: MclForPreTraining, course: str, clean: Tensor, record: CourseRecord) -> dict[str, Tensor]:
+    """A course's losses by the book, from what it did: logits for the whole vocabulary everywhere, boolean indexing."""
+    mask = record.corruption.attention_mask
+    present = torch.ones_like(record.corruption.input_ids).bool() if mask is None else mask.bool()
+    operated = torch.zeros_like(present)
+    for row in range(len(clean)):
+        operated[row, record.corruption.positions[row][record.corruption.valid[row]]] = True
+    own = course in ("std", "itd") and model.config.detection_heads == "per_course"
+    head = model.course_predictions[course] if own else model.discriminator_predictions
+
+    def generate(input_ids: Tensor, where: Tensor) -> Tensor:
+        logits = model.generator(input_ids, attention_mask=mask).logits
+        return functional.cross_entropy(logits[where], clean[where], reduction="sum")
+
+    def detect(input_ids: Tensor, where: Tensor) -> Tensor:
+        logits = head(model.electra(input_ids, attention_mask=mask).last_hidden_state)
+        labels = operated if course == "itd" else record.discriminator_input != clean
+        return functional.binary_cross_entropy_with_logits(logits[where], labels[where].float(), reduction="sum")
+
+    losses = {course: detect(record.discriminator_input, present) / present.sum()}
+    if course == "itd":
+        return losses
+    assert record.discriminator_input is not None
+    assert record.logits is not None
+    generate_name, _, regenerate, rediscriminate = COURSES[course]
+    replaced, judged = record.discriminator_input != clean, record.logits > 0
+    caught, wrong = present & replaced & judged, present & (replaced != judged)
+    mixed = torch.where(caught, record.corruption.input_ids, clean)
+    restored = torch.where(caught, clean, record.discriminator_input)
+    all_known = model.config.correction_average == "all"
+    losses[str(generate_name)] = generate(record.corruption.input_ids, operated) / operated.sum()
+    losses[str(regenerate)] = generate(mixed, caught) / (operated if all_known else caught).sum()
+    losses[str(rediscriminate)] = detect(restored, wrong) / (present if all_known else wrong).sum()
+    return losses
+
+
+@PADDING
+@pytest.mark.parametrize("average", ["all", "own"])
+@pytest.mark.parametrize("heads", ["per_course", "shared"])
+def test_nine_losses_and_their_gradients_are_those_of_the_plain_computation(
+    padding: str, average: str, heads: str, config: Configs, batch: Batches
+) -> None:
+    weights = {name: 1.0 + i for i, name in enumerate(LOSS_NAMES)}
+    model = undecided(
+        MclForPreTraining(
+            config(
+                loss_weights=weights,
+                correction_average=average,
+                detection_heads=heads,
+                mask_ratio=0.4,
+                swap_ratio=0.35,
+                insert_ratio=0.2,
+            )
+        )
+    )
+    inputs = batch(padding)
+    output = model(**inputs, generator=seeded(), output_records=True)
+    output.loss.backward()
+    ours = gradients(model)
+    for course in ("rtd", "std"):  # every cell has something in it
+        notebook = output.records[course].notebook
+        assert all(cell.any() for cell in (notebook.pos1, notebook.pos2, notebook.pos3, notebook.pos4))
+
+    model.zero_grad()
+    plain: dict[str, Tensor] = {}
+    for course, record in output.records.items():
+        plain |= plain_losses(model, course, inputs["input_ids"], record)
+    total = sum((weights[name] * loss for name, loss in plain.items()), torch.zeros(()))
+    total.backward()
+
+    assert set(output.losses) == set(plain) == set(LOSS_NAMES)
+    for name, loss in plain.items():
+        assert output.losses[name].item() == pytest.approx(loss.item(), rel=1e-5), name
+        assert not output.losses[name].requires_grad
+    assert output.loss.item() == pytest.approx(total.item(), rel=1e-5)
+    theirs = gradients(model)
+    assert set(ours) == set(theirs) == {name for name, _ in model.named_parameters()}
+    for name, gradient in theirs.items():
+        torch.testing.assert_close(
+            ours[name], gradient, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
+
+
+@PADDING
+def test_records_follow_the_method(padding: str, config: Configs, batch: Batches) -> None:
+    model = undecided(MclForPreTraining(config(mask_ratio=0.3, swap_ratio=0.3, insert_ratio=0.3)))
+    inputs = batch(padding)
+    clean = inputs["input_ids"]
+    records = model(**inputs, output_records=True).records
+    assert list(records) == ["rtd", "std", "itd"]
+    for course, record in records.items():
+        read, filled = record.corruption.input_ids, record.discriminator_input
+        for row in range(len(clean)):
+            places = record.corruption.positions[row][record.corruption.valid[row]]
+            assert filled[row][places].equal(record.samples[row][record.corruption.valid[row]])
+            untouched = torch.ones_like(read[row], dtype=torch.bool)
+            untouched[places] = False
+            assert filled[row][untouched].equal(read[row][untouched])
+            if course == "itd":
+                content = filled[row][untouched]
+                assert content[content != 0].equal(clean[row][clean[row] != 0])
+                assert record.labels[row].equal(~untouched)
+            else:
+                assert filled[row][untouched].equal(clean[row][untouched])
+                assert (clean[row][places] > 3).all()  # special tokens and padding are left alone
+                assert record.labels[row].equal(filled[row] != clean[row])
+        if course == "itd":
+            assert (record.notebook, record.regeneration_input, record.rediscrimination_input) == (None, None, None)
+    assert (records["rtd"].corruption.input_ids == 3).any()
+    assert not (records["std"].corruption.input_ids == 3).any()
+    assert records["itd"].logits.shape == records["itd"].discriminator_input.shape == (8, 39)
+
+
+def test_samples_are_drawn_from_the_generator_at_the_operated_positions(config: Configs, batch: Batches) -> None:
+    model, clean = MclForPreTraining(config(objective="electra", mask_ratio=0.3)), batch("none")["input_ids"]
+    record = model(clean, generator=seeded(3), output_records=True).records["rtd"]
+    draws = seeded(3)
+    corruption = c.mask_tokens(clean, clean > 3, 0.3, 3, generator=draws)
+    logits = model.generator(corruption.input_ids).logits
+    at_positions = torch.stack([row[places] for row, places in zip(logits, corruption.positions, strict=True)])
+    assert record.corruption.input_ids.equal(corruption.input_ids)
+    assert record.samples.equal(c.sample_tokens(at_positions, draws))
+
+
+# --- one call, or a call per course ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("padding", ["none", "right"])
+def test_a_call_per_course_gives_the_losses_and_gradients_of_one_call(
+    padding: str, config: Configs, batch: Batches
+) -> None:
+    model, inputs = undecided(MclForPreTraining(config())), batch(padding)
+    whole = model(**inputs, generator=seeded())
+    whole.loss.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    draws, loss, losses, metrics = seeded(), 0.0, {}, {}
+    for course in ("rtd", "std", "itd"):
+        part = model(**inputs, generator=draws, courses=(course,))
+        part.loss.backward()
+        loss += part.loss.item()
+        losses |= part.losses
+        metrics |= part.metrics
+    assert loss == pytest.approx(whole.loss.item(), rel=1e-5)
+    assert losses == whole.losses
+    assert list(losses) == list(whole.losses)
+    assert all(metrics[name].equal(value) for name, value in whole.metrics.items())
+    torch.testing.assert_close(gradients(model), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_loss_is_the_weighted_sum(config: Configs, batch: Batches) -> None:
+    weights = {"mlm": 0.5, "rtd": 7.0, "re_std": 3.0, "itd": 0.25}
+    output = undecided(MclForPreTraining(config(loss_weights=weights)))(**batch("right"))
+    assert set(output.losses) == set(weights)
+    assert output.loss.item() == pytest.approx(sum(weights[k] * v.item() for k, v in output.losses.items()), rel=1e-6)
+    assert output.records is None
+
+
+@pytest.mark.parametrize("courses", [("sdt",), ("rtd", "mlm"), "rtd"])
+def test_an_unknown_course_is_refused(courses: Any, config: Configs, batch: Batches) -> None:
+    with pytest.raises(UserError, match=r"courses.*(sdt|mlm|rtd)"):
+        MclForPreTraining(config())(**batch("none"), courses=courses)
+
+
+# --- what a weight of 0 saves ---------------------------------------------------------------------------------------
+@contextmanager
+def passes(model: MclForPreTraining) -> Iterator[dict[str, list[bool]]]:
+    """Of each pass through an encoder, whether it kept its graph: `{"generator": [True, …], "discriminator": […]}`."""
+    seen: dict[str, list[bool]] = {"generator": [], "discriminator": []}
+    hooks = [
+        encoder.register_forward_pre_hook(lambda *_, half=half: seen[half].append(torch.is_grad_enabled()))
+        for half, encoder in (("generator", model.generator.electra.encoder), ("discriminator", model.electra.encoder))
+    ]
+    yield seen
+    for hook in hooks:
+        hook.remove()
+
+
+def without(*names: str) -> dict[str, float]:
+    return {name: weight for name, weight in MCL.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("weights", "generator", "discriminator"),
+    [
+        # Passes, and how many of them keep a graph.
+        (MCL, (5, 4), (5, 5)),
+        ({"mlm": 1, "rtd": 50}, (1, 1), (1, 1)),
+        (without("mlm"), (5, 3), (5, 5)),
+        (without("slm"), (5, 3), (5, 5)),
+        (without("re_mlm"), (4, 3), (5, 5)),
+        (without("re_slm"), (4, 3), (5, 5)),
+        (without("rtd"), (5, 4), (5, 4)),
+        (without("std"), (5, 4), (5, 4)),
+        (without("itd"), (4, 4), (4, 4)),
+        (without("re_rtd"), (5, 4), (4, 4)),
+        (without("re_std"), (5, 4), (4, 4)),
+        (without("slm", "std", "re_slm", "re_std"), (3, 2), (3, 3)),
+        ({"mlm": 1}, (1, 1), (0, 0)),
+        ({"rtd": 1}, (1, 0), (1, 1)),
+        ({"re_mlm": 1}, (2, 1), (1, 0)),
+        ({"re_std": 1}, (1, 0), (2, 1)),
+        ({"itd": 1}, (1, 0), (1, 1)),
+    ],
+    ids=str,
+)
+def test_a_loss_without_weight_costs_nothing(
+    weights: dict[str, float],
+    generator: tuple[int, int],
+    discriminator: tuple[int, int],
+    config: Configs,
+    batch: Batches,
+) -> None:
+    model = MclForPreTraining(config(loss_weights=weights))
+    with passes(model) as seen:
+        output = model(**batch("none"))
+    assert (len(seen["generator"]), sum(seen["generator"])) == generator
+    assert (len(seen["discriminator"]), sum(seen["discriminator"])) == discriminator
+    assert set(output.losses) == set(weights)
+
+
+def test_vocabulary_is_projected_to_at_operated_positions_only(config: Configs, batch: Batches) -> None:
+    model, widths = MclForPreTraining(config()), []
+    model.generator.generator_lm_head.register_forward_hook(lambda *args: widths.append(args[2].shape[1]))
+    model(**batch("none"))
+    assert len(widths) == 5
+    assert set(widths) == {c.operated_count(30, 0.15)}
+
+
+@pytest.mark.parametrize("heads", ["per_course", "shared"])
+def test_heads_exist_only_for_courses_that_have_a_weight(heads: str, config: Configs) -> None:
+    def own(**fields: Any) -> list[str]:
+        return list(MclForPreTraining(config(detection_heads=heads, **fields)).course_predictions)
+
+    assert own() == (["std", "itd"] if heads == "per_course" else [])
+    assert own(objective="electra") == []
+    assert own(loss_weights={"rtd": 1, "itd": 1}) == (["itd"] if heads == "per_course" else [])
+
+
+# --- where gradients go ---------------------------------------------------------------------------------------------
+GENERATOR, DISCRIMINATOR = "generator.", "electra."
+
+
+@pytest.mark.parametrize("heads", ["per_course", "shared"])
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_each_loss_trains_its_own_network_only(name: str, heads: str, config: Configs, batch: Batches) -> None:
+    """Nothing flows from the discriminator's losses into the generator through its samples, nor the other way."""
+    model = undecided(MclForPreTraining(config(detection_heads=heads, mask_ratio=0.4, swap_ratio=0.4)))
+    model.loss_weights = {name: 1.0}
+    output = model(**batch("right"), generator=seeded())
+    assert output.losses[name] > 0
+    output.loss.backward()
+    shared = "electra.embeddings.word_embeddings.weight"
+    touched = {k for k, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    course = name.removeprefix("re_")
+    if course in COURSES:
+        head = "discriminator_predictions." if course == "rtd" or heads == "shared" else f"course_predictions.{course}."
+        expected = {k for k, _ in model.named_parameters() if k.startswith((DISCRIMINATOR, head))}
+    else:
+        expected = {k for k, _ in model.named_parameters() if k.startswith(GENERATOR)} | {shared}
+    assert touched == expected
+
+
+@pytest.mark.parametrize("shares", ["token", "all"])
+def test_gradients_of_the_losses_of_a_course_add_up(shares: str, config: Configs, batch: Batches) -> None:
+    """Also in what the two networks share: the sum of the generator's part and the discriminator's, and no more."""
+    model, inputs = undecided(MclForPreTraining(config(generator_shares=shares, swap_ratio=0.3))), batch("none")
+
+    def run(weights: dict[str, float]) -> dict[str, Tensor]:
+        model.loss_weights = weights
+        model.zero_grad()
+        model(**inputs, courses=("std",), generator=seeded()).loss.backward()
+        return gradients(model)
+
+    together = run(MCL)
+    total: dict[str, Tensor] = {}
+    for name in ("slm", "std", "re_slm", "re_std"):
+        for key, gradient in run({name: 1.0}).items():
+            total[key] = total.get(key, torch.zeros(())) + MCL[name] * gradient
+    torch.testing.assert_close({key: total[key] for key in together}, together, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("objective", ["mcl", "electra"])
+@pytest.mark.parametrize("heads", ["per_course", "shared"])
+@pytest.mark.parametrize("shares", ["token", "all"])
+def test_every_parameter_changes_in_a_training_step(
+    objective: str, heads: str, shares: str, config: Configs, batch: Batches
+) -> None:
+    model = MclForPreTraining(config(objective=objective, detection_heads=heads, generator_shares=shares)).train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+    model(**batch("right")).loss.backward()
+    optimizer.step()
+    assert [name for name, p in model.named_parameters() if p.equal(before[name])] == []
+
+
+# --- the notebook's cells -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("average", ["all", "own"])
+@pytest.mark.parametrize("padding", ["none", "right"])
+def test_empty_cells_give_zero_loss_and_finite_gradients(
+    average: str, padding: str, config: Configs, batch: Batches
+) -> None:
+    """A generator that is always right, and a discriminator that knows: everything is in pos1."""
+    model = MclForPreTraining(config(correction_average=average))
+    inputs = batch(padding)
+    inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] > 3, 9)
+    with torch.no_grad():
+        model.generator.generator_lm_head.bias[9] = 1e4
+        for head in (model.discriminator_predictions, *model.course_predictions.values()):
+            head.dense_prediction.bias.fill_(-1e3)
+    output = model(**inputs, output_records=True)
+    for course in ("rtd", "std"):
+        notebook = output.records[course].notebook
+        assert not (notebook.pos2 | notebook.pos3 | notebook.pos4).any()
+    for name in ("re_mlm", "re_slm", "re_rtd", "re_std"):
+        assert output.losses[name] == 0
+    output.loss.backward()
+    assert all(gradient.isfinite().all() for gradient in gradients(model).values())
+    assert output.loss.isfinite()
+
+    model.zero_grad()
+    model.loss_weights = {"re_mlm": 1.0, "re_slm": 1.0, "re_rtd": 1.0, "re_std": 1.0}
+    model(**inputs).loss.backward()
+    assert not any(gradient.any() for gradient in gradients(model).values())
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("buckets", [0, 8])
+def test_rows_with_nothing_to_operate_on_give_finite_gradients(
+    buckets: int, autocast: bool, config: Configs, batch: Batches
+) -> None:
+    model, inputs = MclForPreTraining(config(relative_attention_num_buckets=buckets)), batch("right")
+    inputs["input_ids"][0, 1:] = 0  # nothing but [CLS]
+    inputs["input_ids"][1] = 0  # nothing at all
+    inputs["attention_mask"] = (inputs["input_ids"] != 0).long()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        output = model(**inputs, output_records=True)
+    output.loss.backward()
+    assert not any(record.corruption.valid[:2].any() for record in output.records.values())
+    assert output.loss.isfinite()
+    assert all(gradient.isfinite().all() for gradient in gradients(model).values())
+
+
+def test_losses_are_computed_in_float32_under_autocast(config: Configs, batch: Batches) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = MclForPreTraining(config())(**batch("right"))
+    assert output.loss.dtype == torch.float32
+    assert {loss.dtype for loss in output.losses.values()} == {torch.float32}
+
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+@PADDING
+def test_metrics_are_those_of_the_records(padding: str, config: Configs, batch: Batches) -> None:
+    model, inputs = undecided(MclForPreTraining(config(mask_ratio=0.3, swap_ratio=0.3))), batch(padding)
+    output = model(**inputs, output_records=True)
+    assert not any(value.requires_grad for value in output.metrics.values())
+    figures = summarize_metrics(output.metrics)
+    for name, loss in output.losses.items():
+        assert figures[f"{name}_loss"] == pytest.approx(loss.item(), rel=1e-6)
+    for course, record in output.records.items():
+        mask = record.corruption.attention_mask
+        present = torch.ones_like(record.labels) if mask is None else mask.bool()
+        judged, labels = (record.logits > 0)[present], record.labels[present]
+        assert figures[f"{course}_disc_accuracy"] == (judged == labels).sum().item() / len(labels)
+        assert figures[f"{course}_disc_recall"] == (judged & labels).sum().item() / labels.sum().item()
+        assert figures[f"{course}_disc_loss"] == figures[f"{course}_loss"]
+        assert output.metrics[f"{course}_detection"].sum() == present.sum()
+        if course == "itd":
+            assert "itd_masked_lm_accuracy" not in figures
+            continue
+        hits = (record.samples == record.corruption.labels)[record.corruption.valid]
+        assert figures[f"{course}_sampled_masked_lm_accuracy"] == pytest.approx(hits.float().mean().item())
+        notebook = record.notebook
+        cells = [int(cell.sum()) for cell in (notebook.pos1, notebook.pos2, notebook.pos3, notebook.pos4)]
+        assert output.metrics[f"{course}_notebook"].tolist() == cells
+        assert sum(cells) == present.sum()
+
+
+def test_metrics_of_batches_give_the_mean_over_all_positions(config: Configs, batch: Batches) -> None:
+    model, total = MclForPreTraining(config(objective="electra")), {}
+    sums = [0.0, 0]
+    for padding in ("none", "right"):
+        output = model(**batch(padding), output_records=True)
+        count = int(output.records["rtd"].corruption.valid.sum())
+        sums = [sums[0] + output.losses["mlm"].item() * count, sums[1] + count]
+        add_metrics(total, output.metrics)
+    assert summarize_metrics(total)["mlm_loss"] == pytest.approx(sums[0] / sums[1], rel=1e-6)
+
+
+# --- draws, shapes and limits ---------------------------------------------------------------------------------------
+def test_all_draws_come_from_the_given_generator(config: Configs, batch: Batches) -> None:
+    model, inputs, state = MclForPreTraining(config()), batch("right"), torch.get_rng_state()
+    first, second = (model(**inputs, generator=seeded(4)) for _ in range(2))
+    assert first.losses == second.losses
+    assert first.losses != model(**inputs, generator=seeded(5)).losses
+    assert torch.get_rng_state().equal(state)
+    torch.manual_seed(1)
+    without_one = model(**inputs).losses
+    torch.manual_seed(1)
+    assert model(**inputs).losses == without_one
+
+
+def test_packed_rows_may_be_as_long_as_the_model_has_positions_for(config: Configs) -> None:
+    ids = torch.randint(4, 12, (2, 40), generator=seeded())
+    ids[:, 0], ids[:, -1] = 1, 2
+    record = MclForPreTraining(config())(ids, output_records=True).records["itd"]
+    assert record.corruption.attention_mask is None
+    assert record.discriminator_input.shape == (2, 40)
+    assert record.discriminator_input[:, -1].tolist() == [2, 2]
+    assert record.corruption.valid.sum(1).tolist() == [6, 6]
+    assert record.labels.sum(1).tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("weights", [{"mlm": 1, "rtd": 1}, {"itd": 1}], ids=["rtd", "itd"])
+def test_a_row_longer_than_the_positions_is_refused(weights: dict[str, float], config: Configs) -> None:
+    with pytest.raises(UserError, match=r"41 tokens.*max_position_embeddings=40"):
+        MclForPreTraining(config(loss_weights=weights))(torch.full((1, 41), 9))
+
+
+def test_tokenizers_and_trainers_may_pass_what_they_do(config: Configs, batch: Batches) -> None:
+    model, inputs = MclForPreTraining(config()), batch("right")
+    extra = {"token_type_ids": torch.ones_like(inputs["input_ids"]), "return_loss": True}
+    assert model(**inputs, **extra, generator=seeded()).loss.equal(model(**inputs, generator=seeded()).loss)
+
+
+def test_generator_and_discriminator_share_what_they_should(config: Configs) -> None:
+    for shares in ("token", "all"):
+        model = MclForPreTraining(config(generator_shares=shares))
+        ours, its = (dict(half.named_parameters()) for half in (model.electra.embeddings, model.generator.electra.embeddings))
+        same = {name for name in ours if ours[name] is its[name]}
+        assert same == (set(ours) if shares == "all" else {"word_embeddings.weight"})
+        assert model.generator.generator_lm_head.weight is ours["word_embeddings.weight"]
+
+
+def test_sharing_does_not_depend_on_other_fields(config: Configs) -> None:
+    """ELECTRA's `tie_word_embeddings=False` would switch off all sharing; here it is `generator_shares` that decides."""
+    try:
+        model = MclForPreTraining(config(tie_word_embeddings=False))
+    except UserError as error:
+        assert "tie_word_embeddings" in str(error)  # noqa: PT017
+    else:
+        word_embeddings = model.electra.embeddings.word_embeddings.weight
+        assert model.generator.electra.embeddings.word_embeddings.weight is word_embeddings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", ["electra", "mcl"])
+def test_a_training_step_compiles_to_one_graph(objective: str, config: Configs, batch: Batches) -> None:
+    fields = {"num_hidden_layers": 1, "max_position_embeddings": 30}
+    model, inputs = MclForPreTraining(config(objective=objective, **fields)), batch("none")
+    explained = torch._dynamo.explain(model)(**inputs)
+    assert (explained.graph_count, explained.graph_break_count) == (1, 0)
