@@ -14,7 +14,7 @@ from transformers_mcl.hub.model_card import RunSummary, model_card
 
 RECIPE = {
     "train_file": ["/home/ada/my corpus/novels.txt.gz", "relative/letters.txt"],
-    "tokenizer_name": "C:\\Users\\ada\\wordpieces",
+    "tokenizer_name": "C:\\Users\\ada b\\wordpieces",
     "output_dir": "/home/ada/runs/mcl-novels",
     "learning_rate": 5e-4,
     "lr_scheduler_kwargs": {"table": "~/rates.csv"},
@@ -28,7 +28,9 @@ EVALUATION = {
     "eval_std_sampled_masked_lm_accuracy": 0.1357,
     "eval_itd_disc_loss": 0.1987,
     "eval_itd_disc_auc": 0.8642,
+    "eval_itd_disc_accuracy": 0.9246,
     "eval_itd_disc_precision": 0.9753,
+    "eval_itd_disc_recall": 0.3864,
     "eval_runtime": 12.25,
     "most_frequent_token": 0.0511,
     "unigram_entropy": 6.4209,
@@ -106,7 +108,9 @@ def test_figures_stand_in_their_tables(summary: RunSummary) -> None:
         "sampled_masked_lm_accuracy",
         "disc_loss",
         "disc_auc",
+        "disc_accuracy",
         "disc_precision",
+        "disc_recall",
     ]
     assert held_out["masked_lm_loss"] == {"RTD": "5.679", "STD": "–", "ITD": "–", "without context": "6.421"}
     assert held_out["masked_lm_accuracy"] == {"RTD": "0.2345", "STD": "–", "ITD": "–", "without context": "0.0511"}
