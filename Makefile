@@ -32,7 +32,7 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	@touch $@
 
 demo: $(INSTALLED) ## pre-train a tiny model on the text inside the package, into mcl-demo/
-	$(BIN)/transformers-mcl pretrain --output_dir $(DEMO_DIR)
+	$(BIN)/transformers-mcl pretrain --output_dir $(DEMO_DIR) --overwrite_output_dir
 
 test: $(INSTALLED) ## run the tests
 	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)

@@ -30,8 +30,8 @@ ELECTRA = {**dict.fromkeys(NINE, 0.0), "mlm": 1.0, "rtd": 50.0}
 
 def test_the_nine_losses_and_their_weights() -> None:
     assert set(LOSS_NAMES) == set(NINE)
-    assert MclConfig().loss_weights == MclConfig(objective="mcl").loss_weights == NINE
-    assert MclConfig(objective="electra").loss_weights == ELECTRA
+    assert MclConfig().loss_weights == MclConfig.tiny(objective="mcl").loss_weights == NINE
+    assert MclConfig.tiny(objective="electra").loss_weights == ELECTRA
     # Each loss belongs to one course: generator, discriminator, and their corrections; insertion has neither answer.
     assert COURSES == {
         "rtd": ("mlm", "rtd", "re_mlm", "re_rtd"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from transformers_mcl import UserError
 from transformers_mcl import courses as c
 
 PAD, CLS, SEP, MASK = 0, 1, 2, 3
@@ -46,7 +47,9 @@ def batch(seed: int, padding: str) -> tuple[Tensor, Tensor, Tensor]:
     return ids, ids >= FIRST, (ids != PAD).long()
 
 
-BATCHES = [pytest.param(seed, padding, id=f"{padding}-{seed}") for seed in range(6) for padding in ("none", "left", "right")]
+BATCHES = [
+    pytest.param(seed, padding, id=f"{padding}-{seed}") for seed in range(6) for padding in ("none", "left", "right")
+]
 
 
 def used(result: c.Corruption, row: int) -> list[int]:
@@ -96,7 +99,9 @@ def expected_outcomes(course: str) -> set[tuple[int, ...]]:
         ("itd", (CLS, A, B, C, MASK, D, MASK, E, F, G, SEP, PAD, PAD)),
     ],
 )
-def test_example_of_the_paper_is_one_of_all_equally_likely_outcomes(course: str, of_the_paper: tuple[int, ...]) -> None:
+def test_example_of_the_paper_is_one_of_all_equally_likely_outcomes(
+    course: str, of_the_paper: tuple[int, ...]
+) -> None:
     counts, allowed = outcomes(course), expected_outcomes(course)
     assert set(counts) == allowed
     assert of_the_paper in allowed
@@ -206,7 +211,13 @@ def test_insertion_drops_the_tail_at_the_longest_length(spare: int, padding: str
             assert_inserted(result, ids, ratio, limit)
 
 
-@pytest.mark.parametrize("ratio", [0.5, 0.6, 0.75, 0.9, 0.99])
+def test_insertion_refuses_a_ratio_that_a_full_row_has_no_gaps_for() -> None:
+    ids, operable, _ = batch(0, "none")
+    with pytest.raises(UserError, match=r"insert_ratio=0\.51"):
+        c.insert_masks(ids, operable, 0.51, MASK)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.5])
 def test_insertion_at_high_ratios_stays_between_the_first_and_the_final_token(ratio: float) -> None:
     for count in range(1, 12):
         ids = torch.tensor([[CLS, *range(FIRST, FIRST + count), SEP]]).expand(20, -1)
@@ -263,7 +274,7 @@ def test_same_generator_same_draws_and_none_from_the_global_state(course: str) -
 
 def test_counts_are_nearest_integers_for_numbers_and_tensors_alike() -> None:
     tokens = torch.arange(700)
-    for ratio in (0.001, 0.05, 0.1, 0.15, 0.3, 1 / 3, 0.35, 0.5, 0.85, 0.999):
+    for ratio in (0.001, 0.05, 0.1, 0.15, 0.3, 1 / 3, 0.35, 0.5, 0.57, 0.58, 0.85, 0.999):
         for least in (1, 2):
             exact = [nearest(n, round(ratio, 6), least) for n in range(700)]
             counts = c.operated_count(tokens, ratio, least)
@@ -299,6 +310,16 @@ def test_impossible_tokens_are_never_sampled(forbidden: list[int]) -> None:
     logits[forbidden] = -math.inf
     samples = c.sample_tokens(logits.expand(50_000, 6), generator())
     assert set(samples.tolist()) == set(range(6)) - set(forbidden)
+
+
+@pytest.mark.parametrize(("draw", "sampled"), [(0.0, 1), (1 - 2**-24, 4)])
+def test_the_ends_of_the_interval_are_sampled_like_the_rest(
+    draw: float, sampled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The least and the greatest number that can be drawn: one in 16 million, which a long run meets every minute."""
+    logits = torch.tensor([-math.inf, 0.3, 0.0, -0.2, 0.1, -math.inf])
+    monkeypatch.setattr(torch, "rand", lambda size, **_: torch.full(size, draw))
+    assert c.sample_tokens(logits.expand(2, 3, 6)).tolist() == [[sampled] * 3] * 2
 
 
 def test_sampling_is_done_in_float32_without_gradient() -> None:

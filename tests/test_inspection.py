@@ -12,7 +12,7 @@ from transformers import BertTokenizer
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl import courses as c
 from transformers_mcl.inspection import Inspection, describe_course, inspect_text, render
-from transformers_mcl.modeling_mcl import CourseRecord
+from transformers_mcl.modeling_mcl_pretraining import CourseRecord
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the chef cooked thanked meal table served ##s [ ] mask 厨师 é .".split()
 TEXT = "The chef cooked the meal, the chefs served a meal."

@@ -143,7 +143,9 @@ def test_discriminator_figures_by_course_hold_its_loss() -> None:
 
 def test_figures_without_a_denominator_are_left_out() -> None:
     nothing_called = detection_histogram(-torch.ones(1, 3), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1, 3))
-    figures = summarize_metrics({"rtd_detection": nothing_called, "mlm": torch.zeros(2), "rtd_generator": torch.zeros(3)})
+    figures = summarize_metrics(
+        {"rtd_detection": nothing_called, "mlm": torch.zeros(2), "rtd_generator": torch.zeros(3)}
+    )
     assert figures == {"rtd_disc_accuracy": 1.0}
 
 

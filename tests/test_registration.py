@@ -29,7 +29,6 @@ ORDERS = [
     "import transformers_mcl; from transformers import AutoModel",
     "import transformers_mcl; from transformers import BertModel",
     "import transformers_mcl; from transformers import Trainer",
-    "import transformers_mcl; from transformers import pipeline",
 ]
 # What must be so after any of them, with no other import of ours. The copies of one interpreter save each of them the
 # seconds that torch takes.

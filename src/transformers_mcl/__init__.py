@@ -15,12 +15,12 @@ if TYPE_CHECKING:
         MclDiscriminator,
         MclForMaskedLM,
         MclForMultipleChoice,
-        MclForPreTraining,
         MclForQuestionAnswering,
         MclForSequenceClassification,
         MclForTokenClassification,
         MclModel,
     )
+    from .modeling_mcl_pretraining import MclForPreTraining
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -49,6 +49,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 # `transformers-mcl --help`, cost nothing.
 _MODULES = {
     "MclConfig": "configuration_mcl",
+    "MclForPreTraining": "modeling_mcl_pretraining",
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, ElectraConfig
 
-from ._registration import announce
 from .errors import UserError
 
 __all__ = ["COURSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
@@ -132,6 +131,8 @@ class MclConfig(ElectraConfig):
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise UserError(f"{name}={getattr(self, name)} must lie between 0 and 1, both excluded")
+        if self.insert_ratio > 0.5:
+            raise UserError(f"insert_ratio={self.insert_ratio} must be at most 0.5: every slot needs a gap of its own")
         if self.generator_dropout is not None and not 0.0 <= self.generator_dropout < 1.0:
             raise UserError(
                 f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
@@ -144,6 +145,8 @@ class MclConfig(ElectraConfig):
                 raise UserError(f"loss_weights[{name!r}]={weight} must be a finite number, 0 or more")
         if not any(self.weights.values()):
             raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
+        if not self.tie_word_embeddings:
+            raise UserError("tie_word_embeddings=False: what the two networks share is said by generator_shares")
         if self.is_decoder:
             raise UserError(
                 "is_decoder=True: the models of this package are encoders, whose attention sees both sides"
@@ -280,4 +283,3 @@ def _known(name: str, value: str, choices: Any) -> str:
 
 
 AutoConfig.register("mcl", MclConfig, exist_ok=True)
-announce(__name__)

@@ -8,9 +8,12 @@ on at the given ratio, a number known from the shapes alone. Rows with fewer ope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
+
+from .errors import UserError
 
 __all__ = [
     "Corruption",
@@ -26,6 +29,7 @@ __all__ = [
     "swap_tokens",
 ]
 
+MOST_INSERTED = 0.5
 _PARTS = 1_000_000  # ratios are rounded to a millionth, so that counts are exact integers on every device
 
 
@@ -39,7 +43,8 @@ class Corruption:
         valid (`BoolTensor` of shape `(batch, slots)`): which slots are in use.
         labels (`LongTensor` of shape `(batch, slots)`): the original tokens there, -100 in unused slots and
             everywhere for insertion, which has no originals.
-        attention_mask (`Tensor` of shape `(batch, new_length)` or `None`): 1 for tokens, 0 for padding; `None` if no row
+        attention_mask (`Tensor` of shape `(batch, new_length)` or `None`): 1 for tokens, 0 for padding; `None` if no
+        row
             can hold padding.
     """
 
@@ -67,19 +72,24 @@ class Notebook:
     pos4: Tensor
 
 
+@overload
+def operated_count(tokens: int, ratio: float, least: int = 1) -> int: ...
+@overload
+def operated_count(tokens: Tensor, ratio: float, least: int = 1) -> Tensor: ...
 def operated_count(tokens: int | Tensor, ratio: float, least: int = 1) -> int | Tensor:
     """`ratio` of `tokens`, to the nearest integer (halves up), but at least `least` where there are as many tokens.
 
     Takes and gives an `int` or an integer tensor; exact, since it is computed in integers.
     """
-    parts = round(ratio * _PARTS)
-    count = (tokens * parts + _PARTS // 2) // _PARTS
-    if isinstance(count, Tensor):
+    count = (tokens * round(ratio * _PARTS) + _PARTS // 2) // _PARTS
+    if isinstance(tokens, Tensor) and isinstance(count, Tensor):
         return torch.where(tokens < least, torch.zeros_like(count), count.clamp(min=least))
     return 0 if tokens < least else max(count, least)
 
 
-def _choose(candidates: Tensor, counts: Tensor, slots: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def _choose(
+    candidates: Tensor, counts: Tensor, slots: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
     """`counts[row]` of each row's `candidates` (boolean, `(batch, length)`), uniformly and in random order.
 
     Returns positions and their validity, both `(batch, slots)`. Unused slots hold other positions of the row.
@@ -160,7 +170,7 @@ def insert_masks(
 
     A gap is a place beside an operable token, so nothing is ever inserted before `[CLS]` or after the final `[SEP]`,
     and no gap is used twice. The order of the tokens stays. Where the row would pass `max_length`, as many of its last
-    operable tokens are dropped as do not fit; special tokens and inserted slots never are.
+    operable tokens are dropped as do not fit; special tokens and inserted slots never are. Padding goes to the end.
 
     Args:
         max_length (`int`, *optional*): most tokens of a row; no limit by default.
@@ -168,7 +178,12 @@ def insert_masks(
         pad_token_id (`int`): fills the rows up to the common new length, `min(length + slots, max_length)`.
 
     Other arguments as in [`mask_tokens`]; `labels` of the result are all -100.
+
+    Raises:
+        UserError: a ratio above 0.5, for which a row at its longest would not have gaps enough.
     """
+    if ratio > MOST_INSERTED:
+        raise UserError(f"insert_ratio={ratio} is above {MOST_INSERTED}: a full row would not have gaps enough")
     batch, length = input_ids.shape
     slots = operated_count(length, ratio)
     max_length = max_length or length + slots
@@ -184,15 +199,16 @@ def insert_masks(
     beside = torch.nn.functional.pad(kept, (1, 0)) | torch.nn.functional.pad(kept, (0, 1))
     gaps, valid = _choose(beside, counts, slots, generator)
 
-    # Sort tokens and slots by place: token i at 2i + 1, a slot in the gap before it at 2i, what is left out at the end.
+    # Sort tokens and slots by place: token i at 2i + 1, a slot in the gap before it at 2i, what is left out at the
+    # end.
     places = 2 * torch.arange(length, device=input_ids.device).expand(batch, -1) + 1
     left_out = 2 * length + 2
-    places = torch.cat([places.masked_fill(dropped, left_out), (2 * gaps).masked_fill(~valid, left_out)], 1)
-    order = places.argsort(stable=True, dim=1)
-    tokens = torch.cat([input_ids.masked_fill(dropped, pad_token_id), torch.full_like(gaps, mask_token_id)], 1)
-    tokens[:, length:].masked_fill_(~valid, pad_token_id)
+    out = places.masked_fill(dropped | ~content, left_out)
+    order = torch.cat([out, (2 * gaps).masked_fill(~valid, left_out)], 1).argsort(stable=True, dim=1)
+    slot = torch.full_like(gaps, pad_token_id).masked_fill(valid, mask_token_id)
+    tokens = torch.cat([input_ids, slot], 1)
     positions = order.argsort(1)[:, length:].clamp(max=new_length - 1)
-    present = torch.cat([content & ~dropped, valid], 1).gather(1, order)[:, :new_length]
+    present = torch.cat([content, valid], 1).gather(1, order)[:, :new_length]
     # Rows as long as the limit allows hold no padding: each drops what it gains. No mask is needed then.
     full = attention_mask is None and new_length == length
     return Corruption(
@@ -233,14 +249,18 @@ def correction_notebook(labels: Tensor, logits: Tensor, attention_mask: Tensor |
     """
     replaced = labels.bool()
     judged = logits.detach() > 0
-    cells = (~judged & ~replaced, ~judged & replaced, judged & ~replaced, judged & replaced)
-    if attention_mask is not None:
-        cells = tuple(cell & attention_mask.bool() for cell in cells)
-    return Notebook(*cells)
+    present = torch.ones_like(replaced) if attention_mask is None else attention_mask.bool()
+    return Notebook(
+        pos1=~judged & ~replaced & present,
+        pos2=~judged & replaced & present,
+        pos3=judged & ~replaced & present,
+        pos4=judged & replaced & present,
+    )
 
 
 def regeneration_input(original: Tensor, generator_input: Tensor, notebook: Notebook) -> Tensor:
-    """What the generator reads again: the original with the operation (`[MASK]`, or the swapped token) at pos4 only."""
+    """What the generator reads again: the original with the operation (`[MASK]`, or the swapped token) at pos4
+    only."""
     return torch.where(notebook.pos4, generator_input, original)
 
 

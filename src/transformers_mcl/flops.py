@@ -22,8 +22,8 @@ class PassFlops(NamedTuple):
         network: `"generator"` or `"discriminator"`.
         length: tokens of a row.
         encoder: operations of the encoder, forward.
-        head: operations of the head, forward: the vocabulary projection at the operated positions, or the detection head.
-        backward: whether a loss comes out of the pass; one without only samples or judges, without gradient.
+        head: operations of the head, forward: the vocabulary projection at the operated positions, or the detection
+        head. backward: whether a loss comes out of the pass; one without only samples or judges, without gradient.
     """
 
     network: str

@@ -16,7 +16,7 @@ from .configuration_mcl import COURSES
 from .courses import Corruption
 from .data.tokenizer import check_tokenizer
 from .errors import UserError
-from .modeling_mcl import CourseRecord, MclForPreTraining
+from .modeling_mcl_pretraining import CourseRecord, MclForPreTraining
 
 __all__ = ["CourseInspection", "Inspection", "check_text", "describe_course", "inspect_text", "render"]
 
@@ -184,7 +184,7 @@ def _inspect_course(
     if not model.loss_weights.get(rediscriminate or "", 0.0):
         record.rediscrimination_input = None
     elif record.rediscrimination_input is not None:
-        judged_again = model._detect(course, record.rediscrimination_input, mask)
+        judged_again = model.detect(course, record.rediscrimination_input, mask)
     return describe_course(course, clean, record, tokenizer, says_again, judged_again)
 
 

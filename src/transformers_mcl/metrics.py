@@ -6,7 +6,6 @@ The names of the figures are those of google-research/electra, with the course i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -27,8 +26,8 @@ def detection_histogram(logits: Tensor, labels: Tensor, weights: Tensor) -> Tens
     above 0, the tokens judged replaced.
     """
     width = 2 * _LOGIT_RANGE / AUC_BINS
-    bins = ((logits.float() + _LOGIT_RANGE) / width).ceil().long().sub(1).clamp(0, AUC_BINS - 1)
-    # Rounding must not carry a logit over the border at 0.
+    bins = ((logits.float() + _LOGIT_RANGE) / width).floor().clamp(0, AUC_BINS - 1).long()
+    # A logit of 0 lies on the border, and rounding must carry none over it.
     bins = torch.where(logits > 0, bins.clamp(min=AUC_BINS // 2), bins.clamp(max=AUC_BINS // 2 - 1))
     counts = torch.zeros(2 * AUC_BINS, device=logits.device)
     counts.scatter_add_(0, (labels.long() * AUC_BINS + bins).flatten(), weights.float().flatten())
@@ -69,11 +68,11 @@ def summarize_metrics(total: Mapping[str, Tensor]) -> dict[str, float]:
             right, sampled, predicted = counts.tolist()
             _ratio(figures, f"{course}_masked_lm_accuracy", right, predicted)
             _ratio(figures, f"{course}_sampled_masked_lm_accuracy", sampled, predicted)
-            figures[f"{course}_masked_lm_loss"] = figures.get(f"{COURSES[course][0]}_loss", math.nan)
+            _rename(figures, f"{COURSES[course][0]}_loss", f"{course}_masked_lm_loss")
         if (histogram := sums.get(f"{course}_detection")) is not None:
             _detection(figures, course, histogram)
-            figures[f"{course}_disc_loss"] = figures.get(f"{course}_loss", math.nan)
-    return {name: value for name, value in figures.items() if not math.isnan(value)}
+            _rename(figures, f"{course}_loss", f"{course}_disc_loss")
+    return figures
 
 
 def _detection(figures: dict[str, float], course: str, histogram: Tensor) -> None:
@@ -87,6 +86,12 @@ def _detection(figures: dict[str, float], course: str, histogram: Tensor) -> Non
     original, replaced = histogram
     won = replaced * (original.cumsum(0) - original / 2)
     _ratio(figures, f"{course}_disc_auc", won.sum().item(), (original.sum() * replaced.sum()).item())
+
+
+def _rename(figures: dict[str, float], name: str, also: str) -> None:
+    """Gives a figure google-research/electra's name beside ours, if it is there."""
+    if name in figures:
+        figures[also] = figures[name]
 
 
 def _ratio(figures: dict[str, float], name: str, numerator: float, denominator: float) -> None:

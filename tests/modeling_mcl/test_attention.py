@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AutoModel, AutoModelForSequenceClassification, T5Config
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.models.electra.modeling_electra import ElectraSelfAttention
 from transformers.models.t5.modeling_t5 import T5Attention
 
 from transformers_mcl import MclConfig, MclForMaskedLM, MclForPreTraining, MclModel, UserError
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_compile flag on create_block_ma
 
 
 def states(model: MclModel, implementation: str, inputs: dict[str, Any], compiled: bool = False) -> Tensor:
-    """Last hidden states, 0 at padding, where they mean nothing. Flex compiles itself, for minutes, where `compiled`."""
+    """Last hidden states, 0 at padding, where they mean nothing. Flex compiles itself, for minutes, if `compiled`."""
     model.set_attn_implementation(implementation)
     with torch.no_grad(), torch.compiler.set_stance("default" if compiled else "force_eager"):
         hidden = model(**inputs).last_hidden_state
@@ -81,10 +82,11 @@ def test_initial_scales(config: Configs) -> None:
         fields = {"relative_attention_initializer_range": bias, "position_initializer_range": positions}
         for encoder in (MclModel(config(**shape, **fields)), MclForPreTraining(config(**shape, **fields)).electra):
             module = encoder.relative_attention_bias
+            assert module is not None
             assert module.weight.std().item() == pytest.approx(0.3 if bias is None else bias, rel=0.1)
-            table = encoder.embeddings.position_embeddings.weight
+            table = encoder.state_dict()["embeddings.position_embeddings.weight"]
             assert table.std().item() == pytest.approx(0.3 if positions is None else positions, rel=0.1)
-            query = encoder.encoder.layer[0].attention.self.query.weight
+            query = encoder.state_dict()["encoder.layer.0.attention.self.query.weight"]
             assert query.std().item() == pytest.approx(0.3, rel=0.1)
 
 
@@ -135,9 +137,7 @@ def test_gradients_of_eager_and_sdpa_agree(padding: str, config: Configs, batch:
 
 @BUCKETS
 @pytest.mark.parametrize("implementation", BACKENDS)
-def test_padded_rows_equal_unpadded_ones(
-    implementation: str, buckets: int, config: Configs, batch: Batches
-) -> None:
+def test_padded_rows_equal_unpadded_ones(implementation: str, buckets: int, config: Configs, batch: Batches) -> None:
     model, inputs = MclModel(config(relative_attention_num_buckets=buckets)).eval(), batch("right")
     padded = states(model, implementation, inputs)
     for row, length in enumerate(inputs["attention_mask"].sum(1).tolist()):
@@ -185,9 +185,7 @@ def test_flash_attention_is_not_our_business_without_the_bias(config: Configs) -
         model.set_attn_implementation("flash_attention_2")
 
 
-def test_an_attention_that_cannot_take_the_bias_is_not_given_a_model_with_one(
-    config: Configs, batch: Batches
-) -> None:
+def test_an_attention_that_cannot_take_the_bias_is_not_given_a_model_with_one(config: Configs, batch: Batches) -> None:
     """A user's own attention function gets the bias, or is refused; it never runs without."""
     AttentionInterface.register("plain_for_this_test", lambda *args, **kwargs: sdpa_attention_forward(*args, **kwargs))
     model, inputs = MclModel(config()).eval(), batch("none")
@@ -203,7 +201,7 @@ def test_an_attention_that_cannot_take_the_bias_is_not_given_a_model_with_one(
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_choice_of_attention_reaches_both_networks(implementation: str, config: Configs, tmp_path: Path) -> None:
     def chosen(model: MclForPreTraining) -> set[str | None]:
-        layers = [m for m in model.modules() if hasattr(m, "attention_head_size")]
+        layers = [module for module in model.modules() if isinstance(module, ElectraSelfAttention)]
         assert len(layers) == 3
         return {layer.config._attn_implementation for layer in layers}
 

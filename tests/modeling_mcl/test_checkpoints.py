@@ -199,7 +199,7 @@ def test_generator_alone_reloads_as_it_was(
 
 def test_generator_opens_however_the_configuration_is_given(config: Configs, batch: Batches, tmp_path: Path) -> None:
     pair = saved_pair(config(generator_shares="all"), tmp_path / "nested")
-    ways = {
+    ways: dict[str, tuple[Path, dict[str, Any]]] = {
         "an object": (tmp_path / "nested", {"config": MclConfig.from_pretrained(tmp_path / "nested")}),
         "a path": (tmp_path / "nested", {"config": str(tmp_path / "nested")}),
         "a subfolder": (tmp_path, {"subfolder": "nested"}),
@@ -272,7 +272,9 @@ def test_a_pair_that_lacks_a_weight_does_not_load_silently(
     assert any(lost.rsplit(".", 1)[0] in said for said in messages)
 
 
-@pytest.mark.parametrize("left_over", ["generator.other.weight", "course_predictions.xtd.weight", "electra.other.weight"])
+@pytest.mark.parametrize(
+    "left_over", ["generator.other.weight", "course_predictions.xtd.weight", "electra.other.weight"]
+)
 def test_a_pair_does_not_drop_weights_silently(
     left_over: str, config: Configs, tmp_path: Path, messages: list[str]
 ) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.modeling_mcl import CourseRecord
+from transformers_mcl.modeling_mcl_pretraining import CourseRecord
 
 SHARES = pytest.mark.parametrize("shares", ["token", "all"])
 PADDING = pytest.mark.parametrize("padding", ["none", "right", "left"])
@@ -71,11 +71,15 @@ def test_loss_and_gradients_are_those_of_transformers(
         config(objective="electra", generator_shares=shares, relative_attention_num_buckets=0, mask_ratio=0.3)
     )
     inputs = batch(padding)
-    output = model(**inputs, output_records=True)
+    for seed in range(50):
+        output = model(**inputs, generator=torch.Generator().manual_seed(seed), output_records=True)
+        record = output.records["rtd"]
+        hits = (record.samples == record.corruption.labels)[record.corruption.valid]
+        if 0 < hits.sum() < len(hits):  # some samples are the original, and such tokens are original
+            break
+    else:
+        pytest.fail("the generator never, or always, finds the original")
     output.loss.backward()
-    record = output.records["rtd"]
-    hits = (record.samples == record.corruption.labels)[record.corruption.valid]
-    assert 0 < hits.sum() < len(hits)  # some samples are the original, and such tokens are original
 
     generator, discriminator = transformers_pair(model)
     mlm, rtd = electra_loss(generator, discriminator, record, **inputs)
@@ -84,12 +88,9 @@ def test_loss_and_gradients_are_those_of_transformers(
     torch.testing.assert_close(output.losses, {"mlm": mlm.detach(), "rtd": rtd.detach()}, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(output.loss, mlm + 50 * rtd, rtol=1e-5, atol=1e-6)
     theirs = dict(discriminator.named_parameters()) | {f"generator.{k}": p for k, p in generator.named_parameters()}
-    ours = dict(model.named_parameters(remove_duplicate=False))
-    assert set(theirs) <= set(ours)
-    for name, parameter in theirs.items():
-        torch.testing.assert_close(
-            ours[name].grad, parameter.grad, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
-        )
+    expected = {name: parameter.grad for name, parameter in theirs.items()}
+    found = {name: p.grad for name, p in model.named_parameters(remove_duplicate=False) if name in theirs}
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @SHARES

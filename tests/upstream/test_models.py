@@ -144,12 +144,14 @@ class MclForPreTrainingTest(CommonTests, unittest.TestCase):
 
     all_model_classes = (MclForPreTraining,)
     overrides: ClassVar[dict[str, Any]] = {"generator_hidden_size": 16, "generator_num_attention_heads": 2}
-    # A pair runs five passes of each network: it returns the attentions and hidden states of none.
-    has_attentions = False
     not_applicable: ClassVar[dict[str, str]] = {
-        "test_batching_equivalence": "the draws are the batch's: a row by itself is corrupted at other places",
+        # Two rows draw together: one of them by itself is corrupted at other places.
+        "test_batching_equivalence": "the draws are the batch's, not the row's",
+        # A step of the pair is five passes of each network: it returns the hidden states and attentions of none.
+        "test_attention_outputs": "no attentions",
         "test_can_capture_specific_layers_hidden_states": "no hidden states",
         "test_capture_outputs_decorator": "no hidden states",
+        "test_eager_matches_sdpa_inference": "no hidden states",  # the encoder's are compared above
         "test_hidden_states_output": "no hidden states",
         "test_model_outputs_equivalence": "no hidden states",
         "test_retain_grad_hidden_states_attentions": "no hidden states",

@@ -21,7 +21,7 @@ from transformers_mcl.data.files import nearest_path, one_line
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
-from transformers_mcl.modeling_mcl import MclForPreTraining
+from transformers_mcl.modeling_mcl_pretraining import MclForPreTraining
 
 _RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
 

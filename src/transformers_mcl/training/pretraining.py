@@ -33,7 +33,7 @@ from ..errors import UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
-from ..modeling_mcl import MclForPreTraining
+from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .curves import plot_curves
 from .trainer import MclTrainer

@@ -17,7 +17,7 @@ from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
 from ..metrics import add_metrics, summarize_metrics
-from ..modeling_mcl import MclForPreTraining
+from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
 

@@ -1,0 +1,296 @@
+"""The pair that is pre-trained, and the courses that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForPreTraining
+from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
+from transformers.utils.generic import ModelOutput
+
+from . import courses as c
+from .configuration_mcl import COURSES, MclConfig
+from .errors import UserError
+from .metrics import detection_histogram, generator_counts
+from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
+
+__all__ = ["CourseRecord", "MclForPreTraining", "MclForPreTrainingOutput"]
+
+
+@dataclass
+class CourseRecord:
+    """What happened in one self-supervision course; all tensors without gradient (shapes in [`~courses.Corruption`]).
+
+    Attributes:
+        corruption: what the generator read, and where it was operated on.
+        samples (`LongTensor` of shape `(batch, slots)`): what the generator filled in.
+        discriminator_input (`LongTensor` of shape `(batch, new_length)`): the corrupted row with the samples in place.
+        labels (`BoolTensor` of shape `(batch, new_length)`): True where replaced (for insertion: inserted).
+        logits (`Tensor` of shape `(batch, new_length)`): the discriminator's verdict, positive = replaced.
+        notebook: the four cells; `None` for insertion.
+        regeneration_input, rediscrimination_input (`LongTensor` of shape `(batch, length)`): the second inputs.
+    """
+
+    corruption: c.Corruption
+    samples: Tensor
+    discriminator_input: Tensor | None = None
+    labels: Tensor | None = None
+    logits: Tensor | None = None
+    notebook: c.Notebook | None = None
+    regeneration_input: Tensor | None = None
+    rediscrimination_input: Tensor | None = None
+
+
+@dataclass
+class MclForPreTrainingOutput(ModelOutput):
+    """Output of [`MclForPreTraining`].
+
+    Attributes:
+        loss: the weighted sum of the losses, a scalar with gradient.
+        losses: the losses by name, scalars without gradient and without weight.
+        metrics: sums without gradient that add up across batches; see `transformers_mcl.metrics`.
+        records: what happened in each course, with `output_records=True`.
+    """
+
+    loss: Tensor | None = None
+    losses: dict[str, Tensor] | None = None
+    metrics: dict[str, Tensor] | None = None
+    records: dict[str, CourseRecord] | None = None
+
+
+@dataclass
+class _Sums:
+    """What the courses of one call add up to."""
+
+    loss: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, name: str, weight: float, values: Tensor, chosen: Tensor, averaged_over: Tensor) -> None:
+        """Adds the loss `name`: the sum of `values` where `chosen`, by the number of places in `averaged_over`."""
+        if not weight:
+            return
+        total = values.masked_fill(~chosen, 0.0).sum()
+        count = averaged_over.sum()
+        loss = total / count.clamp(min=1)
+        self.loss = self.loss + weight * loss
+        self.losses[name] = loss.detach()
+        self.metrics[name] = torch.stack([total.detach(), count.to(total.dtype)])
+
+
+class MclForPreTraining(MclPreTrainedModel):
+    """A discriminator and a generator that share embeddings, and the courses that train them.
+
+    The discriminator's encoder lies under `electra.`, as in every task head, so that a checkpoint of the pair opens as
+    any of them; the generator lies under `generator.`. Takes clean token ids and does all the courses itself, on the
+    device.
+    """
+
+    _keys_to_ignore_on_load_unexpected: Any = None
+    # The loss is a mean over this batch: a Trainer has to divide it by its accumulation steps.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: MclConfig):
+        super().__init__(config)
+        self.electra = MclModel(config)
+        # The head for replaced tokens, and with shared heads the one for every course.
+        self.discriminator_predictions = ElectraDiscriminatorPredictions(config)
+        own_heads = [k for k in config.active_courses if k != "rtd" and config.detection_heads == "per_course"]
+        self.course_predictions = nn.ModuleDict({k: ElectraDiscriminatorPredictions(config) for k in own_heads})
+        self.generator = MclGenerator(config.generator_config())
+        shared = [n for n, _ in self.electra.embeddings.named_parameters()]
+        if config.generator_shares == "token":
+            shared = ["word_embeddings.weight"]
+        self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
+        # May be changed in training, to start a course later; a loss must not gain a weight the configuration lacks.
+        self.loss_weights: dict[str, float] = dict(config.weights)
+        self.post_init()
+        # The halves ignore each other's keys; the pair must miss none and have none left over.
+        self._keys_to_ignore_on_load_unexpected = None
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.generator.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.generator.set_output_embeddings(value)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        self.generator.config.vocab_size = self.config.vocab_size
+        return embeddings
+
+    @property
+    def active_courses(self) -> tuple[str, ...]:
+        """The self-supervision courses that `loss_weights` asks for now, in the order they are run."""
+        return tuple(k for k, names in COURSES.items() if any(self._weight(name) for name in names))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        courses: Collection[str] | None = None,
+        generator: torch.Generator | None = None,
+        output_records: bool = False,
+        return_loss: bool = True,
+    ) -> MclForPreTrainingOutput:
+        """Runs the courses on clean rows.
+
+        Args:
+            input_ids (`LongTensor` of shape `(batch, length)`): clean rows; special tokens are never operated on.
+            attention_mask (`Tensor` of shape `(batch, length)`, *optional*): 0 at padding. Leave it out for packed
+                rows, which have none: attention is faster without.
+            token_type_ids: accepted, since tokenizers give it, and not used: pre-training has one segment.
+            courses (`Collection[str]`, *optional*): the self-supervision courses to run, each with its correction; all
+                active ones by default. The losses of `["rtd"]`, `["std"]`, `["itd"]`, called in this order, add up to
+                that of one call for all, and a backward after each needs half the memory or less.
+            generator (`torch.Generator`, *optional*): source of every draw but dropout's, on the device of the rows.
+            output_records (`bool`): also return what happened in each course.
+            return_loss: accepted for [`~transformers.Trainer`], whose evaluation looks for the name; always on.
+
+        Raises:
+            UserError: an unknown course in `courses`, or rows longer than the model has positions for.
+        """
+        check_length(self.config, input_ids.shape[1])
+        sums = _Sums(torch.zeros((), device=input_ids.device))
+        records = {}
+        for course in self._chosen(courses):
+            corruption = self._corrupt(course, input_ids, attention_mask, generator)
+            record = self._course(course, input_ids, corruption, generator, sums)
+            if output_records:
+                records[course] = record
+        return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
+
+    def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
+        if courses is None:
+            return self.active_courses
+        if unknown := set(courses) - set(COURSES):
+            raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
+        return tuple(k for k in self.active_courses if k in courses)
+
+    def _weight(self, name: str | None) -> float:
+        return self.loss_weights.get(name, 0.0) if name is not None else 0.0
+
+    def _operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """True at ordinary tokens: not special, not padding."""
+        config = self.config
+        operable = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        for special in (config.pad_token_id, config.cls_token_id, config.sep_token_id, config.mask_token_id):
+            operable = operable & (input_ids != special)
+        return operable
+
+    def _corrupt(
+        self, course: str, clean: Tensor, attention_mask: Tensor | None, generator: torch.Generator | None
+    ) -> c.Corruption:
+        config, operable = self.config, self._operable(clean, attention_mask)
+        if course == "itd":
+            return c.insert_masks(
+                clean,
+                operable,
+                config.insert_ratio,
+                config.mask_token_id,
+                max_length=config.max_position_embeddings,
+                attention_mask=attention_mask,
+                pad_token_id=config.pad_token_id or 0,
+                generator=generator,
+            )
+        if course == "std":
+            corruption = c.swap_tokens(clean, operable, config.swap_ratio, generator=generator)
+        else:
+            corruption = c.mask_tokens(clean, operable, config.mask_ratio, config.mask_token_id, generator=generator)
+        corruption.attention_mask = attention_mask
+        return corruption
+
+    def _course(
+        self, course: str, clean: Tensor, corruption: c.Corruption, generator: torch.Generator | None, sums: _Sums
+    ) -> CourseRecord:
+        """One self-supervision course and its correction; their losses and metrics go into `sums`."""
+        generate, detect, *corrections = COURSES[course]
+        mask, positions, valid = corruption.attention_mask, corruption.positions, corruption.valid
+
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(generate) > 0):
+            logits = self.generator.logits_at(corruption.input_ids, mask, positions)
+        samples = c.sample_tokens(logits, generator)
+        if generate is not None:
+            sums.metrics[f"{course}_generator"] = generator_counts(logits, samples, corruption.labels, valid)
+            sums.add(generate, self._weight(generate), _cross_entropy(logits, corruption.labels), valid, valid)
+        if not any(self._weight(name) for name in (detect, *corrections)):
+            return CourseRecord(corruption, samples)
+
+        read = c.substitute(corruption.input_ids, positions, samples, valid)
+        if course == "itd":
+            labels = c.substitute(torch.zeros_like(read), positions, valid.long(), valid).bool()
+        else:
+            labels = read != clean
+        present = torch.ones_like(labels) if mask is None else mask.bool()
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(detect) > 0):
+            verdict = self.detect(course, read, mask)
+        sums.metrics[f"{course}_detection"] = detection_histogram(verdict.detach(), labels, present)
+        sums.add(detect, self._weight(detect), _binary_cross_entropy(verdict, labels), present, present)
+        record = CourseRecord(corruption, samples, read, labels, verdict.detach())
+        if corrections[0] is not None:
+            notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
+            sums.metrics[f"{course}_notebook"] = torch.stack([cell.sum() for cell in vars(notebook).values()])
+            self._regenerate(course, clean, record, notebook, sums)
+            self._rediscriminate(course, clean, read, labels, notebook, record, sums)
+        return record
+
+    def _regenerate(self, course: str, clean: Tensor, record: CourseRecord, notebook: c.Notebook, sums: _Sums) -> None:
+        """The generator's correction: where it was caught it tries again, in the original row."""
+        name, corruption = COURSES[course][2] or "", record.corruption
+        if weight := self._weight(name):
+            again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
+            caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
+            logits = self.generator.logits_at(again, corruption.attention_mask, corruption.positions)
+            averaged_over = caught if self.config.correction_average == "own" else corruption.valid
+            sums.add(name, weight, _cross_entropy(logits, corruption.labels), caught, averaged_over)
+
+    def _rediscriminate(
+        self,
+        course: str,
+        clean: Tensor,
+        read: Tensor,
+        labels: Tensor,
+        notebook: c.Notebook,
+        record: CourseRecord,
+        sums: _Sums,
+    ) -> None:
+        """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
+        name, mask = COURSES[course][3] or "", record.corruption.attention_mask
+        if weight := self._weight(name):
+            again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
+            wrong = notebook.pos2 | notebook.pos3
+            averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
+            losses = _binary_cross_entropy(self.detect(course, again, mask), labels)
+            sums.add(name, weight, losses, wrong, averaged_over)
+
+    def detect(self, course: str, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Detection logits `(batch, length)` of the course's head, positive = replaced.
+
+        Raises:
+            UserError: the pair was configured without the course.
+        """
+        hidden = self.electra(input_ids, attention_mask=attention_mask).last_hidden_state
+        if course == "rtd" or self.config.detection_heads == "shared":
+            return self.discriminator_predictions(hidden)
+        if course not in self.course_predictions:
+            raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
+        return self.course_predictions[course](hidden)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of `logits` `(batch, slots, vocabulary)` in float32, by slot; 0 where the label is -100."""
+    losses = nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="none")
+    return losses.view(labels.shape)
+
+
+def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of `logits` `(batch, length)` in float32, by token."""
+    return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+
+
+AutoModelForPreTraining.register(MclConfig, MclForPreTraining, exist_ok=True)
