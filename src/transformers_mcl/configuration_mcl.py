@@ -11,7 +11,7 @@ from transformers import AutoConfig, ElectraConfig
 
 from .errors import UserError
 
-__all__ = ["COURSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
+__all__ = ["COURSES", "DISCRIMINATOR_LOSSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
 
 # The self-supervision courses, and for each its losses in the order they are computed: the generator's, the
 # discriminator's, the generator's correction, the discriminator's correction. Insertion has an answer for
@@ -35,6 +35,7 @@ _MCL_WEIGHTS = {
     "re_std": 50.0,
 }
 LOSS_NAMES: tuple[str, ...] = tuple(_MCL_WEIGHTS)
+DISCRIMINATOR_LOSSES = ("rtd", "std", "itd", "re_rtd", "re_std")
 
 OBJECTIVES: dict[str, dict[str, float]] = {
     "mcl": _MCL_WEIGHTS,
@@ -202,24 +203,29 @@ class MclConfig(ElectraConfig):
 
     @classmethod
     def tiny(cls, **overrides: Any) -> "MclConfig":
-        """A pair for a CPU and a few minutes (our choice, tuned by `docs/demo.md`): large initial scales, so that the
-        attention looks at its neighbours from the first step on and leaves the unigram plateau at once."""
+        """A pair for a CPU and a few minutes (our choice; `docs/demo.md` says how it was found).
+
+        What keeps a small model for thousands of steps at predicting the most frequent tokens is that it cannot tell
+        its neighbours apart: position embeddings as large as those of words are noise to it. Here they start near 0,
+        and a relative bias with a large scale has every head look at some neighbours from the first step on.
+        """
         return cls(
             **{
                 "embedding_size": 128,
                 "hidden_size": 128,
-                "num_hidden_layers": 3,
-                "num_attention_heads": 4,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 8,
                 "intermediate_size": 256,
                 "generator_hidden_size": 64,
                 "generator_num_hidden_layers": 2,
-                "generator_num_attention_heads": 4,
+                "generator_num_attention_heads": 8,
                 "generator_intermediate_size": 128,
                 "hidden_dropout_prob": 0.0,
                 "attention_probs_dropout_prob": 0.0,
                 "max_position_embeddings": 128,
-                "initializer_range": 0.08,
-                "relative_attention_initializer_range": 1.0,
+                "initializer_range": 0.05,
+                "position_initializer_range": 0.001,
+                "relative_attention_initializer_range": 2.0,
                 **overrides,
             }
         )

@@ -61,7 +61,7 @@ def test_leaves_a_card_figures_and_a_picture(folder: Path) -> None:
     run = folder / "run"
     card = ModelCard.load(run / "README.md")
     assert card.data.library_name == "transformers"
-    assert "rtd × 50" in card.text
+    assert "rtd × 10" in card.text
     assert str(folder) not in card.text
     figures = json.loads((run / "eval_results.json").read_text())
     assert {"eval_rtd_disc_auc", "eval_itd_disc_auc", "eval_slm_loss", "unigram_entropy"} <= set(figures)
@@ -73,7 +73,7 @@ def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.C
     assert main(command(folder, "--output_dir", str(folder / "said"), "--objective", "electra")) == 0
     out = capsys.readouterr().out
     plan, result = out.split("output     ", 1)
-    for part in ("text.txt", "57 documents", "60 entries", "parameters, generator ", "mlm 1, rtd 50\n", "3 of 64 tokens"):
+    for part in ("text.txt", "57 documents", "60 entries", "parameters, generator ", "mlm 1, rtd 10\n", "3 of 64 tokens"):
         assert part in plan, part
     assert "disc_auc" in result
     assert "(chance)" in result
@@ -107,6 +107,14 @@ def test_resumes_where_it_stopped(folder: Path) -> None:
     assert main([*arguments, "--resume_from_checkpoint", "true"]) == 0
     whole, resumed = (MclForPreTraining.from_pretrained(folder / name).state_dict() for name in ("run", "resumed"))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_losses_are_the_objectives_with_what_the_arguments_change(folder: Path) -> None:
+    changed = ["--discriminator_weight", "7", "--loss_weights", '{"re_std": 0, "slm": 2}', "--objective", "mcl"]
+    assert main(command(folder, "--output_dir", str(folder / "weights"), *changed)) == 0
+    weights = MclForPreTraining.from_pretrained(folder / "weights").config.loss_weights
+    expected = {"mlm": 1, "slm": 2, "re_mlm": 1, "re_slm": 1, "rtd": 7, "std": 7, "itd": 7, "re_rtd": 7, "re_std": 0}
+    assert weights == expected
 
 
 def test_line_by_line_rows_are_padded(folder: Path) -> None:

@@ -18,7 +18,7 @@ from datasets import DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..configuration_mcl import LOSS_NAMES, OBJECTIVES, MclConfig
+from ..configuration_mcl import DISCRIMINATOR_LOSSES, LOSS_NAMES, OBJECTIVES, MclConfig
 from ..courses import operated_count
 from ..data import (
     CorpusStatistics,
@@ -71,6 +71,9 @@ class ModelArguments:
     config_overrides: str | None = field(
         default=None,
         metadata={"help": "Other fields of MclConfig, as name=value,name=value: num_hidden_layers=6,hidden_act=relu"},
+    )
+    discriminator_weight: float | None = field(
+        default=None, metadata={"help": "Weight of each of the objective's discriminator losses (50)."}
     )
     loss_weights: dict[str, float] | None = field(
         default=None, metadata={"help": "Weights that differ from the objective's, as JSON: '{\"re_std\": 0}'"}
@@ -376,6 +379,10 @@ def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTraine
                     f"tokenizer {tokenizer.name_or_path!r}: {name} is {value}, but the model's is {start[name]}"
                 )
     weights = OBJECTIVES[model_args.objective] if model_args.objective else weights
+    if (weight := model_args.discriminator_weight) is not None:
+        weights = {
+            name: weight if given and name in DISCRIMINATOR_LOSSES else given for name, given in weights.items()
+        }
     changes["loss_weights"] = weights | (model_args.loss_weights or {})
     build = MclConfig if preset is None else getattr(MclConfig, preset)
     config = build(**{**start, **changes})
