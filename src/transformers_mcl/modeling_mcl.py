@@ -109,8 +109,11 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
             super()._init_weights(module)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
-        _check_attention(self.config, attn_implementation)
-        return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
+        if "flash" in (attn_implementation or ""):  # before transformers looks for its package
+            _check_attention(self.config, attn_implementation)
+        adjusted = super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
+        _check_attention(self.config, adjusted)
+        return adjusted
 
 
 def _check_attention(config: MclConfig, attn_implementation: str | None) -> None:

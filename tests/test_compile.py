@@ -1,0 +1,56 @@
+"""`torch.compile` makes one graph of all courses: nothing in them reads the device or depends on the data's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounter
+
+from transformers_mcl import MclConfig, MclForPreTraining
+
+
+@pytest.fixture
+def model() -> MclForPreTraining:
+    torch.manual_seed(0)
+    config = MclConfig(
+        vocab_size=150,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        generator_hidden_size=8,
+        generator_num_attention_heads=1,
+        max_position_embeddings=24,  # inserting 3 drops 1: the limit is in the graph too
+    )
+    return MclForPreTraining(config).train()
+
+
+def trained(model: MclForPreTraining, call: Any, **batch: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Losses and gradients of a step on the same draws."""
+    torch.manual_seed(7)
+    model.zero_grad()
+    output = call(**batch)
+    output.loss.backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    return {**output.losses, "loss": output.loss.detach()}, gradients
+
+
+@pytest.mark.parametrize("padded", [False, True], ids=["packed", "padded"])
+def test_all_courses_are_one_graph_and_compute_the_same(model: MclForPreTraining, padded: bool) -> None:
+    batch = {"input_ids": torch.randint(104, 150, (2, 22))}
+    if padded:
+        batch["attention_mask"] = (torch.arange(22) < torch.tensor([[22], [9]])).long()
+    counter = CompileCounter()
+    compiled = torch.compile(model, fullgraph=True, dynamic=False, backend=counter)
+    losses, gradients = trained(model, compiled, **batch)
+    expected, expected_gradients = trained(model, model, **batch)
+    assert losses.keys() == {*model.loss_weights, "loss"}
+    torch.testing.assert_close(losses, expected, rtol=0, atol=0)
+    torch.testing.assert_close(gradients, expected_gradients, rtol=0, atol=0)
+    # Another batch of the shape, whose notebook is another, runs the same graph.
+    trained(model, compiled, **{**batch, "input_ids": torch.randint(104, 150, (2, 22))})
+    assert counter.frame_count == 1
