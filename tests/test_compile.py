@@ -29,7 +29,7 @@ def model() -> MclForPreTraining:
     return MclForPreTraining(config).train()
 
 
-def trained(model: MclForPreTraining, call: Any, **batch: Tensor) -> tuple[dict[str, Tensor], list[Tensor]]:
+def trained(model: MclForPreTraining, call: Any, **batch: Tensor) -> tuple[dict[str, Tensor], list[Tensor | None]]:
     """Losses and gradients of a step on the same draws."""
     torch.manual_seed(7)
     model.zero_grad()

@@ -71,8 +71,9 @@ def test_passes_are_named_by_their_losses_in_order() -> None:
     ]
     assert passes["itd"].length == passes["itd_fill"].length == 128 + 19
     assert [name for name, one in passes.items() if not one.backward] == ["itd_fill"]
-    assert passes["itd_fill"].total == passes["itd_fill"].forward == passes["itd_fill"].encoder + passes["itd_fill"].head
-    assert passes["rtd"].total == 3 * passes["rtd"].forward
+    fill, detect = passes["itd_fill"], passes["rtd"]
+    assert fill.total == fill.forward == fill.encoder + fill.head
+    assert detect.total == 3 * detect.forward
 
 
 def test_weight_zero_costs_nothing_and_weights_may_change_in_training() -> None:

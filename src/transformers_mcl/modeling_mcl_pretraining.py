@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,7 @@ class _Sums:
     """What the courses of one call add up to."""
 
     loss: Tensor
+    backward: Callable[[Tensor], Any] | None = None
     losses: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
@@ -77,7 +78,11 @@ class _Sums:
         total = values.masked_fill(~chosen, 0.0).sum()
         count = averaged_over.sum()
         loss = total / count.clamp(min=1)
-        self.loss = self.loss + weight * loss
+        weighted = weight * loss
+        if self.backward is not None:
+            self.backward(weighted)
+            weighted = weighted.detach()
+        self.loss = self.loss + weighted
         self.losses[name] = loss.detach()
         self.metrics[name] = torch.stack([total.detach(), count.to(total.dtype)])
 
@@ -136,6 +141,7 @@ class MclForPreTraining(MclPreTrainedModel):
         courses: Collection[str] | None = None,
         generator: torch.Generator | None = None,
         output_records: bool = False,
+        backward: Callable[[Tensor], Any] | None = None,
         return_loss: bool = True,
     ) -> MclForPreTrainingOutput:
         """Runs the courses on clean rows.
@@ -150,13 +156,16 @@ class MclForPreTraining(MclPreTrainedModel):
                 that of one call for all, and a backward after each needs half the memory or less.
             generator (`torch.Generator`, *optional*): source of every draw but dropout's, on the device of the rows.
             output_records (`bool`): also return what happened in each course.
+            backward (`Callable`, *optional*): called with each weighted loss as soon as it is known, as
+                `torch.Tensor.backward` or an accelerator's, so that one pass's activations are all there is to keep.
+                The returned loss then has no gradient. For one process: wrappers of several expect one backward.
             return_loss: accepted for [`~transformers.Trainer`], whose evaluation looks for the name; always on.
 
         Raises:
             UserError: an unknown course in `courses`, or rows longer than the model has positions for.
         """
         check_length(self.config, input_ids.shape[1])
-        sums = _Sums(torch.zeros((), device=input_ids.device))
+        sums = _Sums(torch.zeros((), device=input_ids.device), backward)
         records = {}
         for course in self._chosen(courses):
             corruption = self._corrupt(course, input_ids, attention_mask, generator)

@@ -1,4 +1,4 @@
-"""The command whole, on a text and a pair so small that it takes seconds; and everything it refuses before it starts."""
+"""The command whole, on a text and a pair so small that it takes seconds; and what it refuses before it starts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.C
     assert main(command(folder, "--output_dir", str(folder / "said"), "--objective", "electra")) == 0
     out = capsys.readouterr().out
     plan, result = out.split("output     ", 1)
-    for part in ("text.txt", "57 documents", "60 entries", "parameters, generator ", "mlm 1, rtd 10\n", "3 of 64 tokens"):
+    said = ("text.txt", "57 documents", "60 entries", "parameters, generator ", "mlm 1, rtd 10\n", "3 of 64 tokens")
+    for part in said:
         assert part in plan, part
     assert "disc_auc" in result
     assert "(chance)" in result

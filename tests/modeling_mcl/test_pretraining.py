@@ -492,6 +492,25 @@ def test_generator_and_discriminator_share_what_they_should(config: Configs) -> 
         assert model.generator.generator_lm_head.weight is ours["word_embeddings.weight"]
 
 
+@pytest.mark.parametrize("objective", ["mcl", "electra"])
+def test_a_backward_as_soon_as_each_loss_is_known_gives_the_same_gradients(
+    config: Configs, batch: Batches, objective: str
+) -> None:
+    model = MclForPreTraining(config(objective=objective)).train()
+    draws = torch.Generator()
+    gradients, totals = [], []
+    for backward in (None, torch.Tensor.backward):
+        model.zero_grad()
+        output = model(**batch("right"), generator=draws.manual_seed(0), backward=backward)
+        if backward is None:
+            output.loss.backward()
+        assert output.loss.requires_grad == (backward is None)
+        totals.append(output.loss.detach())
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(totals[0], totals[1])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
 def test_sharing_does_not_depend_on_other_fields(config: Configs) -> None:
     """ELECTRA's `tie_word_embeddings=False` would switch off all sharing; here `generator_shares` decides."""
     try:

@@ -39,7 +39,12 @@ def make_trainer(rows: Dataset, tmp_path: Path) -> Callable[..., MclTrainer]:
     def make(config: dict[str, Any] | None = None, **arguments: Any) -> MclTrainer:
         torch.manual_seed(0)
         model = MclForPreTraining(tiny_config(**(config or {})))
-        given: dict[str, Any] = {"max_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 1e-2, "logging_steps": 2}
+        given: dict[str, Any] = {
+            "max_steps": 4,
+            "per_device_train_batch_size": 4,
+            "learning_rate": 1e-2,
+            "logging_steps": 2,
+        }
         given |= {"output_dir": str(tmp_path), "use_cpu": True, "disable_tqdm": True, **arguments}
         return MclTrainer(
             model, MclTrainingArguments(**given), train_dataset=rows, eval_dataset=rows.select(range(16))

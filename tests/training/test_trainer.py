@@ -47,7 +47,7 @@ def test_logs_every_loss_and_the_metrics_of_every_course(make_trainer: Make) -> 
     expected = ("disc_auc", "disc_accuracy", "disc_recall", "disc_loss")
     assert {f"{course}_{figure}" for course in ("rtd", "std", "itd") for figure in expected} <= set(log)
     assert {f"{course}_masked_lm_accuracy" for course in ("rtd", "std")} <= set(log)
-    weighted = sum(trainer.model.config.loss_weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
     # Two steps of equal counts: the logged total is the weighted sum of the logged losses.
     assert log["loss"] == pytest.approx(weighted, rel=1e-4)
 
@@ -79,7 +79,7 @@ def test_gradient_accumulation_divides_by_its_steps(make_trainer: Make) -> None:
     trainer = make_trainer(max_steps=1, gradient_accumulation_steps=4, logging_steps=1)
     trainer.train()
     log = trainer.state.log_history[0]
-    weighted = sum(trainer.model.config.loss_weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
     assert log["loss"] == pytest.approx(weighted, rel=1e-4)  # not four times as much
 
 

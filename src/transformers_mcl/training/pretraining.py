@@ -259,10 +259,10 @@ class PretrainingRun:
         return inspect_text(self.model, self.tokenizer, self._sentence())
 
     def _sentence(self) -> str:
-        """The first dozen tokens of the held-out text."""
+        """The first twenty tokens of the held-out text."""
         special = set(self.tokenizer.all_special_ids)
         ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
-        return str(self.tokenizer.decode(ids[:12]))
+        return str(self.tokenizer.decode(ids[:20]))
 
 
 def prepare(

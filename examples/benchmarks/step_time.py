@@ -1,0 +1,224 @@
+"""Time and memory of a training step: ELECTRA and MCL by this package, and written plainly over transformers' classes.
+
+    python examples/benchmarks/step_time.py --rounds 15 --json small.json
+
+All sides take the same batches of random tokens, without padding, and one optimizer, in turn within each round, so
+that whatever else the machine does falls on all of them: times are medians over rounds, and ratios are medians of the
+ratios within rounds. A step is corruption, forward, backward, clipping and optimizer. Peak memory is measured in a
+process of its own for each side, over what is there between steps (weights, gradients, optimizer). What bounds a step
+is told by the floating-point operations of each pass beside its time. See docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from measure import Arguments, Step, interleaved, random_batch
+from memory import PEAK_ENVIRONMENT, peak_over_static
+from passes import measure_passes
+from plain import PlainElectra, PlainElectraSamplingEverywhere, PlainMcl, PlainMclSamplingEverywhere
+from torch import Tensor
+from transformers import HfArgumentParser
+
+from transformers_mcl import MclConfig, MclForPreTraining
+from transformers_mcl.flops import pass_flops
+
+
+def plain(model_class: type[PlainElectra]) -> Callable[[MclConfig, Arguments], Step]:
+    """Builder of a side over transformers' classes: one backward, as they are used."""
+
+    def build(config: MclConfig, arguments: Arguments) -> Step:
+        model = model_class(config).to(arguments.device).train()
+        if arguments.compile:
+            model.generator.compile()
+            model.discriminator.compile()
+        return Step(model, [model], arguments)
+
+    return build
+
+
+def ours(backward_per: str) -> Callable[[MclConfig, Arguments], Step]:
+    """Builder of a side of this package, with a backward per "pass" of a network, per "course", or per "step"."""
+
+    def build(config: MclConfig, arguments: Arguments) -> Step:
+        model = MclForPreTraining(config).to(arguments.device).train()
+        if arguments.compile:
+            model.compile()
+
+        def loss_of(courses: tuple[str, ...] | None, clean: Tensor) -> Tensor:
+            backward = torch.Tensor.backward if backward_per == "pass" else None
+            return model(clean, courses=courses, backward=backward).loss
+
+        chosen = [(course,) for course in model.active_courses] if backward_per == "course" else [None]
+        return Step(model, [partial(loss_of, courses) for courses in chosen], arguments)
+
+    return build
+
+
+@dataclass
+class Side:
+    """One line of the table: how its step is built, and with which configuration."""
+
+    build: Callable[[MclConfig, Arguments], Step]
+    objective: str
+    bias: bool = False
+    plain: bool = False
+
+
+REFERENCE = "our electra"
+SIDES = {
+    REFERENCE: Side(ours("pass"), "electra"),
+    "our electra, relative bias": Side(ours("pass"), "electra", bias=True),
+    "plain electra": Side(plain(PlainElectra), "electra", plain=True),
+    "plain electra, sampling everywhere": Side(plain(PlainElectraSamplingEverywhere), "electra", plain=True),
+    "our mcl": Side(ours("pass"), "mcl"),
+    "our mcl, relative bias": Side(ours("pass"), "mcl", bias=True),
+    "our mcl, backward per course": Side(ours("course"), "mcl"),
+    "our mcl, one backward": Side(ours("step"), "mcl"),
+    "plain mcl": Side(plain(PlainMcl), "mcl", plain=True),
+    "plain mcl, sampling everywhere": Side(plain(PlainMclSamplingEverywhere), "mcl", plain=True),
+}
+
+
+def configuration(side: Side, arguments: Arguments) -> MclConfig:
+    """The preset; without the relative bias, which transformers' ELECTRA lacks, unless the side asks for it."""
+    off = {} if side.bias else {"relative_attention_num_buckets": 0}
+    return getattr(MclConfig, arguments.preset)(vocab_size=arguments.vocab_size, objective=side.objective, **off)
+
+
+def built(name: str, arguments: Arguments) -> Step:
+    torch.manual_seed(arguments.seed)
+    return SIDES[name].build(configuration(SIDES[name], arguments), arguments)
+
+
+def gflop(side: Side, arguments: Arguments) -> float:
+    """Of one step. The plain sides project every position to the vocabulary."""
+    config = configuration(side, arguments)
+    half = config.generator_config()
+    row = 2.0 * arguments.batch_size * half.embedding_size * (half.hidden_size + half.vocab_size)
+    passes = list(pass_flops(config, arguments.batch_size, arguments.max_seq_length).values())
+    if side.plain:
+        passes = [one._replace(head=row * one.length) if one.network == "generator" else one for one in passes]
+    return sum(one.total for one in passes) / 1e9
+
+
+def time_sides(names: Sequence[str], arguments: Arguments) -> dict[str, list[float]]:
+    """Seconds of every side's step in every round. Its models are gone when memory is measured."""
+    batches = [random_batch(arguments, arguments.seed + n) for n in range(arguments.warmup_rounds + arguments.rounds)]
+    steps = {name: built(name, arguments) for name in names}
+    work = {name: lambda number, step=step: step(batches[number]) for name, step in steps.items()}
+    return interleaved(work, arguments)
+
+
+def measure_sides(names: Sequence[str], arguments: Arguments) -> dict[str, dict[str, Any]]:
+    """The figures of the first table, and the seconds of every round."""
+    seconds = time_sides(names, arguments)
+    reference = seconds.get(REFERENCE, seconds[names[0]])
+    return {name: summary(name, seconds[name], reference, arguments) for name in names}
+
+
+def summary(name: str, seconds: list[float], reference: list[float], arguments: Arguments) -> dict[str, Any]:
+    median = statistics.median(seconds)
+    return {
+        "seconds": median,
+        "fastest": min(seconds),
+        "slowest": max(seconds),
+        "tokens_per_second": arguments.batch_size * arguments.max_seq_length / median,
+        "ratio": statistics.median(own / its for own, its in zip(seconds, reference, strict=True)),
+        "gflop": gflop(SIDES[name], arguments),
+        "peak": measure_memory(name, arguments) if arguments.memory else None,
+        "rounds": seconds,
+    }
+
+
+def measure_memory(name: str, arguments: Arguments) -> float:
+    """Peak bytes of a side over its static state, from a process of its own."""
+    command = [sys.executable, __file__, "--peak_memory_of", name]
+    for key in ("preset", "batch_size", "max_seq_length", "vocab_size", "device", "dtype", "compile", "seed"):
+        command += [f"--{key}", str(getattr(arguments, key))]
+    environment = {**os.environ, **PEAK_ENVIRONMENT}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def machine(arguments: Arguments) -> dict[str, object]:
+    """What the figures depend on."""
+    name = platform.machine()
+    if torch.device(arguments.device).type == "cuda":
+        name = torch.cuda.get_device_name(arguments.device)
+    elif (cpu := Path("/proc/cpuinfo")).exists():
+        models = (line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if "model name" in line)
+        name = next(models, name)
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def sides_table(figures: dict[str, dict[str, Any]]) -> str:
+    header = ("side", "s/step: median [min, max]", "tokens/s", "ratio", "GFLOP/step", "GFLOP/s", "peak MB over static")
+    rows = []
+    for name, f in figures.items():
+        spread = f"{f['seconds']:.3f} [{f['fastest']:.3f}, {f['slowest']:.3f}]"
+        cells = (spread, f"{f['tokens_per_second']:.0f}", f"{f['ratio']:.2f}", f"{f['gflop']:.1f}")
+        peak = "" if f["peak"] is None else f"{f['peak'] / 1e6:.0f}"
+        rows.append((name, *cells, f"{f['gflop'] / f['seconds']:.0f}", peak))
+    return table(header, rows)
+
+
+def passes_table(figures: dict[str, dict[str, Any]]) -> str:
+    header = ("pass of mcl", "network", "tokens a row", "backward", "GFLOP", "s", "GFLOP/s")
+    rows = []
+    for name, f in figures.items():
+        cells = ("", "", "", "", f"{f['seconds']:.4f}", "")
+        if "gflop" in f:
+            kind = (f["network"], str(f["length"]), "yes" if f["backward"] else "no")
+            cells = (*kind, f"{f['gflop']:.1f}", f"{f['seconds']:.4f}", f"{f['gflop'] / f['seconds']:.0f}")
+        rows.append((f"`{name}`" if "gflop" in f else name, *cells))
+    return table(header, rows)
+
+
+def main() -> None:
+    arguments = HfArgumentParser(Arguments, description=__doc__).parse_args_into_dataclasses()[0]
+    if arguments.peak_memory_of:
+        step, clean = built(arguments.peak_memory_of, arguments), random_batch(arguments, arguments.seed)
+        print(peak_over_static(lambda: step(clean), arguments.device))
+        return
+    names = arguments.sides or list(SIDES)
+    if unknown := [name for name in names if name not in SIDES]:
+        raise SystemExit(f"--sides: unknown {unknown[0]!r}; choose from {', '.join(map(repr, SIDES))}")
+    about = machine(arguments)
+    print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
+    sides = measure_sides(names, arguments)
+    print(f"\n{sides_table(sides)}\n", flush=True)
+    passes = measure_passes(built("our mcl", arguments), arguments)
+    print(passes_table(passes))
+    if arguments.json:
+        settings = {**asdict(arguments), "json": str(arguments.json)}
+        figures = {"machine": about, "arguments": settings, "sides": sides, "passes": passes}
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
