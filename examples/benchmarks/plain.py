@@ -55,7 +55,7 @@ class PlainElectra(nn.Module):
 
     def filled(self, ids: Tensor, logits: Tensor, where: Tensor) -> Tensor:
         """`ids` with the generator's samples `where` it was asked."""
-        # At the masked positions alone: to sample everywhere and keep a seventh, as some do, makes the step half as long again.
+        # At the masked positions alone: to sample everywhere and keep a seventh, as some do, takes half as long again.
         samples = torch.multinomial(logits.detach()[where].float().softmax(-1), 1).squeeze(-1)
         filled = ids.clone()
         filled[where] = samples
