@@ -234,7 +234,10 @@ def test_cells_and_second_answers(make_pair: Callable[..., MclForPreTraining], t
             tokens = pair.generator(record.regeneration_input).logits[0].argmax(-1).tolist()
             probabilities = head(pair.electra(record.rediscrimination_input).last_hidden_state)[0].sigmoid().tolist()
         assert shown.generator_says_again == [
-            f"[{token}]" if cell == "pos4" else None for token, cell in zip(tokens, shown.cells, strict=True)
+            (tokenizer.convert_ids_to_tokens(token) if token < len(tokenizer) else f"[{token}]")
+            if cell == "pos4"
+            else None
+            for token, cell in zip(tokens, shown.cells, strict=True)
         ]
         for cell, probability, said in zip(shown.cells, probabilities, shown.probability_again, strict=True):
             assert said == (pytest.approx(probability, abs=1e-6) if cell in ("pos2", "pos3") else None)

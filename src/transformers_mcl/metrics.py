@@ -13,10 +13,22 @@ from torch import Tensor
 
 from .configuration_mcl import COURSES, LOSS_NAMES
 
-__all__ = ["AUC_BINS", "add_metrics", "detection_histogram", "generator_counts", "summarize_metrics"]
+__all__ = ["AUC_BINS", "COURSE_FIGURES", "add_metrics", "detection_histogram", "generator_counts", "summarize_metrics"]
 
 AUC_BINS = 2048  # even, so that a border lies at logit 0; the area's error is below the share of ties within a bin
 _LOGIT_RANGE = 16.0
+
+# What is known of a course, in google-research/electra's names, the generator's first.
+COURSE_FIGURES = (
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "sampled_masked_lm_accuracy",
+    "disc_loss",
+    "disc_auc",
+    "disc_accuracy",
+    "disc_precision",
+    "disc_recall",
+)
 
 
 def detection_histogram(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

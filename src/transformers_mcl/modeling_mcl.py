@@ -40,6 +40,7 @@ __all__ = [
     "MclGenerator",
     "MclModel",
     "MclPreTrainedModel",
+    "MclWithGenerator",
     "RelativePositionBias",
     "check_length",
 ]
@@ -239,7 +240,24 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         return self.generator_lm_head(self.generator_predictions(chosen))
 
 
-class MclForMaskedLM(MclPreTrainedModel):
+class MclWithGenerator(MclPreTrainedModel):
+    """What holds a generator, whose vocabulary is its own."""
+
+    generator: MclGenerator
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.generator.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.generator.set_output_embeddings(value)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        self.generator.config.vocab_size = self.config.vocab_size
+        return embeddings
+
+
+class MclForMaskedLM(MclWithGenerator):
     """The generator of a pair, as a masked language model of its own. Saves and loads the pair's `generator.` keys."""
 
     # Not "generator": loading would put that before the discriminator's keys, and find them fitting.
@@ -273,17 +291,6 @@ class MclForMaskedLM(MclPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.generator.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.generator.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.generator.set_output_embeddings(value)
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        embeddings = super().resize_token_embeddings(*args, **kwargs)
-        self.generator.config.vocab_size = self.config.vocab_size
-        return embeddings
 
     def forward(
         self,

@@ -16,7 +16,7 @@ from . import courses as c
 from .configuration_mcl import COURSES, MclConfig
 from .errors import UserError
 from .metrics import detection_histogram, generator_counts
-from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
+from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
 
 __all__ = ["CourseRecord", "MclForPreTraining", "MclForPreTrainingOutput"]
 
@@ -87,7 +87,7 @@ class _Sums:
         self.metrics[name] = torch.stack([total.detach(), count.to(total.dtype)])
 
 
-class MclForPreTraining(MclPreTrainedModel):
+class MclForPreTraining(MclWithGenerator):
     """A discriminator and a generator that share embeddings, and the courses that train them.
 
     The discriminator's encoder lies under `electra.`, as in every task head, so that a checkpoint of the pair opens as
@@ -116,17 +116,6 @@ class MclForPreTraining(MclPreTrainedModel):
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = None
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.generator.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.generator.set_output_embeddings(value)
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        embeddings = super().resize_token_embeddings(*args, **kwargs)
-        self.generator.config.vocab_size = self.config.vocab_size
-        return embeddings
 
     @property
     def active_courses(self) -> tuple[str, ...]:

@@ -14,21 +14,11 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from ..configuration_mcl import COURSES, LOSS_NAMES, MclConfig
+from ..metrics import COURSE_FIGURES
 
 __all__ = ["RunSummary", "model_card"]
 
 _OPERATIONS = {"rtd": ("mask_ratio", "masked"), "std": ("swap_ratio", "swapped"), "itd": ("insert_ratio", "inserted")}
-# google-research/electra's names, the generator's first.
-_METRICS = (
-    "masked_lm_loss",
-    "masked_lm_accuracy",
-    "sampled_masked_lm_accuracy",
-    "disc_loss",
-    "disc_auc",
-    "disc_accuracy",
-    "disc_precision",
-    "disc_recall",
-)
 # An absolute path of two names or more, in prose: not a URL, not "and/or", not "84.0/84.5".
 _LOCAL_PATH = re.compile(r"(?<![\w/.~<])(?:file://)?(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\\"'`,;:()<>|]+){2,}[/\\]?")
 
@@ -131,7 +121,7 @@ def _tables(summary: RunSummary) -> list[dict[str, Any]]:
     }
 
     def metrics(figures: dict[str, Any]) -> dict[str, list[Any]]:
-        return {name: [figures.pop(f"{course}_{name}", None) for course in courses] for name in _METRICS}
+        return {name: [figures.pop(f"{course}_{name}", None) for course in courses] for name in COURSE_FIGURES}
 
     columns = [course.upper() for course in courses]
     tables = [

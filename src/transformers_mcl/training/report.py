@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..configuration_mcl import COURSES
+from ..metrics import COURSE_FIGURES
 
 __all__ = ["results_table"]
-
-# Rows of the table, in google-research/electra's names.
-_FIGURES = (
-    "masked_lm_loss",
-    "masked_lm_accuracy",
-    "sampled_masked_lm_accuracy",
-    "disc_loss",
-    "disc_auc",
-    "disc_accuracy",
-    "disc_precision",
-    "disc_recall",
-)
 
 
 def results_table(evaluation: Mapping[str, float], baselines: Mapping[str, float]) -> str:
@@ -36,7 +25,7 @@ def results_table(evaluation: Mapping[str, float], baselines: Mapping[str, float
     courses = [course for course in COURSES if f"{course}_disc_auc" in evaluation]
     head = f"{'held-out text':<28}" + "".join(f"{course:>9}" for course in courses) + "   against"
     lines = [head, "-" * len(head)]
-    for figure in _FIGURES:
+    for figure in COURSE_FIGURES:
         values = [evaluation.get(f"{course}_{figure}") for course in courses]
         if any(value is not None for value in values):
             cells = "".join(f"{'' if value is None else format(value, '.3f'):>9}" for value in values)
