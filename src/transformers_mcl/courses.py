@@ -44,8 +44,7 @@ class Corruption:
         labels (`LongTensor` of shape `(batch, slots)`): the original tokens there, -100 in unused slots and
             everywhere for insertion, which has no originals.
         attention_mask (`Tensor` of shape `(batch, new_length)` or `None`): 1 for tokens, 0 for padding; `None` if no
-        row
-            can hold padding.
+            row can hold padding.
     """
 
     input_ids: Tensor
@@ -199,8 +198,7 @@ def insert_masks(
     beside = torch.nn.functional.pad(kept, (1, 0)) | torch.nn.functional.pad(kept, (0, 1))
     gaps, valid = _choose(beside, counts, slots, generator)
 
-    # Sort tokens and slots by place: token i at 2i + 1, a slot in the gap before it at 2i, what is left out at the
-    # end.
+    # Sort tokens and slots by place: token i at 2i + 1, a slot in the gap before it at 2i, what is left out last.
     places = 2 * torch.arange(length, device=input_ids.device).expand(batch, -1) + 1
     left_out = 2 * length + 2
     out = places.masked_fill(dropped | ~content, left_out)

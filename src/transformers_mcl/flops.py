@@ -23,7 +23,8 @@ class PassFlops(NamedTuple):
         length: tokens of a row.
         encoder: operations of the encoder, forward.
         head: operations of the head, forward: the vocabulary projection at the operated positions, or the detection
-        head. backward: whether a loss comes out of the pass; one without only samples or judges, without gradient.
+            head.
+        backward: whether a loss comes out of the pass; one without only samples or judges, without gradient.
     """
 
     network: str
@@ -61,7 +62,7 @@ def pass_flops(
     weights = config.weights if loss_weights is None else loss_weights
     passes: dict[str, PassFlops] = {}
     for course, names in COURSES.items():
-        fill, detect, regenerate, rediscriminate = (bool(name and (weights or {}).get(name)) for name in names)
+        fill, detect, regenerate, rediscriminate = (bool(name and weights.get(name)) for name in names)
         if not (fill or detect or regenerate or rediscriminate):
             continue
         slots, longer = _slots(config, course, length)

@@ -161,6 +161,17 @@ def test_refuses_a_folder_that_holds_another_run(folder: Path, capsys: pytest.Ca
     assert (folder / "run" / "model.safetensors").read_bytes() == weights
 
 
+def test_overwriting_removes_the_checkpoints_of_the_other_run_only_once_it_trains(folder: Path) -> None:
+    run = folder / "overwritten"
+    old = run / "checkpoint-9"
+    old.mkdir(parents=True)
+    anew = command(folder, "--output_dir", str(run), "--overwrite_output_dir", "true")
+    assert main([*anew, "--tokenizer_name", "no-such-folder"]) == 2
+    assert old.exists()
+    assert main(anew) == 0
+    assert not old.exists()
+
+
 def test_a_tokenizer_of_other_special_tokens_does_not_go_on_a_pair(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,7 @@ from datasets import DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..configuration_mcl import DISCRIMINATOR_LOSSES, LOSS_NAMES, OBJECTIVES, MclConfig
+from ..configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
 from ..courses import operated_count
 from ..data import (
     CorpusStatistics,
@@ -206,6 +206,9 @@ class PretrainingRun:
         trainer = self.trainer
         if trainer.is_world_process_zero():
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Another run's, which the arguments allow to overwrite: only now that nothing can be refused any more.
+            for other in [] if self.checkpoint else self.folder.glob("checkpoint-*"):
+                shutil.rmtree(other)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
         result = trainer.train(resume_from_checkpoint=self.checkpoint)
         trainer.save_model()
@@ -296,7 +299,10 @@ def prepare(
         rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
     if model_args.model_name_or_path:
         model = MclForPreTraining.from_pretrained(
-            model_args.model_name_or_path, config=config, attn_implementation=model_args.attn_implementation
+            model_args.model_name_or_path,
+            config=config,
+            attn_implementation=model_args.attn_implementation,
+            **_hub(model_args),
         )
     else:
         model = MclForPreTraining._from_config(config, attn_implementation=model_args.attn_implementation)
@@ -332,16 +338,19 @@ def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) ->
         if not isinstance(found, str) or not Path(found).is_dir():
             raise UserError(f"resume_from_checkpoint={wanted}: there is no checkpoint in {found or folder}")
         return found
-    others = [p for p in folder.glob("*") if p.name == "model.safetensors" or p.name.startswith("checkpoint-")]
+    others = [folder / "model.safetensors", *folder.glob("checkpoint-*")]
+    others = [path for path in others if path.exists()]
     if others and not model_args.overwrite_output_dir:
         raise UserError(
             f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "
             "--resume_from_checkpoint true, or start anew with --overwrite_output_dir"
         )
-    for other in others:
-        if other.is_dir():
-            shutil.rmtree(other)
     return None
+
+
+def _hub(model_args: ModelArguments) -> dict[str, Any]:
+    """Where configuration, weights and tokenizer alike come from."""
+    return {"cache_dir": model_args.cache_dir, "revision": model_args.model_revision, "token": model_args.token}
 
 
 def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
@@ -352,9 +361,7 @@ def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBas
             "no tokenizer: give --tokenizer_name, or make one from your text with "
             "`transformers-mcl tokenizer --train_file ... --vocab_size ... --output_dir ...`"
         )
-    tokenizer = load_tokenizer(
-        name, cache_dir=model_args.cache_dir, revision=model_args.model_revision, token=model_args.token
-    )
+    tokenizer = load_tokenizer(name, **_hub(model_args))
     check_tokenizer(tokenizer)
     return tokenizer
 
@@ -362,10 +369,6 @@ def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBas
 def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTrainedTokenizerBase) -> MclConfig:
     """The preset's configuration, or the checkpoint's, with the tokenizer's ids and what the arguments change."""
     changes = _overrides(model_args)
-    for name in model_args.loss_weights or {}:
-        if name not in LOSS_NAMES:
-            near = difflib.get_close_matches(name, LOSS_NAMES, n=1)
-            raise UserError(f"loss_weights: unknown loss {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
     if preset is not None:
         start = {"vocab_size": len(tokenizer), **ids}
@@ -392,9 +395,8 @@ def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTraine
 
 def _checkpoint_config(model_args: ModelArguments) -> MclConfig:
     name = str(model_args.model_name_or_path)
-    hub = {"cache_dir": model_args.cache_dir, "revision": model_args.model_revision, "token": model_args.token}
     try:
-        config = AutoConfig.from_pretrained(name, **hub)
+        config = AutoConfig.from_pretrained(name, **_hub(model_args))
     except (OSError, ValueError) as error:
         raise UserError(f"model_name_or_path {name!r}: {str(error).splitlines()[0]}") from error
     if not isinstance(config, MclConfig):
