@@ -86,6 +86,11 @@ def operated_count(tokens: int | Tensor, ratio: float, least: int = 1) -> int | 
     return 0 if tokens < least else max(count, least)
 
 
+def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Draws in [0, 1): all that is left to chance in the courses."""
+    return torch.rand(shape, generator=generator, device=device)
+
+
 def _choose(
     candidates: Tensor, counts: Tensor, slots: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
@@ -93,7 +98,7 @@ def _choose(
 
     Returns positions and their validity, both `(batch, slots)`. Unused slots hold other positions of the row.
     """
-    keys = torch.rand(candidates.shape, generator=generator, device=candidates.device)
+    keys = _uniform(candidates.shape, generator, candidates.device)
     positions = keys.masked_fill(~candidates, -1.0).topk(slots, dim=1).indices
     valid = torch.arange(slots, device=candidates.device) < counts[:, None]
     return positions, valid
@@ -232,7 +237,7 @@ def sample_tokens(logits: Tensor, generator: torch.Generator | None = None) -> T
             return flat.view(logits.shape[:-1])
         cumulative = probabilities.cumsum(-1)
         total = cumulative[..., -1:]
-        draw = torch.rand(total.shape, generator=generator, device=logits.device) * total
+        draw = _uniform(total.shape, generator, logits.device) * total
         tokens = torch.searchsorted(cumulative, draw, right=True).squeeze(-1)
         return tokens.clamp(max=logits.shape[-1] - 1)  # a draw may round up to the total
 

@@ -12,7 +12,28 @@ from typing import NamedTuple
 from .configuration_mcl import COURSES, MclConfig
 from .courses import operated_count
 
-__all__ = ["PassFlops", "pass_flops", "step_flops"]
+__all__ = ["PassFlops", "known_peak_flops", "pass_flops", "step_flops"]
+
+# Dense 16-bit operations a second with sums in 32 bits, from the makers' data sheets. The first name found in that of
+# the device counts.
+_PEAK_FLOPS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A6000": 155e12,
+    "A40": 150e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "V100": 125e12,
+    "T4": 65e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
 
 
 class PassFlops(NamedTuple):
@@ -82,6 +103,11 @@ def step_flops(
 ) -> float:
     """Operations of one training step, forward and backward; arguments as in [`pass_flops`]."""
     return sum(one.total for one in pass_flops(config, batch_size, length, loss_weights).values())
+
+
+def known_peak_flops(device_name: str) -> float | None:
+    """Operations a second in 16 bits of the device that torch calls `device_name`; None if it is not known."""
+    return next((peak for name, peak in _PEAK_FLOPS.items() if name in device_name), None)
 
 
 def _slots(config: MclConfig, course: str, length: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,22 +64,31 @@ class MclForPreTrainingOutput(ModelOutput):
 
 @dataclass
 class _Sums:
-    """What the courses of one call add up to."""
+    """What the courses of one call add up to, and what is done with each loss: see `MclForPreTraining.forward`."""
 
     loss: Tensor
-    backward: Callable[[Tensor], Any] | None = None
+    to_come: int
+    items: Mapping[str, Tensor]
+    backward: Callable[[Tensor], Any] | None
     losses: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, name: str, weight: float, values: Tensor, chosen: Tensor, averaged_over: Tensor) -> None:
-        """Adds the loss `name`: the sum of `values` where `chosen`, by the number of places in `averaged_over`."""
+    def add(self, name: str, weight: float, values: Tensor, averaged_over: Tensor, cell: Tensor | None = None) -> None:
+        """Adds the loss `name`: the sum of `values`, where `averaged_over` or in a correction where `cell`, as a mean.
+
+        A correction's mean is over its `cell` where that is `averaged_over`.
+        """
         if not weight:
             return
-        total = values.masked_fill(~chosen, 0.0).sum()
+        total = values.masked_fill(~(averaged_over if cell is None else cell), 0.0).sum()
         count = averaged_over.sum()
-        loss = total / count.clamp(min=1)
+        over: Tensor | int = self.items.get(name, count.clamp(min=1))
+        if name in self.items and averaged_over is cell:
+            over = count.clamp(min=1) * over
+        loss = total / over
         weighted = weight * loss
-        if self.backward is not None:
+        self.to_come -= 1
+        if self.backward is not None and self.to_come:
             self.backward(weighted)
             weighted = weighted.detach()
         self.loss = self.loss + weighted
@@ -96,7 +105,7 @@ class MclForPreTraining(MclWithGenerator):
     """
 
     _keys_to_ignore_on_load_unexpected: Any = None
-    # The loss is a mean over this batch: a Trainer has to divide it by its accumulation steps.
+    # The loss is a mean over this batch: a plain Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 
     def __init__(self, config: MclConfig):
@@ -130,6 +139,7 @@ class MclForPreTraining(MclWithGenerator):
         courses: Collection[str] | None = None,
         generator: torch.Generator | None = None,
         output_records: bool = False,
+        num_items_in_batch: Mapping[str, Tensor] | None = None,
         backward: Callable[[Tensor], Any] | None = None,
         return_loss: bool = True,
     ) -> MclForPreTrainingOutput:
@@ -145,23 +155,53 @@ class MclForPreTraining(MclWithGenerator):
                 that of one call for all, and a backward after each needs half the memory or less.
             generator (`torch.Generator`, *optional*): source of every draw but dropout's, on the device of the rows.
             output_records (`bool`): also return what happened in each course.
-            backward (`Callable`, *optional*): called with each weighted loss as soon as it is known, as
+            num_items_in_batch (`Mapping[str, Tensor]`, *optional*): what each loss is divided by, where an optimizer step
+                sees several batches: the sums of what `count_items` says of each. This batch's own by default.
+            backward (`Callable`, *optional*): called with each weighted loss but the last as soon as it is known, as
                 `torch.Tensor.backward` or an accelerator's, so that one pass's activations are all there is to keep.
-                The returned loss then has no gradient. For one process: wrappers of several expect one backward.
+                The returned loss has the value of all and the gradient of the last: its backward is the caller's.
             return_loss: accepted for [`~transformers.Trainer`], whose evaluation looks for the name; always on.
 
         Raises:
             UserError: an unknown course in `courses`, or rows longer than the model has positions for.
         """
         check_length(self.config, input_ids.shape[1])
-        sums = _Sums(torch.zeros((), device=input_ids.device), backward)
+        chosen = self._chosen(courses)
+        losses = sum(self._weight(name) > 0 for course in chosen for name in COURSES[course])
+        sums = _Sums(torch.zeros((), device=input_ids.device), losses, num_items_in_batch or {}, backward)
         records = {}
-        for course in self._chosen(courses):
+        for course in chosen:
             corruption = self._corrupt(course, input_ids, attention_mask, generator)
             record = self._course(course, input_ids, corruption, generator, sums)
             if output_records:
                 records[course] = record
         return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
+
+    @torch.no_grad()
+    def count_items(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """What each active loss of these rows is divided by, known before any of them is corrupted.
+
+        An optimizer step over several batches, on one process or many, has the gradient of one large batch if each is
+        given the sum over all (`num_items_in_batch`). A correction averaged over its own cell
+        (`correction_average="own"`) has no such number; it counts 1 a batch, which makes it a mean of means.
+
+        Args:
+            input_ids, attention_mask: as in `forward`.
+
+        Returns:
+            By the name of the loss, scalars on the device of `input_ids`.
+        """
+        config, one = self.config, torch.ones((), dtype=torch.long, device=input_ids.device)
+        operable = self._operable(input_ids, attention_mask).sum(1)
+        present = torch.full_like(operable, input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
+        masked = c.operated_count(operable, config.mask_ratio).sum()
+        swapped = c.operated_count(operable, config.swap_ratio, least=2).sum()
+        inserted = c.operated_count(operable, config.insert_ratio)
+        longer = (present + inserted).clamp(max=config.max_position_embeddings).sum()
+        own = config.correction_average == "own"
+        counts = {"mlm": masked, "slm": swapped, "rtd": present.sum(), "std": present.sum(), "itd": longer}
+        counts |= {f"re_{name}": one if own else counts[name] for name in ("mlm", "slm", "rtd", "std")}
+        return {name: count for name, count in counts.items() if self._weight(name)}
 
     def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
         if courses is None:
@@ -215,7 +255,8 @@ class MclForPreTraining(MclWithGenerator):
         samples = c.sample_tokens(logits, generator)
         if generate is not None:
             sums.metrics[f"{course}_generator"] = generator_counts(logits, samples, corruption.labels, valid)
-            sums.add(generate, self._weight(generate), _cross_entropy(logits, corruption.labels), valid, valid)
+            sums.add(generate, self._weight(generate), _cross_entropy(logits, corruption.labels), valid)
+        del logits  # the largest tensor of a course: gone before the discriminator's pass, if it went back already
         if not any(self._weight(name) for name in (detect, *corrections)):
             return CourseRecord(corruption, samples)
 
@@ -228,7 +269,7 @@ class MclForPreTraining(MclWithGenerator):
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(detect) > 0):
             verdict = self.detect(course, read, mask)
         sums.metrics[f"{course}_detection"] = detection_histogram(verdict.detach(), labels, present)
-        sums.add(detect, self._weight(detect), _binary_cross_entropy(verdict, labels), present, present)
+        sums.add(detect, self._weight(detect), _binary_cross_entropy(verdict, labels), present)
         record = CourseRecord(corruption, samples, read, labels, verdict.detach())
         if corrections[0] is not None:
             notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
@@ -245,7 +286,7 @@ class MclForPreTraining(MclWithGenerator):
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
             logits = self.generator.logits_at(again, corruption.attention_mask, corruption.positions)
             averaged_over = caught if self.config.correction_average == "own" else corruption.valid
-            sums.add(name, weight, _cross_entropy(logits, corruption.labels), caught, averaged_over)
+            sums.add(name, weight, _cross_entropy(logits, corruption.labels), averaged_over, caught)
 
     def _rediscriminate(
         self,
@@ -264,7 +305,7 @@ class MclForPreTraining(MclWithGenerator):
             wrong = notebook.pos2 | notebook.pos3
             averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
             losses = _binary_cross_entropy(self.detect(course, again, mask), labels)
-            sums.add(name, weight, losses, wrong, averaged_over)
+            sums.add(name, weight, losses, averaged_over, wrong)
 
     def detect(self, course: str, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Detection logits `(batch, length)` of the course's head, positive = replaced.

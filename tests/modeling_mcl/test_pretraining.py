@@ -498,17 +498,51 @@ def test_a_backward_as_soon_as_each_loss_is_known_gives_the_same_gradients(
 ) -> None:
     model = MclForPreTraining(config(objective=objective)).train()
     draws = torch.Generator()
-    gradients, totals = [], []
-    for backward in (None, torch.Tensor.backward):
+    gradients, totals, early = [], [], []
+    for backward in (None, lambda loss: early.append(loss.detach()) or loss.backward()):
         model.zero_grad()
         output = model(**batch("right"), generator=draws.manual_seed(0), backward=backward)
-        if backward is None:
-            output.loss.backward()
-        assert output.loss.requires_grad == (backward is None)
+        output.loss.backward()
         totals.append(output.loss.detach())
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
     torch.testing.assert_close(totals[0], totals[1])
     torch.testing.assert_close(gradients[0], gradients[1])
+    # All but the last, which is the caller's.
+    weights = [model.config.weights[name] * loss for name, loss in output.losses.items()]
+    torch.testing.assert_close(early, weights[:-1])
+
+
+def counted(parts: list[dict[str, Tensor]], model: MclForPreTraining) -> dict[str, Tensor]:
+    counts = [model.count_items(**part) for part in parts]
+    return {name: sum((count[name] for count in counts), torch.tensor(0)) for name in counts[0]}
+
+
+@pytest.mark.parametrize("padding", ["none", "right"])
+def test_items_counted_beforehand_are_what_the_losses_are_divided_by(
+    padding: str, config: Configs, batch: Batches
+) -> None:
+    # Rows so long that some gain fewer slots than they lose tokens, and rows of several lengths.
+    for longest in (64, batch("none")["input_ids"].shape[1]):
+        model = MclForPreTraining(config(max_position_embeddings=longest))
+        output = model(**batch(padding))
+        counts = {name: output.metrics[name][1].item() for name in output.losses}
+        assert {name: count.item() for name, count in model.count_items(**batch(padding)).items()} == counts
+
+
+@pytest.mark.parametrize("average", ["all", "own"])
+def test_losses_divided_by_the_items_of_several_batches(average: str, config: Configs, batch: Batches) -> None:
+    model = undecided(MclForPreTraining(config(correction_average=average)), batch("right"))
+    parts = [{name: value[i : i + 1] for name, value in batch("right").items()} for i in range(2)]
+    items = counted(parts, model)
+    for part in parts:
+        alone, shared = (model(**part, generator=seeded(), num_items_in_batch=given) for given in (None, items))
+        own = model.count_items(**part)
+        for name, loss in shared.losses.items():
+            share = own[name] / items[name]
+            assert share < 1
+            torch.testing.assert_close(loss, alone.losses[name] * share)
+    if average == "own":
+        assert {items[name].item() for name in ("re_mlm", "re_slm", "re_rtd", "re_std")} == {2}
 
 
 def test_sharing_does_not_depend_on_other_fields(config: Configs) -> None:

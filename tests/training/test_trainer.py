@@ -59,20 +59,23 @@ def test_logged_losses_are_means_over_the_steps_since_the_last_log(make_trainer:
     assert both.state.log_history[0]["mlm_loss"] == pytest.approx((first + second) / 2, rel=1e-6)
 
 
-def test_a_backward_per_course_gives_the_same_weights_as_one_for_all(make_trainer: Make) -> None:
+def test_a_backward_per_pass_gives_the_same_weights_as_one_for_all(make_trainer: Make) -> None:
     # Plain descent: Adam would blow up the rounding of gradients that are zero, such as those of the keys' bias.
     plain = {"optim": "sgd", "learning_rate": 1e-3}
-    apart, together = (trained(make_trainer, backward_per_course=apart, **plain) for apart in (True, False))
+    apart, together = (trained(make_trainer, backward_per_pass=apart, **plain) for apart in (True, False))
     for (name, left), right in zip(weights(apart).items(), weights(together).values(), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_backward_per_course_calls_the_model_once_a_course(make_trainer: Make) -> None:
-    trainer = make_trainer(max_steps=1)
-    calls: list[Any] = []
-    trainer.model.register_forward_pre_hook(lambda m, a, kwargs: calls.append(kwargs["courses"]), with_kwargs=True)
+@pytest.mark.parametrize(("apart", "backwards"), [(True, 9), (False, 1)])
+def test_number_of_backwards(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch, apart: bool, backwards: int
+) -> None:
+    trainer, calls = make_trainer(max_steps=1, backward_per_pass=apart), []
+    backward = trainer.accelerator.backward
+    monkeypatch.setattr(trainer.accelerator, "backward", lambda loss, **k: calls.append(loss) or backward(loss, **k))
     trainer.train()
-    assert calls == [("rtd",), ("std",), ("itd",)]
+    assert len(calls) == backwards
 
 
 def test_gradient_accumulation_divides_by_its_steps(make_trainer: Make) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 from ..errors import UserError
+from ..flops import known_peak_flops
 
 __all__ = ["MclTrainingArguments"]
 
@@ -16,9 +18,12 @@ class MclTrainingArguments(TrainingArguments):
     """[`~transformers.TrainingArguments`] for [`MclTrainer`]: all of them, and the following.
 
     Args:
-        backward_per_course (`bool`, *optional*, defaults to `True`):
-            Whether each course is followed by its own backward pass. The gradient is the same; the memory is that of
-            one course instead of all.
+        backward_per_pass (`bool`, *optional*, defaults to `True`):
+            Whether each loss goes back as soon as it is known, so that the activations of one pass of a network are
+            all there is to keep. The gradient is the same. FSDP and DeepSpeed always have one backward for all.
+        peak_flops (`float`, *optional*):
+            Floating-point operations a second that a device could do at best, which `mfu` is a share of. Known for
+            common GPUs in 16 bits.
         course_warmup_steps (`float`, *optional*, defaults to 0):
             Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses
             begin; below 1, a share of all steps, as with `warmup_steps`.
@@ -27,8 +32,12 @@ class MclTrainingArguments(TrainingArguments):
             draw the same, so that models can be compared.
     """
 
-    backward_per_course: bool = field(
-        default=True, metadata={"help": "A backward pass after each course: the same gradient in less memory."}
+    backward_per_pass: bool = field(
+        default=True, metadata={"help": "A backward as soon as each loss is known: the same gradient in less memory."}
+    )
+    peak_flops: float | None = field(
+        default=None,
+        metadata={"help": "Operations a second that a device could do at best, for mfu; known for common GPUs."},
     )
     course_warmup_steps: float = field(
         default=0,
@@ -45,7 +54,15 @@ class MclTrainingArguments(TrainingArguments):
         warmup = self.course_warmup_steps
         return int(warmup if warmup >= 1 else warmup * num_training_steps)
 
+    def get_peak_flops(self) -> float | None:
+        """`peak_flops`, or what is known of the device; None if nothing is."""
+        if self.peak_flops is not None or self.device.type != "cuda" or not (self.bf16 or self.fp16):
+            return self.peak_flops
+        return known_peak_flops(torch.cuda.get_device_name(self.device))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.course_warmup_steps < 0:
             raise UserError(f"course_warmup_steps={self.course_warmup_steps} must be 0 or more")
+        if self.peak_flops is not None and self.peak_flops <= 0:
+            raise UserError(f"peak_flops={self.peak_flops} must be above 0")

@@ -126,8 +126,7 @@ class PretrainingRun:
         args = self.trainer.args
         if args.max_steps > 0:
             return args.max_steps
-        batches = len(self.trainer.get_train_dataloader())
-        return int(np.ceil(max(batches // args.gradient_accumulation_steps, 1) * args.num_train_epochs))
+        return int(self.trainer.set_initial_training_values(args, self.trainer.get_train_dataloader())[-1])
 
     @cached_property
     def tokens_per_step(self) -> int:

@@ -2,72 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import os
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, get_last_checkpoint
+from transformers.utils import logging
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
+from ..errors import UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
-from ..metrics import add_metrics, summarize_metrics
+from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
+from .meter import Meter
 
 __all__ = ["MclTrainer"]
+
+logger = logging.get_logger(__name__)
 
 
 class MclTrainer(Trainer):
     """Trains [`MclForPreTraining`]; everything that [`~transformers.Trainer`] does, and:
 
+    - the gradient of one large batch, however a step is split into micro-batches and processes;
     - each course's losses and the generator's and the discriminator's metrics in every log, as means over all tokens
-      since the last one, accumulated on the device and read once;
+      since the last one, with tokens seen and per second, accumulated on the device and read once;
+    - an end to the run at a loss that is not finite, before it is saved;
     - evaluation with the same draws every time, which touches no other random state;
-    - a backward pass after each course (`backward_per_course`), and courses that begin later (`course_warmup_steps`).
+    - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
+      (`course_warmup_steps`).
 
     Arguments are those of [`~transformers.Trainer`], with [`MclTrainingArguments`].
+
+    Raises:
+        UserError: in training, a loss became NaN or infinite.
     """
 
     args: MclTrainingArguments
     model: MclForPreTraining
+    # Every loss is divided by what the whole step sees of its places.
+    loss_is_scaled_for_ga = True
 
     def __init__(self, model: MclForPreTraining, args: MclTrainingArguments | None = None, **kwargs: Any):
-        super().__init__(model, args or MclTrainingArguments(), **kwargs)
+        args = args or MclTrainingArguments()
+        if args.n_gpu > 1:
+            logger.warning(
+                f"{args.n_gpu} GPUs are here and this process uses one: start the run with `torchrun --nproc_per_node "
+                f"{args.n_gpu}` or `accelerate launch` to use all"
+            )
+            args._n_gpu = 1
+        super().__init__(model, args, **kwargs)
         for callback in (ProgressCallback, PrinterCallback):
             if self.pop_callback(callback) is not None:
                 self.add_callback(CourseProgressCallback)
         self.add_callback(RankSeedCallback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
-        self._train_metrics: dict[str, Tensor] = {}
-        self._eval_metrics: dict[str, Tensor] = {}
+        self._meter = Meter()
+        self._eval_meter = Meter()
         self._eval_batches = 0
+        self._learning_rates: dict[int, float] = {}  # of the steps since the meter was read
+        self._tokens, self._seconds, self._clock, self._logged_flos = 0, 0.0, time.perf_counter(), 0.0
+        if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
+            logger.warning(
+                "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
+                "the means of micro-batches and processes; 'all' is exact"
+            )
 
     @property
     def _pair(self) -> MclForPreTraining:
         return self.accelerator.unwrap_model(self.model)
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """The micro-batches of one optimizer step, and what each loss of theirs is divided by (`count_items`)."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step >= self.args.get_course_warmup_steps(self.state.max_steps))
-        courses = self._pair.active_courses
-        if not self.args.backward_per_course or len(courses) == 1:
-            return super().training_step(model, inputs, num_items_in_batch)
-        losses = []
-        for course in courses:
-            # Gradients are exchanged between processes once, with those of the last course.
-            last = course == courses[-1]
-            with nullcontext() if last else self.accelerator.no_sync(model):
-                losses.append(super().training_step(model, {**inputs, "courses": (course,)}, num_items_in_batch))
-        return torch.stack(losses).sum()
+        return batches, self._count_items([self._prepare_inputs(batch) for batch in batches])
+
+    def _count_items(self, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Sums over the batches of all processes, by process: their gradients are averaged, and must add up."""
+        counts = [self._pair.count_items(batch["input_ids"], batch.get("attention_mask")) for batch in batches]
+        if not counts:
+            return {}
+        items = torch.stack([torch.stack(list(count.values())) for count in counts]).sum(0)
+        items = self.accelerator.reduce(items, reduction="sum").clamp(min=1) / self.accelerator.num_processes
+        return dict(zip(counts[0], items.unbind(), strict=True))
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: dict[str, Tensor] | None = None
+    ) -> Tensor:
+        self._learning_rates[self.state.global_step] = self._get_learning_rate()
+        if self._may_go_back_at_once(model):
+            inputs = {**inputs, "backward": self._backward}
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def _may_go_back_at_once(self, model: nn.Module) -> bool:
+        """Whether losses may go back within the forward, before the last of them.
+
+        DDP averages all gradients at the last backward if it looks for parameters without one, as transformers has it
+        do; without looking it would wait for the generator's, which insertion does not train. FSDP and DeepSpeed count
+        backwards themselves, and optimizers that update within one want one.
+        """
+        if not self.args.backward_per_pass or "lomo" in self.args.optim:
+            return False
+        return model is self._pair or (isinstance(model, DistributedDataParallel) and model.find_unused_parameters)
+
+    def _backward(self, loss: Tensor) -> None:
+        with torch.autocast(self.args.device.type, enabled=False):
+            self.accelerator.backward(loss)
 
     def _set_weights(self, warm: bool) -> None:
         """All the configured losses, or before the other courses begin, those of them that ELECTRA has."""
@@ -81,20 +135,81 @@ class MclTrainer(Trainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+        num_items_in_batch: dict[str, Tensor] | None = None,
     ) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        add_metrics(self._train_metrics, outputs["metrics"])
+        inputs = {**inputs, "num_items_in_batch": num_items_in_batch}
+        loss, outputs = super().compute_loss(model, inputs, True)
+        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+        tokens = mask.sum() if mask is not None else torch.full((), ids.numel(), device=ids.device)
+        self._meter.add({**outputs["metrics"], "tokens": tokens}, outputs["losses"], self.state.global_step + 1)
         return (loss, outputs) if return_outputs else loss
 
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Tensor, grad_norm: Tensor | float | None, *args: Any, **kwargs: Any
+    ) -> None:
+        control = self.control
+        if control.should_log or control.should_save or control.should_evaluate:
+            tr_loss, grad_norm = self._read(tr_loss, grad_norm)
+        self._seconds += time.perf_counter() - self._clock
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+        self._clock = time.perf_counter()
+
+    def _read(self, tr_loss: Tensor, grad_norm: Any) -> tuple[Any, Any]:
+        """Waits for the device, once: for all sums, and on one process for what transformers would read after us.
+
+        Raises:
+            UserError: a loss was NaN or infinite.
+        """
+        whole = self.control.should_log and self.accelerator.num_processes == 1
+        theirs = {"tr_loss": tr_loss, "grad_norm": grad_norm} if whole else {}
+        theirs = {name: value.detach() for name, value in theirs.items() if isinstance(value, Tensor)}
+        self._meter.add(theirs)
+        self._meter.read(self.accelerator)
+        self._check_finite()
+        tokens = int(self._meter.sums.pop("tokens", 0))
+        self.state.num_input_tokens_seen += tokens
+        self._tokens += tokens
+        if whole:
+            tr_loss.zero_()  # transformers subtracts what it has read, and gets a copy
+        sums = self._meter.sums
+        return sums.pop("tr_loss", tr_loss), sums.pop("grad_norm", grad_norm)
+
+    def _check_finite(self) -> None:
+        if not self._meter.broken:
+            self._learning_rates = {}
+            return
+        step = min(self._meter.broken.values())
+        names = [name for name, broken in self._meter.broken.items() if broken == step]
+        courses = [course for course, losses in COURSES.items() if set(losses) & set(names)]
+        good = get_last_checkpoint(str(self.args.output_dir)) if os.path.isdir(str(self.args.output_dir)) else None
+        raise UserError(
+            f"the loss {', '.join(names)} (course {', '.join(courses)}) became NaN or infinite at step {step}, at a "
+            f"learning rate of {self._learning_rates.get(step - 1, 0.0):.3g}; the last good checkpoint is "
+            f"{good or 'none, since none was saved'}: go on from it with a lower --learning_rate, a longer "
+            "--warmup_steps, or without --fp16"
+        )
+
+    def _track_num_input_tokens(self, inputs: Any) -> None:
+        """Nothing: the tokens are counted on the device, and transformers' way waits for it at every step."""
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs and self._train_metrics:  # a log of training steps, not an evaluation or the summary
-            logs |= self._read(self._train_metrics)
-            self._train_metrics = {}
+        if "loss" in logs and self._meter.sums:  # a log of training steps, not an evaluation or the summary
+            logs |= summarize_metrics(self._meter.sums) | self._speed()
+            self._meter.sums = {}
         super().log(logs, start_time)
 
-    def _read(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        return summarize_metrics(self.accelerator.reduce(metrics, reduction="sum"))
+    def _speed(self) -> dict[str, float]:
+        """Of the steps since the last log, evaluations and checkpoints not counted."""
+        flops = (self.state.total_flos - self._logged_flos) / self._seconds
+        figures = {
+            "train_tokens_seen": self.state.num_input_tokens_seen,
+            "tokens_per_second": self._tokens / self._seconds,
+            "flops_per_second": flops,
+        }
+        if peak := self.args.get_peak_flops():
+            figures["mfu"] = flops / (peak * self.args.world_size)
+        self._tokens, self._seconds, self._logged_flos = 0, 0.0, self.state.total_flos
+        return figures
 
     def evaluation_loop(
         self,
@@ -104,14 +219,18 @@ class MclTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        self._eval_metrics, self._eval_batches = {}, 0
+        self._eval_meter, self._eval_batches = Meter(), 0
         self._set_weights(warm=True)
         # The data loader draws a number from the global generator: evaluating must not change the training after it.
         with torch.random.fork_rng(devices=[]):
             output = super().evaluation_loop(
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
-        figures = {f"{metric_key_prefix}_{name}": value for name, value in self._read(self._eval_metrics).items()}
+        self._eval_meter.read(self.accelerator)
+        figures = summarize_metrics(self._eval_meter.sums)
+        # Over all places, where the mean of the batches' means would weigh a last, smaller batch like the others.
+        figures["loss"] = sum(w * figures.get(f"{name}_loss", 0.0) for name, w in self._pair.loss_weights.items())
+        figures = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         return output._replace(metrics=(output.metrics or {}) | figures)
 
     def prediction_step(
@@ -131,7 +250,7 @@ class MclTrainer(Trainer):
             draws.manual_seed(hash((self.args.eval_seed, batch, list(COURSES).index(course))) % 2**63)
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(**inputs, courses=(course,), generator=draws)
-            add_metrics(self._eval_metrics, outputs["metrics"])
+            self._eval_meter.add(outputs["metrics"])
             losses.append(outputs["loss"])
         return torch.stack(losses).sum(), None, None
 

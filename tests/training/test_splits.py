@@ -1,0 +1,110 @@
+"""One optimizer step has one gradient, however its rows are split into micro-batches and processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers.testing_utils import get_torch_dist_unique_port
+
+from transformers_mcl.training.pretraining import DEMO_FOLDER
+
+SCRIPT = Path(__file__).with_name("splits.py")
+ROWS = 16
+# Micro-batch, accumulation, processes.
+SPLITS = {
+    "untouched": (16, 1, 1),
+    "whole": (16, 1, 1),
+    "accumulated": (4, 4, 1),
+    "two processes": (8, 1, 2),
+    "both": (4, 2, 2),
+}
+CASES = {
+    "packed": [],
+    "padded": ["--line_by_line", "true"],
+    "padded, one backward": ["--line_by_line", "true", "--backward_per_pass", "false"],
+    "electra, padded": ["--line_by_line", "true", "--objective", "electra"],
+}
+
+
+def words(case: str, split: str, text: Path, folder: Path) -> list[str]:
+    """One step of plain descent, so that the weights move by the gradient."""
+    batch, accumulation, _ = SPLITS[split]
+    given = {
+        "train_file": text,
+        "validation_file": text,
+        "max_train_samples": ROWS,
+        "max_eval_samples": 2,
+        "max_seq_length": 64,
+        "tokenizer_name": DEMO_FOLDER / "tokenizer",
+        "preset": "tiny",
+        "output_dir": folder / case / split,
+        "max_steps": 1,
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": accumulation,
+        "optim": "sgd",
+        "learning_rate": 0 if split == "untouched" else 1,
+        "lr_scheduler_type": "constant",
+        "warmup_steps": 0,
+        "weight_decay": 0,
+        "max_grad_norm": 0,
+        "use_cpu": True,
+        "course_warmup_steps": 0,
+        "disable_tqdm": True,
+    }
+    return ["pretrain", *(str(word) for name, value in given.items() for word in (f"--{name}", value)), *CASES[case]]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every case in every split, from the command line; a folder of their outputs."""
+    folder = tmp_path_factory.mktemp("splits")
+    draws, vocabulary = random.Random(0), "the of and to a in that is was he for it with as his on be at by I".split()
+    # Documents of 1 to 60 words: micro-batches differ in every count.
+    documents = [" ".join(draws.choices(vocabulary, k=1 + 59 * n // ROWS)) for n in range(ROWS)] * 20
+    (folder / "text.txt").write_text("\n".join(documents), encoding="utf-8")
+    for processes in (1, 2):
+        todo = [
+            words(case, split, folder / "text.txt", folder)
+            for split in SPLITS
+            for case in CASES
+            if SPLITS[split][2] == processes
+        ]
+        launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+        launcher += ["--master_port", str(get_torch_dist_unique_port())]
+        command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), json.dumps(todo)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def gradient(runs: Path, case: str, split: str) -> dict[str, torch.Tensor]:
+    before = load_file(runs / case / "untouched" / "model.safetensors")
+    after = load_file(runs / case / split / "model.safetensors")
+    return {name: value - after[name] for name, value in before.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("split", [split for split in SPLITS if split not in ("untouched", "whole")])
+def test_a_step_has_the_same_gradient(runs: Path, case: str, split: str) -> None:
+    whole, parts = gradient(runs, case, "whole"), gradient(runs, case, split)
+    for name, expected in whole.items():
+        largest = expected.abs().max().item()
+        assert largest > 0 or name.endswith("key.bias") or "token_type" in name, name
+        torch.testing.assert_close(
+            parts[name], expected, rtol=1e-3, atol=1e-4 * max(largest, 1e-2), msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_the_parts_differ_in_every_count(runs: Path) -> None:
+    """Otherwise a mean of means would do."""
+    lengths = [len(line.split()) for line in (runs / "text.txt").read_text().splitlines()[:ROWS]]
+    assert len(set(lengths)) > ROWS / 2
