@@ -139,7 +139,7 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--train_file", "no-such.txt"], "no-such.txt"),
         (["--preset", "huge"], "huge"),
         (["--attn_implementation", "flash_attention_2"], "relative position bias"),
-        (["--resume_from_checkpoint", "true"], "there is no checkpoint in"),
+        (["--resume_from_checkpoint", "true"], "there is no whole checkpoint in"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
     ],
 )

@@ -1,19 +1,22 @@
 """Run by `test_splits.py`, alone or under torchrun: `transformers-mcl pretrain` with draws that follow each row.
 
-Each run's words come as one line of JSON on stdin. Rows are recognized by their text, wherever they are batched, so that
-runs that split the same rows differently corrupt them alike; all else is as it is for users.
+Takes `[{"words": […], "own_draws": false}, …]` as its argument. Rows are recognized by their text, wherever they are
+batched, so that runs that split the same rows differently corrupt them alike; all else is as it is for users, and the
+draws too with `own_draws`. Each process notes in the output folder what it trained in, and which places it masked first.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from transformers_mcl import MclForPreTraining, courses
+from transformers_mcl import MclForPreTraining, MclTrainer, courses
 from transformers_mcl.cli.main import main
 
 LONGEST = 512
@@ -39,6 +42,8 @@ class RowDraws:
 
 
 def follow_rows() -> None:
+    if isinstance(courses._uniform, RowDraws):
+        return
     draws = RowDraws()
     courses._uniform = draws  # type: ignore[assignment]
     build = MclForPreTraining.__init__
@@ -50,8 +55,38 @@ def follow_rows() -> None:
     MclForPreTraining.__init__ = built  # type: ignore[method-assign]
 
 
+def take_notes() -> None:
+    step = MclTrainer.training_step
+
+    def noted(self: MclTrainer, model: Any, inputs: Any, *args: Any) -> Tensor:
+        masked: list[Tensor] = []
+        config = self.model.config
+        logits_at = self.model.generator.logits_at
+
+        def watched(ids: Tensor, *rest: Any) -> Tensor:
+            masked.append(ids == config.mask_token_id)
+            return logits_at(ids, *rest)
+
+        self.model.generator.logits_at = watched  # type: ignore[method-assign]
+        loss = step(self, model, inputs, *args)
+        del self.model.generator.logits_at
+        notes = {
+            "processes": dist.get_world_size() if dist.is_initialized() else 1,
+            "wrapper": type(model).__name__,
+            "masked": masked[0].nonzero().tolist(),
+        }
+        path = Path(str(self.args.output_dir)) / f"notes-{self.args.process_index}.json"
+        path.write_text(json.dumps(notes))
+        return loss
+
+    MclTrainer.training_step = noted  # type: ignore[method-assign, assignment]
+
+
 if __name__ == "__main__":
-    follow_rows()
-    for words in json.loads(sys.argv[1]):
-        if status := main(words):
+    take_notes()
+    todo = json.loads(sys.argv[1])
+    for one in sorted(todo, key=lambda one: not one.get("own_draws")):  # before draws follow rows
+        if not one.get("own_draws"):
+            follow_rows()
+        if status := main(one["words"]):
             sys.exit(status)

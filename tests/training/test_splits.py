@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,11 +73,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "text.txt").write_text("\n".join(documents), encoding="utf-8")
     for processes in (1, 2):
         todo = [
-            words(case, split, folder / "text.txt", folder)
+            {"words": words(case, split, folder / "text.txt", folder)}
             for split in SPLITS
             for case in CASES
             if SPLITS[split][2] == processes
         ]
+        if processes > 1:
+            own = words("packed", "two processes", folder / "text.txt", folder / "own draws")
+            todo.append({"words": own, "own_draws": True})
         launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         launcher += ["--master_port", str(get_torch_dist_unique_port())]
         command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), json.dumps(todo)]
@@ -102,6 +106,26 @@ def test_a_step_has_the_same_gradient(runs: Path, case: str, split: str) -> None
         torch.testing.assert_close(
             parts[name], expected, rtol=1e-3, atol=1e-4 * max(largest, 1e-2), msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+def notes(folder: Path) -> list[dict[str, Any]]:
+    """What each process noted."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("notes-*.json"))]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_runs_had_the_processes_they_were_to_have(runs: Path, case: str, split: str) -> None:
+    processes = SPLITS[split][2]
+    wrapper = "DistributedDataParallel" if processes > 1 else "MclForPreTraining"
+    found = [(one["processes"], one["wrapper"]) for one in notes(runs / case / split)]
+    assert found == [(processes, wrapper)] * processes
+
+
+def test_processes_draw_corruptions_of_their_own(runs: Path) -> None:
+    first, second = ({tuple(place) for place in one["masked"]} for one in notes(runs / "own draws/packed/two processes"))
+    # Of 15 % and 15 % of the places a sixth is common to both by chance; all would be, were their draws the same.
+    assert 0 < len(first & second) < 0.4 * len(first)
 
 
 def test_the_parts_differ_in_every_count(runs: Path) -> None:

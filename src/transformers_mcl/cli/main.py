@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module, metadata
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 
 PROG = "transformers-mcl"
 DEBUG = "TRANSFORMERS_MCL_DEBUG"
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0, or what the command returned; 2 after a `UserError` (one line on stderr), 130 after Ctrl-C, 141 when the
-        reader of stdout went away. Any other exception is a bug and passes through, with its traceback; so does a
-        `UserError` when the environment variable TRANSFORMERS_MCL_DEBUG is 1.
+        reader of stdout went away, 143 when a run saved and ended at SIGTERM. Any other exception is a bug and passes
+        through, with its traceback; so does a `UserError` when the environment variable TRANSFORMERS_MCL_DEBUG is 1.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     prog = f"{PROG} {words[0]}" if words and words[0] in COMMANDS else PROG
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Interrupted as ended:
+        print(f"{prog}: {ended}", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
         return 130

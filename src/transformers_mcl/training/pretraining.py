@@ -16,7 +16,7 @@ import transformers
 import yaml
 from datasets import DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
 from ..configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
 from ..courses import operated_count
@@ -29,16 +29,20 @@ from ..data import (
     load_tokenizer,
     tokenize_and_pack,
 )
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
+from .checkpoints import check_checkpoint, check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
+from .engines import describe_engine, engine_warnings
 from .trainer import MclTrainer
 
 __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "prepare", "recipe_path"]
+
+logger = logging.get_logger(__name__)
 
 PRESETS = ("tiny", "small", "base", "large")
 DEMO_FOLDER = Path(__file__).parents[1] / "data" / "demo"
@@ -193,7 +197,8 @@ class PretrainingRun:
             "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
             "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
             f"{flops:.2g} floating-point operations",
-            "device": f"{args.device} x {args.world_size}, {_precision(args)}, {torch.get_num_threads()} threads",
+            "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "
+            f"{torch.get_num_threads()} threads",
             "output": args.output_dir,
         }
         if self.checkpoint:
@@ -210,9 +215,15 @@ class PretrainingRun:
                 shutil.rmtree(other)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
         result = trainer.train(resume_from_checkpoint=self.checkpoint)
-        trainer.save_model()
-        trainer.save_state()
-        trainer.save_metrics("train", result.metrics)
+        if trainer.stopped_by_signal:
+            raise Interrupted(
+                f"SIGTERM: saved at step {trainer.state.global_step} of {trainer.state.max_steps} as "
+                f"{last_checkpoint(self.folder)}; the same command with --resume_from_checkpoint true goes on"
+            )
+        with explaining_a_full_disk(self.folder, "the pair"):
+            trainer.save_model()
+            trainer.save_state()
+            trainer.save_metrics("train", result.metrics)
         trainer.save_metrics("eval", trainer.evaluate() | self.baselines)
 
     @property
@@ -325,6 +336,10 @@ def prepare(
         recipe=recipe,
     )
     trainer.summarize = run.summary
+    for said in engine_warnings(trainer) if trainer.is_world_process_zero() else ():
+        logger.warning(said)
+    if checkpoint:
+        check_same_run(Path(checkpoint), trainer.identity, config, training_args.ignore_data_skip)
     return run
 
 
@@ -333,9 +348,10 @@ def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) ->
     folder = Path(str(args.output_dir))
     wanted = args.resume_from_checkpoint
     if wanted:
-        found = get_last_checkpoint(str(folder)) if wanted in (True, "true", "True") and folder.is_dir() else wanted
+        found = last_checkpoint(folder) if wanted in (True, "true", "True") else wanted
         if not isinstance(found, str) or not Path(found).is_dir():
-            raise UserError(f"resume_from_checkpoint={wanted}: there is no checkpoint in {found or folder}")
+            raise UserError(f"resume_from_checkpoint={wanted}: there is no whole checkpoint in {found or folder}")
+        check_checkpoint(Path(found))
         return found
     others = [folder / "model.safetensors", *folder.glob("checkpoint-*")]
     others = [path for path in others if path.exists()]

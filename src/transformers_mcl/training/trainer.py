@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from transformers import Trainer
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput, get_last_checkpoint
+from transformers.trainer_callback import ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, rotate_checkpoints
 from transformers.utils import logging
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
@@ -24,7 +25,9 @@ from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
+from .checkpoints import data_digest, is_whole, last_checkpoint, writing
 from .meter import Meter
+from .signals import SaveOnSignalCallback
 
 __all__ = ["MclTrainer"]
 
@@ -62,10 +65,11 @@ class MclTrainer(Trainer):
             )
             args._n_gpu = 1
         super().__init__(model, args, **kwargs)
-        for callback in (ProgressCallback, PrinterCallback):
-            if self.pop_callback(callback) is not None:
-                self.add_callback(CourseProgressCallback)
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(CourseProgressCallback)
         self.add_callback(RankSeedCallback)
+        self._on_signal = SaveOnSignalCallback()
+        self.add_callback(self._on_signal)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
         self._meter = Meter()
@@ -82,6 +86,16 @@ class MclTrainer(Trainer):
     @property
     def _pair(self) -> MclForPreTraining:
         return self.accelerator.unwrap_model(self.model)
+
+    @property
+    def stopped_by_signal(self) -> bool:
+        """Whether training ended before its time, at SIGTERM, with a checkpoint."""
+        return self._on_signal.stopped
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
+        initial = super()._init_training_state(*args, **kwargs)
+        self._logged_flos, self._clock = self.state.total_flos, time.perf_counter()
+        return initial
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -181,13 +195,42 @@ class MclTrainer(Trainer):
         step = min(self._meter.broken.values())
         names = [name for name, broken in self._meter.broken.items() if broken == step]
         courses = [course for course, losses in COURSES.items() if set(losses) & set(names)]
-        good = get_last_checkpoint(str(self.args.output_dir)) if os.path.isdir(str(self.args.output_dir)) else None
+        good = last_checkpoint(str(self.args.output_dir))
         raise UserError(
             f"the loss {', '.join(names)} (course {', '.join(courses)}) became NaN or infinite at step {step}, at a "
             f"learning rate of {self._learning_rates.get(step - 1, 0.0):.3g}; the last good checkpoint is "
             f"{good or 'none, since none was saved'}: go on from it with a lower --learning_rate, a longer "
             "--warmup_steps, or without --fp16"
         )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As transformers', but a checkpoint is marked until all of it is there, and no other is removed before."""
+        args = self.args
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        limit, args.save_total_limit = args.save_total_limit, None
+        try:
+            with writing(folder, self.identity if args.should_save else None):
+                self.accelerator.wait_for_everyone()
+                super()._save_checkpoint(model, trial)
+                self.accelerator.wait_for_everyone()
+        finally:
+            args.save_total_limit = limit
+        if args.push_to_hub:
+            self._push_from_checkpoint(str(folder))
+        if args.should_save:
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint)
+
+    def _push_from_checkpoint(self, output_dir: str) -> None:
+        if is_whole(Path(output_dir)):  # not from within its writing
+            super()._push_from_checkpoint(output_dir)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint's place in the data depends on, by the names that a user can change."""
+        args = self.args
+        names = ("per_device_train_batch_size", "gradient_accumulation_steps", "seed", "data_seed")
+        data = data_digest(self.train_dataset) if isinstance(self.train_dataset, Sized) else None
+        return {"processes": args.world_size, **{name: getattr(args, name) for name in names}, "rows of text": data}
 
     def _track_num_input_tokens(self, inputs: Any) -> None:
         """Nothing: the tokens are counted on the device, and transformers' way waits for it at every step."""

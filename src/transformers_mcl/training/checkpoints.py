@@ -1,0 +1,178 @@
+"""Checkpoints that are whole or not there, and that say which run they belong to."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ..configuration_mcl import MclConfig
+from ..errors import UserError
+
+__all__ = ["check_checkpoint", "check_same_run", "data_digest", "explaining_a_full_disk", "is_whole", "last_checkpoint", "writing"]
+
+# The name that transformers gives such a file, in its own checkpoints at SIGTERM.
+_INCOMPLETE = "checkpoint-is-incomplete.txt"
+_STATE, _RUN = "trainer_state.json", "run.json"
+_NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
+# What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
+_FREE = {"loss_weights", "mask_ratio", "swap_ratio", "insert_ratio", "correction_average", "generator_dropout"}
+_FREE |= {"hidden_dropout_prob", "attention_probs_dropout_prob", "architectures", "dtype", "transformers_version"}
+
+
+def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
+    """The whole checkpoint of the most steps in `folder`, if there is one; one half-written is passed over."""
+    found = {}
+    for path in Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if (match := re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", path.name)) and is_whole(path):
+            found[int(match[1])] = str(path)
+    return found[max(found)] if found else None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether all of the checkpoint was written: its state comes last, and the mark of the writing is gone."""
+    return (checkpoint / _STATE).is_file() and not (checkpoint / _INCOMPLETE).exists()
+
+
+@contextmanager
+def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
+    """Around the writing of a checkpoint by all processes: until its end it is marked as half-written.
+
+    Args:
+        checkpoint: its folder, which may hold what is left of an earlier try.
+        run: what to remember of the run (`check_same_run`), on the process that writes; None on the others.
+
+    Raises:
+        UserError: the disk is full. What was written of this checkpoint is removed, and no other is touched.
+    """
+    try:
+        with explaining_a_full_disk(checkpoint.parent, checkpoint.name):
+            if run is not None:
+                shutil.rmtree(checkpoint, ignore_errors=True)
+                checkpoint.mkdir(parents=True)
+                (checkpoint / _INCOMPLETE).write_text("This checkpoint was still being written.\n", encoding="utf-8")
+            yield
+            if run is not None:
+                (checkpoint / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
+                _to_disk(checkpoint)
+                (checkpoint / _INCOMPLETE).unlink()
+    except UserError:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
+    """Around the writing of `name` into the `folder` of a run.
+
+    Raises:
+        UserError: the disk is full; says which checkpoint there is to go on from.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        last = last_checkpoint(folder)
+        raise UserError(
+            f"the disk is full: {name} could not be written into {folder}; "
+            + (f"the last good checkpoint is {last}" if last else "no earlier checkpoint is there")
+            + ": make room, or keep fewer with --save_total_limit, and go on with --resume_from_checkpoint true"
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(words in str(error).lower() for words in _NO_SPACE)
+
+
+def _to_disk(checkpoint: Path) -> None:
+    """Has the system write what it still holds in memory, so that a power cut finds the checkpoint whole or marked."""
+    for path in (*(path for path in checkpoint.rglob("*") if path.is_file()), checkpoint):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def data_digest(rows: Any) -> str:
+    """Stands for the rows of a data set, wherever its files lie: of their number and of some of them."""
+    digest = hashlib.sha256(str(len(rows)).encode())
+    for number in range(0, len(rows), max(len(rows) // 64, 1)):
+        digest.update(np.asarray(rows[number]["input_ids"], dtype=np.int64).tobytes())
+    return f"{len(rows):,}, {digest.hexdigest()[:8]}"
+
+
+def check_checkpoint(checkpoint: Path) -> None:
+    """Looks at every file of a checkpoint, without reading them whole.
+
+    Raises:
+        UserError: one is missing or damaged.
+    """
+    if not is_whole(checkpoint):
+        other = last_checkpoint(checkpoint.parent)
+        raise UserError(
+            f"resume_from_checkpoint: {checkpoint} was not written to its end"
+            + (f"; the last whole one is {other}" if other else "")
+        )
+    for path in sorted(checkpoint.rglob("*")):
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, "pt"):
+                    pass
+            elif path.suffix in (".pt", ".pth", ".bin") and not zipfile.is_zipfile(path):
+                raise ValueError("it is cut off, or no file of torch's")
+            elif path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UserError(
+                f"resume_from_checkpoint: {path} is damaged ({' '.join(str(error).split())}): "
+                "give the path of an earlier checkpoint"
+            ) from error
+
+
+def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:
+    """Refuses to go on with a checkpoint that this run cannot have written.
+
+    Args:
+        run: what this run is, by the names that a user can change; compared with what `writing` remembered.
+        config: of this run's model.
+        ignore_data: whether it is no matter that the data cannot go on where it stopped.
+
+    Raises:
+        UserError: says what differs, and what is safe to change.
+    """
+    saved = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    own = json.loads(config.to_json_string(use_diff=False))
+    fields = [name for name in own if name in saved and name not in _FREE and saved[name] != own[name]]
+    if MclConfig.from_dict(saved).active_courses != config.active_courses:  # and with them the heads
+        fields.append("loss_weights")
+    if fields:
+        differ = ", ".join(f"{name} is {own[name]} and was {saved[name]}" for name in fields)
+        raise UserError(
+            f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run began "
+            "with. Ratios, dropout, and weights of the losses in use may change"
+        )
+    path = checkpoint / _RUN
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    differ = ", ".join(f"{k} is {run[k]} and was {before[k]}" for k in run if k in before and run[k] != before[k])
+    if differ and not ignore_data:
+        raise UserError(
+            f"resume_from_checkpoint: {checkpoint} comes from a run over other batches: {differ}, so its place in the "
+            "data cannot be found; give the arguments that the run began with, or --ignore_data_skip true to keep the "
+            "weights and optimizer and begin with the first row. Learning rate, steps, logging and saving may change"
+        )

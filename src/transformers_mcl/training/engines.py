@@ -1,0 +1,52 @@
+"""What runs the processes of a run, said aloud: some launchers start fewer than were asked for, in silence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from accelerate.utils import DistributedType
+from transformers import Trainer
+
+__all__ = ["describe_engine", "engine_warnings"]
+
+_NAMES = {
+    DistributedType.NO: "one process",
+    DistributedType.MULTI_CPU: "DDP",
+    DistributedType.MULTI_GPU: "DDP",
+    DistributedType.FSDP: "FSDP",
+    DistributedType.DEEPSPEED: "DeepSpeed",
+}
+
+
+def describe_engine(trainer: Trainer) -> str:
+    """How many processes of what kind train together, as accelerate has set them up."""
+    state = trainer.accelerator.state
+    name = _NAMES.get(state.distributed_type, state.distributed_type.value)
+    if state.distributed_type == DistributedType.FSDP:
+        name += f"{getattr(state.fsdp_plugin, 'fsdp_version', 1)}"
+    return name if state.distributed_type == DistributedType.NO else f"{state.num_processes} x {name}"
+
+
+def engine_warnings(trainer: Trainer, environment: Mapping[str, str] | None = None) -> list[str]:
+    """What was asked for and did not happen, a sentence each.
+
+    Args:
+        environment: of the process; its own by default. `accelerate launch` and torchrun speak through it.
+    """
+    environment = os.environ if environment is None else environment
+    state, said = trainer.accelerator.state, []
+    # What accelerate's launcher sets for a program of several processes that it then starts as one.
+    launched_as_one = "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_ADDR" in environment
+    if launched_as_one and "WORLD_SIZE" not in environment and state.num_processes == 1:
+        said.append(
+            "accelerate launch was asked for several processes and started one, as it does on a CPU: "
+            "start them with `torchrun --nproc_per_node N -m transformers_mcl.cli pretrain ...`"
+        )
+    asked_for_fsdp = bool(trainer.args.fsdp) or environment.get("ACCELERATE_USE_FSDP") == "true"
+    if asked_for_fsdp and state.distributed_type != DistributedType.FSDP:
+        said.append(
+            f"FSDP was asked for, and this run has {describe_engine(trainer)}: nothing is sharded. "
+            "accelerate shards on accelerators only, and only under a launcher"
+        )
+    return said

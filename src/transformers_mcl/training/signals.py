@@ -1,0 +1,63 @@
+"""SIGTERM, as a cluster's scheduler sends it before it takes the machine away: save, then end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+__all__ = ["SaveOnSignalCallback"]
+
+
+class SaveOnSignalCallback(TrainerCallback):
+    """At SIGTERM to any process of a run, all end the step they are in, save one checkpoint and stop training.
+
+    Attributes:
+        stopped: whether that happened.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._asked = False
+        self._before: Any = None
+        self._group: dist.ProcessGroup | None = None
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.stopped = self._asked = False
+        if threading.current_thread() is threading.main_thread():  # Python allows no other to listen
+            self._before = signal.signal(signal.SIGTERM, self._ask)
+        if args.world_size > 1:
+            # Between processors: asking every step must not wait for the devices.
+            self._group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._anyone_asked():
+            self.stopped = control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+
+    def _anyone_asked(self) -> bool:
+        """All processes must stop at the same step: at its end they agree."""
+        if self._group is None:
+            return self._asked
+        asked = torch.tensor(int(self._asked))
+        dist.all_reduce(asked, op=dist.ReduceOp.MAX, group=self._group)
+        return bool(asked)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+            self._before = None

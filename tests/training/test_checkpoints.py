@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers.trainer_utils import get_last_checkpoint
+
+from transformers_mcl import MclTrainer, UserError
+from transformers_mcl.training import checkpoints
+from transformers_mcl.training.checkpoints import (
+    check_checkpoint,
+    check_same_run,
+    data_digest,
+    explaining_a_full_disk,
+    last_checkpoint,
+    writing,
+)
+
+Make = Callable[..., MclTrainer]
+
+
+def write(folder: Path, step: int) -> Path:
+    """A checkpoint with nothing in it but its state."""
+    checkpoint = folder / f"checkpoint-{step}"
+    with writing(checkpoint, {"seed": 1}):
+        (checkpoint / "trainer_state.json").write_text("{}")
+    return checkpoint
+
+
+@pytest.fixture
+def checkpoint(make_trainer: Make, tmp_path: Path) -> Path:
+    make_trainer(save_steps=2).train()
+    return tmp_path / "checkpoint-2"
+
+
+def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, 2), write(tmp_path, 10)
+    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "checkpoint-12", {"seed": 1}):
+        (tmp_path / "checkpoint-12" / "trainer_state.json").write_text("{}")
+        raise KeyboardInterrupt
+    assert get_last_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoint-12")  # transformers would take it
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    (tmp_path / "checkpoint-13").mkdir()
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    with pytest.raises(UserError, match=r"checkpoint-12 was not written to its end; the last whole one is .*-10"):
+        check_checkpoint(tmp_path / "checkpoint-12")
+
+
+def test_what_an_earlier_try_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "rng_state_7.pth").write_text("of a process that this run does not have")
+    assert sorted(path.name for path in write(tmp_path, 2).iterdir()) == ["run.json", "trainer_state.json"]
+
+
+def test_there_is_no_last_checkpoint_in_no_folder(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path / "none") is None
+
+
+def test_old_checkpoints_are_removed_once_the_new_one_is_whole(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    to_disk = checkpoints._to_disk
+    monkeypatch.setattr(
+        checkpoints, "_to_disk", lambda path: seen.append(sorted(os.listdir(tmp_path))) or to_disk(path)
+    )
+    make_trainer(save_steps=2, save_total_limit=1).train()
+    assert seen == [["checkpoint-2"], ["checkpoint-2", "checkpoint-4"]]
+    assert os.listdir(tmp_path) == ["checkpoint-4"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
+    ],
+    ids=str,
+)
+def test_a_full_disk_costs_no_checkpoint(
+    make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    trainer, save, calls = make_trainer(save_steps=2, save_total_limit=1), torch.save, []
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        calls.append(args)
+        if len(calls) > 4:  # in the second checkpoint
+            raise error
+        save(*args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(UserError, match=r"disk is full: checkpoint-4 .* the last good checkpoint is .*checkpoint-2: "):
+        trainer.train()
+    assert os.listdir(tmp_path) == ["checkpoint-2"]
+    check_checkpoint(tmp_path / "checkpoint-2")
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shape"), explaining_a_full_disk(tmp_path, "x"):
+        raise RuntimeError("shape")
+    with pytest.raises(OSError, match="denied"), explaining_a_full_disk(tmp_path, "x"):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "config.json"]
+)
+def test_a_damaged_file_is_named(checkpoint: Path, name: str) -> None:
+    check_checkpoint(checkpoint)
+    os.truncate(checkpoint / name, (checkpoint / name).stat().st_size // 2)
+    with pytest.raises(UserError, match=rf"{name} is damaged .*give the path of an earlier checkpoint"):
+        check_checkpoint(checkpoint)
+
+
+def test_the_same_run_may_go_on(checkpoint: Path, make_trainer: Make) -> None:
+    trainer = make_trainer()
+    check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=False)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"num_hidden_layers": 2}, "num_hidden_layers is 2 and was 1"),
+        ({"vocab_size": 70}, "vocab_size is 70 and was 60"),
+        ({"objective": "electra"}, "loss_weights is "),
+    ],
+    ids=str,
+)
+def test_another_model_is_refused(checkpoint: Path, make_trainer: Make, config: dict[str, Any], said: str) -> None:
+    trainer = make_trainer(config)
+    with pytest.raises(UserError, match=f"holds another model: {said}"):
+        check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=True)
+
+
+def test_ratios_and_weights_may_change(checkpoint: Path, make_trainer: Make) -> None:
+    trainer = make_trainer({"mask_ratio": 0.3, "loss_weights": {"mlm": 2.0, "rtd": 1.0, "std": 1.0, "itd": 1.0}})
+    check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"per_device_train_batch_size": 8}, "per_device_train_batch_size is 8 and was 4"),
+        ({"gradient_accumulation_steps": 2}, "gradient_accumulation_steps is 2 and was 1"),
+        ({"seed": 7}, "seed is 7 and was 42"),
+    ],
+    ids=str,
+)
+def test_other_batches_are_refused_unless_the_data_is_ignored(
+    checkpoint: Path, make_trainer: Make, arguments: dict[str, Any], said: str
+) -> None:
+    trainer = make_trainer(**arguments)
+    with pytest.raises(UserError, match=f"{said}.*--ignore_data_skip"):
+        check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=False)
+    check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=True)
+
+
+def test_other_processes_and_other_text_are_refused(checkpoint: Path, make_trainer: Make, rows: Dataset) -> None:
+    trainer = make_trainer()
+    for other in ({"processes": 2}, {"rows of text": data_digest(rows.select(range(47)))}):
+        with pytest.raises(UserError, match=f"{next(iter(other))} is .* and was "):
+            check_same_run(checkpoint, trainer.identity | other, trainer.model.config, ignore_data=False)
+
+
+def test_the_digest_is_that_of_the_rows(rows: Dataset, tmp_path: Path) -> None:
+    rows.save_to_disk(tmp_path / "elsewhere")
+    assert data_digest(Dataset.load_from_disk(tmp_path / "elsewhere")) == data_digest(rows)
+    assert data_digest(rows.select(reversed(range(48)))) != data_digest(rows)
+
+
+def test_a_checkpoint_from_before_runs_were_remembered_goes_on(checkpoint: Path, make_trainer: Make) -> None:
+    (checkpoint / "run.json").unlink()
+    trainer = make_trainer(seed=7)
+    check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=False)
+
+
+def test_the_run_is_remembered(checkpoint: Path) -> None:
+    saved = json.loads((checkpoint / "run.json").read_text())
+    assert saved["processes"] == 1
+    assert saved["rows of text"].startswith("48, ")

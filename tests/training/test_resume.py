@@ -1,0 +1,137 @@
+"""A run killed at any moment goes on as if nothing had happened: its last weights are those of one left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers.testing_utils import get_torch_dist_unique_port
+
+from transformers_mcl.training.pretraining import DEMO_FOLDER
+
+SCRIPT = Path(__file__).with_name("killed.py")
+SMALL = (
+    "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
+    "generator_num_hidden_layers=1,generator_intermediate_size=16,"
+    "hidden_dropout_prob=0.1,attention_probs_dropout_prob=0.1"
+)
+# Three steps an epoch and a checkpoint after each third step: at the border of an epoch. The second is hit.
+KILLS: dict[str, dict[str, Any]] = {
+    "in a step": {"attribute": "transformers_mcl.training.trainer.MclTrainer.training_step", "call": 10},
+    "before the model": {"attribute": "transformers.modeling_utils.safe_save_file", "call": 2},
+    "in the model's file": {"attribute": "transformers.modeling_utils.safe_save_file", "call": 2, "half": True},
+    "in the optimizer's file": {"attribute": "torch.save", "call": 5, "half": True},
+    "before the state": {"attribute": "transformers.TrainerState.save_to_json", "call": 2},
+    "before the mark is gone": {"attribute": "transformers_mcl.training.checkpoints._to_disk", "call": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draws = random.Random(0)
+    words = "the of and to a in that is was he for it with as his on be at by I".split()
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(" ".join(draws.choices(words, k=30)) for _ in range(60)), encoding="utf-8")
+    return path
+
+
+def words(text: Path, folder: Path, *more: str, batch: int = 4, steps: int = 8) -> list[str]:
+    given = {
+        "train_file": text,
+        "validation_file": text,
+        "max_train_samples": 24,
+        "max_eval_samples": 4,
+        "max_seq_length": 32,
+        "tokenizer_name": DEMO_FOLDER / "tokenizer",
+        "preset": "tiny",
+        "config_overrides": SMALL,
+        "output_dir": folder,
+        "max_steps": steps,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "save_total_limit": 1,
+        "eval_strategy": "no",
+        "per_device_train_batch_size": batch,
+        "gradient_accumulation_steps": 2,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    return ["pretrain", *(str(word) for name, value in given.items() for word in (f"--{name}", value)), *more]
+
+
+def run(*todo: dict[str, Any], processes: int = 1) -> list[int]:
+    """Exit codes of the commands."""
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    launcher += ["--master_port", str(get_torch_dist_unique_port())]
+    command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), json.dumps(todo)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    if processes > 1:
+        return [done.returncode]
+    assert done.returncode == 0, done.stderr[-3000:]
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def resuming(text: Path, folder: Path, *more: str, **sizes: int) -> dict[str, Any]:
+    return {"words": words(text, folder, "--resume_from_checkpoint", "true", *more, **sizes)}
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    left, right = (load_file(folder / "model.safetensors") for folder in (one, other))
+    assert left.keys() == right.keys()
+    assert [name for name, value in left.items() if not torch.equal(value, right[name])] == []
+
+
+# What can go wrong while a checkpoint is written has nothing to do with the loader.
+CASES = [*(("0", kill) for kill in KILLS), *(("2", kill) for kill in list(KILLS)[:2])]
+
+
+@pytest.fixture(scope="module")
+def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By number of loader workers, a run left alone in `whole`; and one killed in each way, and resumed."""
+    folder = tmp_path_factory.mktemp("resumed")
+    todo = [
+        {"words": words(text, folder / workers / "whole", "--dataloader_num_workers", workers)} for workers in ("0", "2")
+    ]
+    for workers, name in CASES:
+        own = (text, folder / workers / name, "--dataloader_num_workers", workers)
+        todo += [{"words": words(*own), "kill": {**KILLS[name], "signal": 9}}, resuming(*own)]
+    assert run(*todo) == [0, 0, *([-9, 0] * len(CASES))]
+    return folder
+
+
+@pytest.mark.parametrize(("workers", "kill"), CASES)
+def test_a_killed_run_ends_with_the_weights_of_one_left_alone(ends: Path, workers: str, kill: str) -> None:
+    assert_same_end(ends / workers / kill, ends / workers / "whole")
+
+
+def test_runs_of_other_seeds_end_elsewhere(text: Path, ends: Path, tmp_path: Path) -> None:
+    """Otherwise the above would say nothing."""
+    assert run({"words": words(text, tmp_path / "other", "--seed", "7")}) == [0]
+    with pytest.raises(AssertionError):
+        assert_same_end(tmp_path / "other", ends / "0" / "whole")
+
+
+def test_two_processes_resume_exactly(text: Path, tmp_path: Path) -> None:
+    kill = {"attribute": "torch.save", "call": 5, "half": True, "signal": 9}
+    sizes = {"batch": 2, "steps": 7}
+    assert run({"words": words(text, tmp_path / "whole", **sizes)}, processes=2) == [0]
+    assert run({"words": words(text, tmp_path / "killed", **sizes), "kill": kill}, processes=2) == [1]
+    assert not (tmp_path / "killed" / "model.safetensors").exists()
+    assert run(resuming(text, tmp_path / "killed", **sizes), processes=2) == [0]
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_at_sigterm_a_run_saves_and_ends_and_goes_on_exactly(text: Path, ends: Path, tmp_path: Path) -> None:
+    kill = {**KILLS["in a step"], "signal": 15}
+    asked = {"words": words(text, tmp_path / "asked"), "kill": kill}
+    assert run(asked, resuming(text, tmp_path / "asked")) == [143, 0]
+    assert_same_end(tmp_path / "asked", ends / "0" / "whole")
