@@ -61,9 +61,8 @@ def test_the_generator_has_a_rate_of_its_own_and_shares_the_discriminators_embed
     rates = {name: group["lr"] for name, group in groups(trainer).items()}
     assert rates == {name: 2e-3 if name.startswith("generator.") else 1e-2 for name in rates}
     assert rates["electra.embeddings.word_embeddings.weight"] == 1e-2
-    assert trainer.model.generator.get_input_embeddings() is trainer.model.electra.get_input_embeddings() or (
-        trainer.model.generator.get_input_embeddings().weight is trainer.model.electra.get_input_embeddings().weight
-    )
+    pair = trainer.model
+    assert pair.generator.get_input_embeddings().weight is pair.electra.get_input_embeddings().weight
 
 
 def test_muon_has_the_matrices_of_the_layers(make_trainer: Make) -> None:
@@ -84,7 +83,8 @@ def test_muon_has_the_matrices_of_the_layers(make_trainer: Make) -> None:
 def test_optim_args_reach_muon(make_trainer: Make) -> None:
     given = "momentum=0.9, nesterov=false, ns_steps=3, adjust_lr_fn=original"
     group = groups(make_trainer(optim="muon", optim_args=given))["electra.encoder.layer.0.output.dense.weight"]
-    assert [group[name] for name in ("momentum", "nesterov", "ns_steps", "adjust_lr_fn")] == [0.9, False, 3, "original"]
+    expected = {"momentum": 0.9, "nesterov": False, "ns_steps": 3, "adjust_lr_fn": "original"}
+    assert {name: group[name] for name in expected} == expected
     assert group["lr"] == 1e-2  # learning_rate, where Muon has none of its own
 
 
@@ -180,11 +180,16 @@ def test_warm_up_stable_decay_in_shares_of_the_steps(make_trainer: Make) -> None
 
 @pytest.mark.parametrize("kind", ["mcl", "electra"])
 def test_layerwise_decay_has_the_factors_of_electra(kind: str) -> None:
-    shape = {"num_hidden_layers": 3, "embedding_size": 8}
+    shape: dict[str, Any] = {"num_hidden_layers": 3, "embedding_size": 8}
     if kind == "mcl":
         model: Any = MclForSequenceClassification(tiny_config(**shape))
     else:
-        small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "vocab_size": 60}
+        small: dict[str, Any] = {
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_attention_heads": 2,
+            "vocab_size": 60,
+        }
         model = ElectraForSequenceClassification(ElectraConfig(**shape, **small))
     found = layerwise_parameter_groups(model, learning_rate=1.0, decay=0.5, weight_decay=0.01)
     assert found[0]["lr"] == 1.0  # what a trainer logs
@@ -232,6 +237,7 @@ WSD = {"lr_scheduler_type": "warmup_stable_decay"}
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"optim": "moun"}, "optim=moun must be one of .*, muon"),
         ({"generator_learning_rate": 0}, "generator_learning_rate=0 .*above 0"),
         ({"optim": "muon", "muon_learning_rate": -1}, "muon_learning_rate=-1 .*above 0"),
         ({"muon_learning_rate": 1e-3}, "muon_learning_rate=0.001 needs --optim muon, not adamw_torch_fused"),
@@ -239,7 +245,7 @@ WSD = {"lr_scheduler_type": "warmup_stable_decay"}
         ({"optim": "muon", "optim_args": "adjust_lr_fn=none"}, "optim_args: 'adjust_lr_fn=none'"),
         ({"optim": "muon", "optim_args": "momentum=1.5"}, "momentum must be in"),
         (WSD, "needs lr_scheduler_kwargs with num_decay_steps"),
-        ({**WSD, "lr_scheduler_kwargs": {"num_decay_step": 5}}, "'num_decay_step' is no argument of warmup_stable_decay"),
+        ({**WSD, "lr_scheduler_kwargs": {"num_decay_step": 5}}, "'num_decay_step' is no argument of warmup"),
         ({**WSD, "lr_scheduler_kwargs": {"num_decay_steps": 5}, "max_steps": 8, "warmup_steps": 4}, "max_steps=8"),
         ({"lr_scheduler_kwargs": {"min_lr": 1e-6}}, "'min_lr' is no argument of linear; it has none"),
     ],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
 from ..flops import known_peak_flops
@@ -30,8 +31,8 @@ class MclTrainingArguments(TrainingArguments):
             Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses
             begin; below 1, a share of all steps, as with `warmup_steps`.
         optim (`str`, *optional*):
-            Also `"muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else. `optim_args`
-            takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`.
+            Also `"muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else.
+            `optim_args` takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`.
         muon_learning_rate (`float`, *optional*):
             Learning rate of Muon's matrices, where it is not `learning_rate`.
         generator_learning_rate (`float`, *optional*):
@@ -64,6 +65,11 @@ class MclTrainingArguments(TrainingArguments):
     course_warmup_steps: float = field(
         default=0,
         metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before other courses."},
+    )
+    # A str, since the command line would take OptimizerNames' own values only.
+    optim: str = field(
+        default=TrainingArguments.optim,
+        metadata={"help": "The optimizer to use: muon, or another of transformers' OptimizerNames."},
     )
     muon_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the matrices, with --optim muon; else learning_rate."}
@@ -110,8 +116,10 @@ class MclTrainingArguments(TrainingArguments):
         return known_peak_flops(torch.cuda.get_device_name(self.device))
 
     def __post_init__(self) -> None:
-        muon = self.optim == "muon"  # transformers knows it not
-        if muon:
+        if self.optim not in (known := [*(name.value for name in OptimizerNames), "muon"]):
+            raise UserError(f"optim={self.optim} must be one of {', '.join(known)}")
+        muon = self.optim == "muon"
+        if muon:  # not for transformers' eyes
             self.optim = "adamw_torch"
         super().__post_init__()
         if muon:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from transformers import PreTrainedModel, Trainer
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_optimizer import is_optimizer_factory
 from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
 
@@ -65,7 +66,7 @@ class MuonWithAdamW(Optimizer):
         return [group for group in self.param_groups if group["use_muon"] == use_muon]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of each, on this optimizer's groups and state, which loading a checkpoint replaces."""
         loss = None
         if closure is not None:
@@ -78,7 +79,7 @@ class MuonWithAdamW(Optimizer):
 
 
 def optimizer_and_groups(args: MclTrainingArguments, model: nn.Module) -> tuple[Any, dict[str, Any]]:
-    """The optimizer's class and arguments that the training arguments ask for, with `params` where the groups are ours.
+    """The class and the arguments of the optimizer that is asked for, with `params` where the groups are ours.
 
     Without Muon and a learning rate for the generator all is [`~transformers.Trainer`]'s. With either, groups by
     network: whatever the networks share, such as the embeddings, is in the discriminator's.
@@ -96,7 +97,7 @@ def optimizer_and_groups(args: MclTrainingArguments, model: nn.Module) -> tuple[
         return kind, arguments
     if is_optimizer_factory(kind) or {"params", "model", "optimizer_dict"} & arguments.keys():
         raise UserError(
-            f"generator_learning_rate={args.generator_learning_rate:g}: optim={args.optim} makes parameter groups of "
+            f"generator_learning_rate={args.generator_learning_rate:g}: optim={_name(args)} makes parameter groups of "
             "its own and cannot have it; choose another, such as adamw_torch"
         )
     return kind, {**arguments, "params": _parameter_groups(args, model)}
@@ -113,8 +114,10 @@ def _parameter_groups(args: MclTrainingArguments, model: nn.Module) -> list[dict
             continue
         generator, decays = "generator." in name, name in decayed
         muon = args.optim == "muon" and parameter.ndim == 2 and _LAYER.search(name) is not None
-        group = {"lr": by_matrix[muon] * (share if generator else 1.0), "weight_decay": args.weight_decay * decays}
-        group |= {"params": [], "use_muon": muon} if args.optim == "muon" else {"params": []}
+        rate = by_matrix[muon] * (share if generator else 1.0)
+        group: dict[str, Any] = {"params": [], "lr": rate, "weight_decay": args.weight_decay * decays}
+        if args.optim == "muon":
+            group["use_muon"] = muon
         groups.setdefault((generator, decays, muon), group)["params"].append(parameter)
     if args.optim == "muon" and not any(muon for _, _, muon in groups):
         raise UserError("optim=muon finds no whole matrices in the layers: FSDP 1 flattens them, use FSDP 2 or DDP")
@@ -161,7 +164,7 @@ def layerwise_parameter_groups(
         if parameter.requires_grad:
             depth, decays = _depth(name, layers), name in decayed
             rate = learning_rate * decay ** (layers + 2 - depth)
-            group = {"lr": rate, "weight_decay": weight_decay * decays, "params": []}
+            group: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay * decays, "params": []}
             groups.setdefault((depth, decays), group)["params"].append(parameter)
     if not {depth for depth, _ in groups} >= set(range(1, layers + 1)):
         raise UserError(f"{type(model).__name__}: its {layers} layers are not named layer.0 to layer.{layers - 1}")
@@ -195,9 +198,9 @@ def muon_arguments(optim_args: str | None) -> dict[str, Any]:
     return given
 
 
-def scheduler_arguments(given: Mapping[str, Any] | None, num_training_steps: int) -> dict[str, Any] | None:
+def scheduler_arguments(given: dict[str, Any] | str | None, num_training_steps: int) -> dict[str, Any] | None:
     """`lr_scheduler_kwargs` with counts of steps where they are shares (below 1), as `warmup_steps` may be."""
-    if given is None:
+    if not isinstance(given, dict):  # text is read when the arguments are made
         return None
     shares = {name: share for name, share in given.items() if name.endswith("_steps") and 0 < share < 1}
     return {**given, **{name: int(share * num_training_steps) for name, share in shares.items()}}
@@ -216,17 +219,22 @@ def check_optimizer(args: MclTrainingArguments) -> None:
     if args.optim == "muon":
         muon_arguments(args.optim_args)
         if args.deepspeed_plugin is not None:
-            raise UserError("optim=muon needs whole matrices, and DeepSpeed flattens them: use DDP, FSDP 2 or adamw_torch")
+            raise UserError("optim=muon needs whole matrices, and DeepSpeed flattens them: use DDP or FSDP 2")
     elif args.muon_learning_rate is not None:
-        raise UserError(f"muon_learning_rate={args.muon_learning_rate:g} needs --optim muon, not {args.optim}")
+        raise UserError(f"muon_learning_rate={args.muon_learning_rate:g} needs --optim muon, not {_name(args)}")
     _check_schedule(args)
+
+
+def _name(args: MclTrainingArguments) -> str:
+    return OptimizerNames(args.optim).value
 
 
 def _check_schedule(args: MclTrainingArguments) -> None:
     """The names and steps of `lr_scheduler_kwargs`, which transformers looks at only when it begins to train."""
     kind, given = SchedulerType(args.lr_scheduler_type), args.lr_scheduler_kwargs
     given = given if isinstance(given, dict) else {}
-    parameters = inspect.signature(TYPE_TO_SCHEDULER_FUNCTION[kind]).parameters
+    schedule: Any = TYPE_TO_SCHEDULER_FUNCTION[kind]
+    parameters = inspect.signature(schedule).parameters
     known = [name for name in parameters if name not in _SCHEDULER_ARGUMENTS]
     unknown = [name for name in given if name not in known]
     if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -238,8 +246,8 @@ def _check_schedule(args: MclTrainingArguments) -> None:
     decay = given.get("num_decay_steps")
     if not isinstance(decay, int | float) or decay < 0:
         raise UserError(
-            "lr_scheduler_type=warmup_stable_decay needs lr_scheduler_kwargs with num_decay_steps, a number or below 1 "
-            f"a share of the steps, such as '{{\"num_decay_steps\": 0.1}}', not {decay}"
+            "lr_scheduler_type=warmup_stable_decay needs lr_scheduler_kwargs with num_decay_steps, a number or "
+            f"below 1 a share of the steps, such as '{{\"num_decay_steps\": 0.1}}', not {decay}"
         )
     if args.max_steps > 0 and "num_stable_steps" not in given:
         steps = scheduler_arguments(given, args.max_steps) or {}

@@ -21,7 +21,7 @@ class BatchWarmup:
     """How many rows a micro-batch has at each step of a run, and how long they are.
 
     A function of the step alone: a resumed run goes on where it was. The data loader's batches are always whole, so
-    that epochs, their order and their number of steps stay what they are; the rows beyond those of a step are left out.
+    that epochs, their order and their number of steps stay what they are; the other rows of a step are left out.
 
     Args:
         start, full: rows of a process's micro-batch at the first step and after the warm-up.
@@ -72,7 +72,7 @@ class BatchWarmup:
         return {name: split_rows(values, length, name == "input_ids") for name, values in cut.items()}
 
     def full_steps(self, steps: int, length: int) -> float:
-        """The number of steps without a warm-up that train on as many tokens as `steps`, on rows of `length` tokens."""
+        """How many steps without a warm-up train on as many tokens as the first `steps`, of rows of `length`."""
         warm = min(steps, max(self.steps, self.length_steps))
         tokens = 0
         for step in range(warm):
