@@ -21,7 +21,14 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from .arguments import MclTrainingArguments
 
-__all__ = ["MuonWithAdamW", "layerwise_parameter_groups", "optimizer_and_groups"]
+__all__ = [
+    "MuonWithAdamW",
+    "check_optimizer",
+    "layerwise_parameter_groups",
+    "muon_arguments",
+    "optimizer_and_groups",
+    "scheduler_arguments",
+]
 
 _LAYER = re.compile(r"\blayer\.(\d+)\.")
 _INPUT = re.compile(r"embeddings|relative_attention_bias")
