@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from transformers_mcl import MclTrainingArguments
+from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.pretrain import _preset_arguments
+from transformers_mcl.data import DataArguments
+from transformers_mcl.training.pretraining import ModelArguments, _overrides
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +27,27 @@ def test_the_python_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest
         exec(compile(block, "docs/pretraining.md", "exec"), names)
     assert type(names["encoder"]).__name__ == "MclModel"
     assert type(names["generator"]).__name__ == "MclForMaskedLM"
+
+
+def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "optimizers.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/optimizers.md", "exec"), {})
+    blocks = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
+    commands = [shlex.split(block)[2:] for block in blocks]
+    for number, recipe in enumerate(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)):
+        (tmp_path / f"{number}.yaml").write_text(recipe)
+        commands.append(["--config", f"{number}.yaml"])
+    commands += [words.split() for words in re.findall(r"`(--[^`]* [^`]*)`", page)]
+    assert len(commands) == 15
+    kinds = (ModelArguments, DataArguments, MclTrainingArguments)
+    for words in commands:
+        given = [*words, "--use_cpu", "--output_dir", "out"]
+        model_args, _, args = parse_arguments(kinds, given, prog="", description="", underlay=_preset_arguments)
+        if model_args.config_overrides:
+            _overrides(model_args)
+        args.get_batch_warmup(args.max_steps).check(1024, packed=True)
 
 
 def test_every_public_name_is_on_a_page() -> None:

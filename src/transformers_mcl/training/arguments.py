@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
+from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
 from ..flops import known_peak_flops
+from .optimizers import check_optimizer
+from .warmup import SHORTEST_ROW, BatchWarmup
 
 __all__ = ["MclTrainingArguments"]
 
@@ -27,6 +30,26 @@ class MclTrainingArguments(TrainingArguments):
         course_warmup_steps (`float`, *optional*, defaults to 0):
             Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses
             begin; below 1, a share of all steps, as with `warmup_steps`.
+        optim (`str`, *optional*):
+            Also `"muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else.
+            `optim_args` takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`.
+        muon_learning_rate (`float`, *optional*):
+            Learning rate of Muon's matrices, where it is not `learning_rate`.
+        generator_learning_rate (`float`, *optional*):
+            Learning rate of the generator's own parameters, where it is not `learning_rate`; with Muon its matrices'
+            keeps the same proportion. What the networks share, the embeddings say, is the discriminator's.
+        lr_scheduler_kwargs (`dict`, *optional*):
+            As transformers'; `num_decay_steps` and `num_stable_steps` below 1 are shares of all steps.
+        batch_size_warmup_steps (`float`, *optional*, defaults to 0):
+            Optimizer steps over which the micro-batches grow, row by row, from `batch_size_warmup_start` to
+            `per_device_train_batch_size`; below 1, a share of all steps.
+        batch_size_warmup_start (`int`, *optional*, defaults to 1):
+            Rows of a device's micro-batch at the first step.
+        length_warmup_steps (`float`, *optional*, defaults to 0):
+            Optimizer steps on rows cut into shorter ones, an equal part of them on each of `length_warmup_lengths`;
+            below 1, a share of all steps.
+        length_warmup_lengths (`list[int]`, *optional*):
+            Lengths of the shorter rows in tokens, in the order of their use.
         eval_seed (`int`, *optional*, defaults to 0):
             Seed of the corruptions and samples of an evaluation. Two evaluations with the same seed and batch size
             draw the same, so that models can be compared.
@@ -43,6 +66,29 @@ class MclTrainingArguments(TrainingArguments):
         default=0,
         metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before other courses."},
     )
+    # A str, since the command line would take OptimizerNames' own values only.
+    optim: str = field(
+        default=TrainingArguments.optim,
+        metadata={"help": "The optimizer to use: muon, or another of transformers' OptimizerNames."},
+    )
+    muon_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the matrices, with --optim muon; else learning_rate."}
+    )
+    generator_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the generator's own parameters; else learning_rate."}
+    )
+    batch_size_warmup_steps: float = field(
+        default=0, metadata={"help": "Steps (below 1: share of all) over which micro-batches grow to their full size."}
+    )
+    batch_size_warmup_start: int = field(
+        default=1, metadata={"help": "Rows of a micro-batch at the first step of that warm-up."}
+    )
+    length_warmup_steps: float = field(
+        default=0, metadata={"help": "Steps (below 1: share of all) on rows that are cut into shorter ones."}
+    )
+    length_warmup_lengths: list[int] | None = field(
+        default=None, metadata={"help": "Lengths of those shorter rows, each for an equal part of these steps."}
+    )
     eval_seed: int = field(default=0, metadata={"help": "Seed of the draws of every evaluation."})
     # Looking for NaN here costs a host sync a step.
     logging_nan_inf_filter: bool = field(
@@ -51,8 +97,17 @@ class MclTrainingArguments(TrainingArguments):
 
     def get_course_warmup_steps(self, num_training_steps: int) -> int:
         """`course_warmup_steps` in steps, of a run of `num_training_steps`."""
-        warmup = self.course_warmup_steps
-        return int(warmup if warmup >= 1 else warmup * num_training_steps)
+        return _steps(self.course_warmup_steps, num_training_steps)
+
+    def get_batch_warmup(self, num_training_steps: int) -> BatchWarmup:
+        """How a run of `num_training_steps` warms up the number and the length of its rows."""
+        return BatchWarmup(
+            start=self.batch_size_warmup_start,
+            full=self.per_device_train_batch_size,
+            steps=_steps(self.batch_size_warmup_steps, num_training_steps),
+            lengths=tuple(self.length_warmup_lengths or ()),
+            length_steps=_steps(self.length_warmup_steps, num_training_steps),
+        )
 
     def get_peak_flops(self) -> float | None:
         """`peak_flops`, or what is known of the device; None if nothing is."""
@@ -61,8 +116,37 @@ class MclTrainingArguments(TrainingArguments):
         return known_peak_flops(torch.cuda.get_device_name(self.device))
 
     def __post_init__(self) -> None:
+        if self.optim not in (known := [*(name.value for name in OptimizerNames), "muon"]):
+            raise UserError(f"optim={self.optim} must be one of {', '.join(known)}")
+        muon = self.optim == "muon"
+        if muon:  # not for transformers' eyes
+            self.optim = "adamw_torch"
         super().__post_init__()
+        if muon:
+            self.optim = "muon"
+        check_optimizer(self)
+        self._check_warmups()
         if self.course_warmup_steps < 0:
             raise UserError(f"course_warmup_steps={self.course_warmup_steps} must be 0 or more")
         if self.peak_flops is not None and self.peak_flops <= 0:
             raise UserError(f"peak_flops={self.peak_flops} must be above 0")
+
+    def _check_warmups(self) -> None:
+        for name in ("batch_size_warmup_steps", "length_warmup_steps"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}={getattr(self, name):g} must be 0 or more")
+        if not 1 <= self.batch_size_warmup_start <= self.per_device_train_batch_size:
+            raise UserError(
+                f"batch_size_warmup_start={self.batch_size_warmup_start} must be at least 1 and at most "
+                f"per_device_train_batch_size={self.per_device_train_batch_size}"
+            )
+        lengths = self.length_warmup_lengths or []
+        if bool(lengths) != bool(self.length_warmup_steps):
+            raise UserError("length_warmup_steps and length_warmup_lengths go together: give both or neither")
+        if lengths != sorted(set(lengths)) or any(length < SHORTEST_ROW for length in lengths):
+            raise UserError(f"length_warmup_lengths={lengths} must grow, from {SHORTEST_ROW} or more")
+
+
+def _steps(number: float, num_training_steps: int) -> int:
+    """A number of steps, or below 1 a share of all."""
+    return int(number if number >= 1 else number * num_training_steps)

@@ -139,6 +139,11 @@ class PretrainingRun:
         rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         return rows * self._row_length if self._packed else round(rows * train.tokens / train.rows)
 
+    def tokens(self, steps: int) -> int:
+        """Tokens that the first `steps` train on, padding not counted, over all processes."""
+        warmup = self.trainer.args.get_batch_warmup(self.steps)
+        return round(self.tokens_per_step * warmup.full_steps(steps, self._row_length))
+
     @property
     def _packed(self) -> bool:
         return self.rows["train"].features["input_ids"].length > 0
@@ -172,7 +177,7 @@ class PretrainingRun:
     def plan(self) -> str:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p = self.trainer.args, self.model.config, self.parameters
-        tokens = self.steps * self.tokens_per_step
+        tokens = self.tokens(self.steps)
         epochs = (
             self.steps
             * args.train_batch_size
@@ -185,6 +190,7 @@ class PretrainingRun:
             weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
         flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
         flops *= args.gradient_accumulation_steps * args.world_size
+        flops *= tokens / (self.steps * self.tokens_per_step)  # but for attention over shorter rows
         shape = f"goes on from {self.base_checkpoint}" if self.base_checkpoint else f"preset {self.preset}"
         lines = {
             "text": self.source,
@@ -245,7 +251,7 @@ class PretrainingRun:
             data=f"{self.source}: {self.statistics['train']}; held out: {self.statistics['validation']}",
             recipe=self.recipe,
             steps=state.global_step,
-            tokens=state.global_step * self.tokens_per_step,
+            tokens=self.tokens(state.global_step),
             seconds=seconds,
             hardware=_hardware(trainer.args),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
@@ -302,6 +308,7 @@ def prepare(
     config = _config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
     _check_length(config, length)
+    training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
 
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="preparing the text"):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import ProgressCallback
@@ -28,6 +29,7 @@ from .callbacks import CourseProgressCallback, RankSeedCallback
 from .checkpoints import data_digest, is_whole, last_checkpoint, writing
 from .meter import Meter
 from .signals import SaveOnSignalCallback
+from .optimizers import optimizer_and_groups, scheduler_arguments
 
 __all__ = ["MclTrainer"]
 
@@ -43,7 +45,8 @@ class MclTrainer(Trainer):
     - an end to the run at a loss that is not finite, before it is saved;
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
-      (`course_warmup_steps`).
+      (`course_warmup_steps`);
+    - Muon, a learning rate for the generator, and fewer and shorter rows at first (`training/warmup.py`).
 
     Arguments are those of [`~transformers.Trainer`], with [`MclTrainingArguments`].
 
@@ -97,12 +100,28 @@ class MclTrainer(Trainer):
         self._logged_flos, self._clock = self.state.total_flos, time.perf_counter()
         return initial
 
+    @staticmethod
+    def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Trainer's, with Muon and a learning rate for the generator."""
+        return optimizer_and_groups(args, model)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
+        """Trainer's, with shares in `lr_scheduler_kwargs`."""
+        given = self.args.lr_scheduler_kwargs
+        self.args.lr_scheduler_kwargs = scheduler_arguments(given, num_training_steps)
+        try:
+            return super().create_scheduler(num_training_steps, optimizer)
+        finally:
+            self.args.lr_scheduler_kwargs = given
+
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
         """The micro-batches of one optimizer step, and what each loss of theirs is divided by (`count_items`)."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step >= self.args.get_course_warmup_steps(self.state.max_steps))
+        warmup = self.args.get_batch_warmup(self.state.max_steps)
+        batches = [warmup.cut(batch, self.state.global_step) for batch in batches]
         return batches, self._count_items([self._prepare_inputs(batch) for batch in batches])
 
     def _count_items(self, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
