@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from transformers_mcl.documents import document_ids, positions_in_documents
+from transformers_mcl.documents import find_documents, positions_in_documents
 
 CLS, SEP = 1, 2
 
 
 def test_every_cls_begins_a_document() -> None:
     rows = torch.tensor([[CLS, 7, SEP, CLS, 7, 8, SEP, SEP], [7, 8, SEP, CLS, CLS, 9, SEP, CLS]])
-    assert document_ids(rows, CLS).tolist() == [[1, 1, 1, 2, 2, 2, 2, 2], [0, 0, 0, 1, 2, 2, 2, 3]]
+    assert find_documents(rows, CLS).tolist() == [[1, 1, 1, 2, 2, 2, 2, 2], [0, 0, 0, 1, 2, 2, 2, 3]]
 
 
 def test_positions_restart_where_the_number_changes() -> None:

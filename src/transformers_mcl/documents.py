@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["document_ids", "positions_in_documents"]
+__all__ = ["find_documents", "positions_in_documents"]
 
 
-def document_ids(input_ids: Tensor, cls_token_id: int) -> Tensor:
+def find_documents(input_ids: Tensor, cls_token_id: int) -> Tensor:
     """The number of each token's document in its row, where every document begins with `[CLS]`.
 
     Args:

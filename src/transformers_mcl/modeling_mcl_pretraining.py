@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from . import courses as c
 from .configuration_mcl import COURSES, MclConfig
-from .documents import document_ids
+from .documents import find_documents
 from .errors import UserError
 from .metrics import detection_histogram, generator_counts
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
@@ -179,7 +179,7 @@ class MclForPreTraining(MclWithGenerator):
         for course in chosen:
             corruption = self._corrupt(course, input_ids, attention_mask, generator)
             if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
-                corruption.document_ids = document_ids(corruption.input_ids, self.config.cls_token_id)
+                corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
             record = self._course(course, input_ids, corruption, generator, sums)
             if output_records:
                 records[course] = record

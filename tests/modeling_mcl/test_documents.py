@@ -82,7 +82,7 @@ def passes_of(model: MclForPreTraining, ids: Tensor, **arguments: Any) -> tuple[
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("course", list(COURSES))
 def test_no_pass_of_a_course_lets_one_document_see_another(course: str, padded: bool, config: Configs) -> None:
-    """By gradients: what a document's hidden states depend on is that document, whole."""
+    """By gradients: what a document's hidden states depend on, its `[CLS]`'s alone too, is that document, whole."""
     torch.manual_seed(4)
     model, (ids, _) = MclForPreTraining(config(document_attention=True, insert_ratio=0.4)), packed_rows()
     with torch.no_grad():  # samples, and so the second inputs, hold [CLS] where no document begins
@@ -100,9 +100,10 @@ def test_no_pass_of_a_course_lets_one_document_see_another(course: str, padded: 
         hidden = encoder(inputs_embeds=embedded, **inputs).last_hidden_state
         for number in range(1, 5):
             own = (documents == number) & present.bool()
-            probe = (hidden * torch.randn_like(hidden))[own].sum()
-            (gradient,) = torch.autograd.grad(probe, embedded, retain_graph=True)
-            assert gradient.abs().sum(-1).bool().equal(own)
+            for probed in (own, own & (record.corruption.input_ids == CLS)):
+                probe = (hidden * torch.randn_like(hidden))[probed].sum()
+                (gradient,) = torch.autograd.grad(probe, embedded, retain_graph=True)
+                assert gradient.abs().sum(-1).bool().equal(own)
 
 
 def test_documents_are_off_by_default_and_outside_pre_training(config: Configs) -> None:
