@@ -74,6 +74,7 @@ class Side:
     build: Callable[[MclConfig, Arguments], Step]
     objective: str
     bias: bool = False
+    documents: bool = False
     plain: bool = False
 
 
@@ -85,6 +86,8 @@ SIDES = {
     "plain electra, sampling everywhere": Side(plain(PlainElectraSamplingEverywhere), "electra", plain=True),
     "our mcl": Side(ours("pass"), "mcl"),
     "our mcl, relative bias": Side(ours("pass"), "mcl", bias=True),
+    "our mcl, relative bias, documents apart": Side(ours("pass"), "mcl", bias=True, documents=True),
+    "our mcl, documents apart": Side(ours("pass"), "mcl", documents=True),
     "our mcl, backward per course": Side(ours("course"), "mcl"),
     "our mcl, one backward": Side(ours("step"), "mcl"),
     "plain mcl": Side(plain(PlainMcl), "mcl", plain=True),
@@ -94,8 +97,10 @@ SIDES = {
 
 def configuration(side: Side, arguments: Arguments) -> MclConfig:
     """The preset; without the relative bias, which transformers' ELECTRA lacks, unless the side asks for it."""
-    off = {} if side.bias else {"relative_attention_num_buckets": 0}
-    return getattr(MclConfig, arguments.preset)(vocab_size=arguments.vocab_size, objective=side.objective, **off)
+    fields = {"vocab_size": arguments.vocab_size, "objective": side.objective, "document_attention": side.documents}
+    if not side.bias:
+        fields["relative_attention_num_buckets"] = 0
+    return getattr(MclConfig, arguments.preset)(**fields)
 
 
 def built(name: str, arguments: Arguments) -> Step:

@@ -85,6 +85,10 @@ class MclConfig(ElectraConfig):
             Standard deviation of the position and segment embeddings at initialisation; defaults to
             `initializer_range`. Where the bias already tells positions apart, smaller is better for short runs
             (measured in `docs/demo.md`).
+        document_attention (`bool`, *optional*, defaults to `False`):
+            Whether pre-training keeps the documents of a packed row apart: each begins with `[CLS]`, tokens attend to
+            their own document alone, and positions are counted from its start (`docs/data.md`, *Documents apart*).
+            Read by [`MclForPreTraining`] alone: a model opened for another task reads its rows whole.
         cls_token_id, sep_token_id, mask_token_id (`int`):
             Special tokens, with `pad_token_id` (defaults: those of BERT's 30,522 WordPieces).
 
@@ -114,6 +118,7 @@ class MclConfig(ElectraConfig):
     swap_ratio: float = 0.15
     insert_ratio: float = 0.15
     correction_average: str = "all"
+    document_attention: bool = False
     loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -45,6 +45,8 @@ class Corruption:
             everywhere for insertion, which has no originals.
         attention_mask (`Tensor` of shape `(batch, new_length)` or `None`): 1 for tokens, 0 for padding; `None` if no
             row can hold padding.
+        document_ids (`LongTensor` of shape `(batch, new_length)` or `None`): which document each token belongs to,
+            where documents are kept apart; the same for every pass over this corruption.
     """
 
     input_ids: Tensor
@@ -52,6 +54,7 @@ class Corruption:
     valid: Tensor
     labels: Tensor
     attention_mask: Tensor | None = None
+    document_ids: Tensor | None = None
 
 
 @dataclass

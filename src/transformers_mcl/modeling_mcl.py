@@ -25,9 +25,11 @@ from transformers import (
     ElectraPreTrainedModel,
 )
 from transformers import initialization as init
+from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
 
 from .configuration_mcl import MclConfig
+from .documents import positions_in_documents
 from .errors import UserError
 
 __all__ = [
@@ -103,6 +105,11 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
         r"^course_predictions\.",
     ]
 
+    @property
+    def _reads_documents(self) -> bool:
+        """Whether the model gives its encoders `document_ids`."""
+        return False
+
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, ScaledEmbedding) and module.initializer_range is not None:
             init.normal_(module.weight, mean=0.0, std=module.initializer_range)
@@ -111,19 +118,27 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
         if "flash" in (attn_implementation or ""):  # before transformers looks for its package
-            _check_attention(self.config, attn_implementation)
+            _check_attention(self.config, attn_implementation, self._reads_documents)
         adjusted = super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
-        _check_attention(self.config, adjusted)
+        _check_attention(self.config, adjusted, self._reads_documents)
         return adjusted
 
 
-def _check_attention(config: MclConfig, attn_implementation: str | None) -> None:
-    """Refuses an attention function that would leave out the relative position bias, and not say so."""
-    if config.relative_attention_num_buckets and attn_implementation not in (None, "eager", "sdpa", "flex_attention"):
+def _check_attention(config: MclConfig, attn_implementation: str | None, documents: bool) -> None:
+    """Refuses an attention function that would leave out the relative position bias, or what keeps `documents` apart,
+    and not say so."""
+    if attn_implementation in (None, "eager", "sdpa", "flex_attention"):
+        return
+    if config.relative_attention_num_buckets:
         raise UserError(
             f"attn_implementation={attn_implementation!r} cannot add the relative position bias "
             f"(relative_attention_num_buckets={config.relative_attention_num_buckets}): use 'sdpa', 'flex_attention' "
             "or 'eager', or pre-train with relative_attention_num_buckets=0"
+        )
+    if documents:
+        raise UserError(
+            f"attn_implementation={attn_implementation!r} cannot keep the documents of a row apart "
+            "(document_attention): use 'sdpa', 'flex_attention' or 'eager'"
         )
 
 
@@ -155,24 +170,51 @@ class MclModel(MclPreTrainedModel, ElectraModel):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        document_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, ...] | BaseModelOutputWithCrossAttentions:
-        """As [`~transformers.ElectraModel`]'s.
+        """As [`~transformers.ElectraModel`]'s, and:
+
+        Args:
+            document_ids (`LongTensor` of shape `(batch, length)`, *optional*): numbers, from 0 up, of the documents of
+                packed rows. Tokens attend to those with their own number alone, and positions, if not given, restart
+                where it changes: the hidden states are those of each document alone.
 
         Raises:
-            UserError: rows longer than the model has positions for, or with the bias on an attention function that
-                cannot add it, such as Flash Attention.
+            UserError: rows longer than the model has positions for; `document_ids` with an attention mask that is not
+                `(batch, length)`; or an attention function that cannot add the bias, or not keep documents apart, such
+                as Flash Attention.
         """
         given = input_ids if input_ids is not None else inputs_embeds
         shape = given.shape if given is not None else None  # ELECTRA says what is missing
         if shape is not None and position_ids is None:
             check_length(self.config, shape[1])
         implementation = self.config._attn_implementation
-        _check_attention(self.config, implementation)
+        _check_attention(self.config, implementation, document_ids is not None)
         if self.relative_attention_bias is not None and shape is not None and implementation == "flex_attention":
             # Flex reads an additive mask of the first head only; it takes the bias by itself, for every row.
             kwargs["position_bias"] = self.relative_attention_bias(shape[1]).expand(shape[0], -1, -1, -1)
+        if document_ids is not None:
+            position_ids = positions_in_documents(document_ids) if position_ids is None else position_ids
+            attention_mask = self._document_mask(document_ids, attention_mask)
         return super().forward(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs)
+
+    def _document_mask(self, document_ids: Tensor, attention_mask: Tensor | None) -> Any:
+        """Every query's own mask, in the form that the attention function takes."""
+        if attention_mask is not None:
+            if attention_mask.dim() != 2:
+                raise UserError("document_ids: the attention_mask beside them must be (batch, length), 0 at padding")
+            document_ids = document_ids.masked_fill(attention_mask == 0, -1)  # so that no row of the mask is empty
+        if self.config._attn_implementation == "flex_attention":
+            documents = packed_sequence_mask_function(document_ids)
+            return create_bidirectional_mask(self.config, document_ids[..., None], None, and_mask_function=documents)
+        # The same function makes these too, at twenty times the cost.
+        same = document_ids[:, None, :, None] == document_ids[:, None, None, :]
+        if self.config._attn_implementation == "eager":
+            return torch.zeros(same.shape, dtype=self.dtype, device=same.device).masked_fill(
+                ~same, torch.finfo(self.dtype).min
+            )
+        return same
 
     def _create_attention_masks(
         self, attention_mask: Any, encoder_attention_mask: Any, embedding_output: Tensor, *args: Any, **kwargs: Any
@@ -230,12 +272,18 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
 
     _keys_to_ignore_on_load_unexpected: Any = []
 
-    def logits_at(self, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
+    def logits_at(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
         """Vocabulary logits `(batch, slots, vocabulary)` at `positions` `(batch, slots)` alone.
 
         The projection to the vocabulary costs more than the rest of a small generator, hence only where it is needed.
         """
-        hidden = self.electra(input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
         chosen = hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
         return self.generator_lm_head(self.generator_predictions(chosen))
 

@@ -14,6 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from . import courses as c
 from .configuration_mcl import COURSES, MclConfig
+from .documents import find_documents
 from .errors import UserError
 from .metrics import detection_histogram, generator_counts
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
@@ -127,6 +128,10 @@ class MclForPreTraining(MclWithGenerator):
         self._keys_to_ignore_on_load_unexpected = None
 
     @property
+    def _reads_documents(self) -> bool:
+        return self.config.document_attention
+
+    @property
     def active_courses(self) -> tuple[str, ...]:
         """The self-supervision courses that `loss_weights` asks for now, in the order they are run."""
         return tuple(k for k, names in COURSES.items() if any(self._weight(name) for name in names))
@@ -146,7 +151,8 @@ class MclForPreTraining(MclWithGenerator):
         """Runs the courses on clean rows.
 
         Args:
-            input_ids (`LongTensor` of shape `(batch, length)`): clean rows; special tokens are never operated on.
+            input_ids (`LongTensor` of shape `(batch, length)`): clean rows; special tokens are never operated on. With
+                `document_attention` each `[CLS]` begins a document, and all passes keep it apart from the others.
             attention_mask (`Tensor` of shape `(batch, length)`, *optional*): 0 at padding. Leave it out for packed
                 rows, which have none: attention is faster without.
             token_type_ids: accepted, since tokenizers give it, and not used: pre-training has one segment.
@@ -155,8 +161,8 @@ class MclForPreTraining(MclWithGenerator):
                 that of one call for all, and a backward after each needs half the memory or less.
             generator (`torch.Generator`, *optional*): source of every draw but dropout's, on the device of the rows.
             output_records (`bool`): also return what happened in each course.
-            num_items_in_batch (`Mapping[str, Tensor]`, *optional*): what each loss is divided by, where an optimizer step
-                sees several batches: the sums of what `count_items` says of each. This batch's own by default.
+            num_items_in_batch (`Mapping[str, Tensor]`, *optional*): what each loss is divided by, where an optimizer
+                step sees several batches: the sums of what `count_items` says of each. This batch's own by default.
             backward (`Callable`, *optional*): called with each weighted loss but the last as soon as it is known, as
                 `torch.Tensor.backward` or an accelerator's, so that one pass's activations are all there is to keep.
                 The returned loss has the value of all and the gradient of the last: its backward is the caller's.
@@ -172,6 +178,8 @@ class MclForPreTraining(MclWithGenerator):
         records = {}
         for course in chosen:
             corruption = self._corrupt(course, input_ids, attention_mask, generator)
+            if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
+                corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
             record = self._course(course, input_ids, corruption, generator, sums)
             if output_records:
                 records[course] = record
@@ -251,7 +259,7 @@ class MclForPreTraining(MclWithGenerator):
         mask, positions, valid = corruption.attention_mask, corruption.positions, corruption.valid
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(generate) > 0):
-            logits = self.generator.logits_at(corruption.input_ids, mask, positions)
+            logits = self.generator.logits_at(corruption.input_ids, mask, positions, corruption.document_ids)
         samples = c.sample_tokens(logits, generator)
         if generate is not None:
             sums.metrics[f"{course}_generator"] = generator_counts(logits, samples, corruption.labels, valid)
@@ -267,7 +275,7 @@ class MclForPreTraining(MclWithGenerator):
             labels = read != clean
         present = torch.ones_like(labels) if mask is None else mask.bool()
         with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(detect) > 0):
-            verdict = self.detect(course, read, mask)
+            verdict = self.detect(course, read, mask, corruption.document_ids)
         sums.metrics[f"{course}_detection"] = detection_histogram(verdict.detach(), labels, present)
         sums.add(detect, self._weight(detect), _binary_cross_entropy(verdict, labels), present)
         record = CourseRecord(corruption, samples, read, labels, verdict.detach())
@@ -284,7 +292,9 @@ class MclForPreTraining(MclWithGenerator):
         if weight := self._weight(name):
             again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
-            logits = self.generator.logits_at(again, corruption.attention_mask, corruption.positions)
+            logits = self.generator.logits_at(
+                again, corruption.attention_mask, corruption.positions, corruption.document_ids
+            )
             averaged_over = caught if self.config.correction_average == "own" else corruption.valid
             sums.add(name, weight, _cross_entropy(logits, corruption.labels), averaged_over, caught)
 
@@ -299,21 +309,27 @@ class MclForPreTraining(MclWithGenerator):
         sums: _Sums,
     ) -> None:
         """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
-        name, mask = COURSES[course][3] or "", record.corruption.attention_mask
+        name, corruption = COURSES[course][3] or "", record.corruption
         if weight := self._weight(name):
             again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
             wrong = notebook.pos2 | notebook.pos3
             averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
-            losses = _binary_cross_entropy(self.detect(course, again, mask), labels)
-            sums.add(name, weight, losses, averaged_over, wrong)
+            verdict = self.detect(course, again, corruption.attention_mask, corruption.document_ids)
+            sums.add(name, weight, _binary_cross_entropy(verdict, labels), averaged_over, wrong)
 
-    def detect(self, course: str, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Detection logits `(batch, length)` of the course's head, positive = replaced.
+    def detect(
+        self,
+        course: str,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Detection logits `(batch, length)` of the course's head, positive = replaced; arguments as [`MclModel`]'s.
 
         Raises:
             UserError: the pair was configured without the course.
         """
-        hidden = self.electra(input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
         if course == "rtd" or self.config.detection_heads == "shared":
             return self.discriminator_predictions(hidden)
         if course not in self.course_predictions:

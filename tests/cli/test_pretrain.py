@@ -12,8 +12,10 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
-from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel
+from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
+from transformers_mcl.data import DataArguments
+from transformers_mcl.training.pretraining import ModelArguments, prepare
 
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
@@ -116,6 +118,24 @@ def test_losses_are_the_objectives_with_what_the_arguments_change(folder: Path) 
     weights = MclForPreTraining.from_pretrained(folder / "weights").config.loss_weights
     expected = {"mlm": 1, "slm": 2, "re_mlm": 1, "re_slm": 1, "rtd": 7, "std": 7, "itd": 7, "re_rtd": 7, "re_std": 0}
     assert weights == expected
+
+
+def test_documents_are_kept_apart_where_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the pair and by its rows; said in the plan and the card; and kept up by a run that goes on from it."""
+    run = folder / "apart"
+    assert main(command(folder, "--output_dir", str(run), "--document_attention", "true")) == 0
+    assert "documents  kept apart" in capsys.readouterr().out
+    config = MclForPreTraining.from_pretrained(run).config
+    assert config.document_attention
+    assert "kept apart" in ModelCard.load(run / "README.md").text
+    data, model = DataArguments(train_file=[str(folder / "text.txt")], max_seq_length=16), ModelArguments()
+    model.model_name_or_path = str(run)
+    training = MclTrainingArguments(str(folder / "further"), use_cpu=True, max_steps=1)
+    rows = prepare(model, data, training).rows["train"]["input_ids"]
+    after_sep = {row[i + 1] for row in rows for i in range(1, 14) if row[i] == config.sep_token_id}
+    assert after_sep == {config.cls_token_id}
+    data.line_by_line, data.document_attention = True, None
+    assert not prepare(model, data, training).model.config.document_attention
 
 
 def test_line_by_line_rows_are_padded(folder: Path) -> None:

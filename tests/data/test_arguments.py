@@ -35,6 +35,7 @@ def test_one_file_of_a_recipe_is_a_list() -> None:
         ({"validation_split_percentage": 0}, ["validation_split_percentage", "0", "100"]),
         ({"validation_split_percentage": 100}, ["validation_split_percentage", "100"]),
         ({"document_separator": "lines"}, ["document_separator", "'lines'", "line", "blank_line"]),
+        ({"document_attention": True, "line_by_line": True}, ["document_attention", "line_by_line"]),
         ({"max_seq_length": 3}, ["max_seq_length", "3", "4"]),
         ({"preprocessing_num_workers": 0}, ["preprocessing_num_workers", "0", "1"]),
         ({"max_train_samples": -1}, ["max_train_samples", "-1"]),

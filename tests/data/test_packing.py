@@ -37,6 +37,18 @@ def test_layout_of_packed_rows(letters: BertTokenizer) -> None:
     }
 
 
+def test_layout_of_packed_rows_whose_documents_are_kept_apart(letters: BertTokenizer) -> None:
+    corpus = corpus_of("a b c", "d", "\u200b", "e f g h i", "j k l")
+    args = DataArguments(document_attention=True)
+    packed, statistics = tokenize_and_pack(corpus, letters, args, max_seq_length=7)
+    # [CLS] [CLS] a b c [SEP] [SEP], [CLS] d [SEP] [CLS] e [SEP]: every part of a document has both around it
+    rows = [[2, 2, 5, 6, 7, 3, 3], [2, 2, 8, 3, 2, 9, 3], [2, 10, 11, 12, 13, 3, 3], [2, 2, 14, 15, 16, 3, 3]]
+    assert rows_of(packed["train"]) == rows
+    assert statistics["train"] == CorpusStatistics(
+        documents=4, tokens=12, rows=4, dropped_tokens=0, unknown_fraction=0
+    )
+
+
 def test_line_by_line(letters: BertTokenizer) -> None:
     args = DataArguments(line_by_line=True, max_seq_length=5)
     rows, statistics = tokenize_and_pack(corpus_of("a b c d e", "\u200b", "f", "? g"), letters, args)

@@ -1,8 +1,8 @@
 """Run by `test_resume.py`: commands that are killed at a chosen call, one after the other.
 
-Takes `[{"words": […], "kill": {"attribute": "module.name", "call": 2, "signal": 9, "half": false}}, …]` as its argument.
-Each command runs in a process of its own, forked since importing takes longer than the run; under torchrun, which has
-processes already, there is one. The exit codes go to stdout as JSON.
+Takes `[{"words": […], "kill": {"attribute": "module.name", "call": 2, "signal": 9, "half": false}}, …]`. Each command
+runs in a process of its own, forked since importing takes longer than the run; under torchrun, which has processes
+already, there is one. The exit codes go to stdout as JSON.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Takes `[{"words": […], "own_draws": false}, …]` as its argument. Rows are recognized by their text, wherever they are
 batched, so that runs that split the same rows differently corrupt them alike; all else is as it is for users, and the
-draws too with `own_draws`. Each process notes in the output folder what it trained in, and which places it masked first.
+draws too with `own_draws`. Each process notes in the output folder what it trained in, and what it masked first.
 """
 
 from __future__ import annotations

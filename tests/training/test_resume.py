@@ -98,11 +98,10 @@ CASES = [*(("0", kill) for kill in KILLS), *(("2", kill) for kill in list(KILLS)
 def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By number of loader workers, a run left alone in `whole`; and one killed in each way, and resumed."""
     folder = tmp_path_factory.mktemp("resumed")
-    todo = [
-        {"words": words(text, folder / workers / "whole", "--dataloader_num_workers", workers)} for workers in ("0", "2")
-    ]
+    loaders = {workers: ("--dataloader_num_workers", workers) for workers in ("0", "2")}
+    todo = [{"words": words(text, folder / workers / "whole", *loader)} for workers, loader in loaders.items()]
     for workers, name in CASES:
-        own = (text, folder / workers / name, "--dataloader_num_workers", workers)
+        own = (text, folder / workers / name, *loaders[workers])
         todo += [{"words": words(*own), "kill": {**KILLS[name], "signal": 9}}, resuming(*own)]
     assert run(*todo) == [0, 0, *([-9, 0] * len(CASES))]
     return folder

@@ -123,7 +123,8 @@ def test_the_runs_had_the_processes_they_were_to_have(runs: Path, case: str, spl
 
 
 def test_processes_draw_corruptions_of_their_own(runs: Path) -> None:
-    first, second = ({tuple(place) for place in one["masked"]} for one in notes(runs / "own draws/packed/two processes"))
+    own = notes(runs / "own draws" / "packed" / "two processes")
+    first, second = ({tuple(place) for place in one["masked"]} for one in own)
     # Of 15 % and 15 % of the places a sixth is common to both by chance; all would be, were their draws the same.
     assert 0 < len(first & second) < 0.4 * len(first)
 

@@ -46,6 +46,13 @@ class DataArguments:
         default=False,
         metadata={"help": "One document a row, truncated and padded, instead of packed rows of one length."},
     )
+    document_attention: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the documents of a packed row apart: each begins with [CLS], attends to itself alone and "
+            "has positions of its own. No, or as the checkpoint that training goes on from."
+        },
+    )
     document_separator: Literal["auto", "line", "blank_line"] = field(
         default="auto",
         metadata={"help": "What ends a document in plain text; auto: blank lines if the file has any, else lines."},
@@ -69,6 +76,8 @@ class DataArguments:
             raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
         if self.dataset_config_name and not self.dataset_name:
             raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
+        if self.line_by_line and self.document_attention:
+            raise UserError("document_attention is given with line_by_line, which has one document a row: drop one")
         if not 0 < self.validation_split_percentage < 100:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"

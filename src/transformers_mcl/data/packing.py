@@ -88,15 +88,17 @@ def tokenize_and_pack(
 
     A packed row is `[CLS]`, then `max_seq_length - 2` tokens of the stream, then `[SEP]`. The stream is the tokens of
     all documents of a split, each document followed by one `[SEP]`; so rows hold parts of several documents and no
-    padding, and only the incomplete last row is dropped. With `args.line_by_line` a row is `[CLS] document [SEP]`,
-    cut to `max_seq_length`, of its own length. Text never becomes a special token, even if it reads `[MASK]`.
+    padding, and only the incomplete last row is dropped. With `args.document_attention` the stream has a `[CLS]`
+    before each document as well, so that every part of one in a row begins with `[CLS]` and ends with `[SEP]`. With
+    `args.line_by_line` a row is `[CLS] document [SEP]`, cut to `max_seq_length`, of its own length. Text never becomes
+    a special token, even if it reads `[MASK]`.
 
     The result does not depend on the number of processes. It is cached beside the files of `corpus`.
 
     Args:
         corpus: splits with the column `text`, as `load_corpus` returns them.
-        args: `line_by_line`, `preprocessing_num_workers`, `overwrite_cache`, `max_train_samples` and
-            `max_eval_samples` count here, and `max_seq_length` where it is not given separately.
+        args: `line_by_line`, `document_attention`, `preprocessing_num_workers`, `overwrite_cache`, `max_train_samples`
+            and `max_eval_samples` count here, and `max_seq_length` where it is not given separately.
         max_seq_length: length of a row; if None that of `args`, or else 128.
 
     Returns:
@@ -126,7 +128,7 @@ def _lay_out(
 ) -> tuple[Dataset, CorpusStatistics]:
     """Rows of tokenized documents, at most `limit`."""
     stream = TokenStream(documents)
-    tokens = len(stream) - len(documents)  # without the separators
+    tokens = len(stream) - len(documents) * (2 if args.document_attention else 1)  # without what stands around them
     if args.line_by_line:
         rows = _cut(documents, length, tokenizer, args)
     else:
@@ -149,20 +151,24 @@ def _lay_out(
 
 
 def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
-    """Each document's ids with the separator after them: the same for every layout and length of rows."""
+    """Each document's ids with `[SEP]` after them, and `[CLS]` before them where documents are kept apart: the same
+    for every length of rows."""
+    before = [tokenizer.cls_token_id] if args.document_attention else []
     return texts.map(
         _tokenize_batch,
         input_columns="text",
         remove_columns=texts.column_names,
         features=_RAGGED,
         batch_size=_DOCUMENTS_A_BATCH,
-        fn_kwargs={"tokenizer": tokenizer},
+        fn_kwargs={"tokenizer": tokenizer, "before": before},
         desc="Tokenizing",
         **args.map_options(len(texts)),
     )
 
 
-def _tokenize_batch(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[list[int]]]:
+def _tokenize_batch(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, before: list[int]
+) -> dict[str, list[list[int]]]:
     documents = tokenizer(
         texts,
         add_special_tokens=False,
@@ -171,7 +177,7 @@ def _tokenize_batch(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> dic
         return_token_type_ids=False,
         verbose=False,  # no warning at documents longer than the model
     )["input_ids"]
-    return {"input_ids": [[*document, tokenizer.sep_token_id] for document in documents if document]}
+    return {"input_ids": [[*before, *document, tokenizer.sep_token_id] for document in documents if document]}
 
 
 def _cut(documents: Dataset, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:

@@ -21,7 +21,15 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from ..configuration_mcl import MclConfig
 from ..errors import UserError
 
-__all__ = ["check_checkpoint", "check_same_run", "data_digest", "explaining_a_full_disk", "is_whole", "last_checkpoint", "writing"]
+__all__ = [
+    "check_checkpoint",
+    "check_same_run",
+    "data_digest",
+    "explaining_a_full_disk",
+    "is_whole",
+    "last_checkpoint",
+    "writing",
+]
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 _INCOMPLETE = "checkpoint-is-incomplete.txt"
@@ -164,8 +172,8 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
     if fields:
         differ = ", ".join(f"{name} is {own[name]} and was {saved[name]}" for name in fields)
         raise UserError(
-            f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run began "
-            "with. Ratios, dropout, and weights of the losses in use may change"
+            f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run "
+            "began with. Ratios, dropout, and weights of the losses in use may change"
         )
     path = checkpoint / _RUN
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -34,8 +34,7 @@ class Meter:
         add_metrics(self._on_device, metrics)
         if losses:
             fine = torch.full((), math.inf, device=next(iter(losses.values())).device)
-            found = [fine if (loss := losses.get(name)) is None else _step_if_broken(loss, step) for name in LOSS_NAMES]
-            first = torch.stack(found)
+            first = torch.stack([_step_if_broken(losses[n], step) if n in losses else fine for n in LOSS_NAMES])
             self._first_broken = first if self._first_broken is None else torch.minimum(self._first_broken, first)
 
     def read(self, accelerator: Accelerator) -> None:

@@ -207,6 +207,8 @@ class PretrainingRun:
             f"{torch.get_num_threads()} threads",
             "output": args.output_dir,
         }
+        if config.document_attention:
+            lines["documents"] = "kept apart in attention and positions"
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
@@ -309,6 +311,7 @@ def prepare(
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
     _check_length(config, length)
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
+    _agree_on_documents(config, data_args)
 
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="preparing the text"):
@@ -457,6 +460,12 @@ def _check_length(config: MclConfig, length: int) -> None:
                 f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: "
                 "nothing would be left to learn from"
             )
+
+
+def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
+    """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
+    asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
+    config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
 
 
 def _precision(args: MclTrainingArguments) -> str:

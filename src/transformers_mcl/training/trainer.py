@@ -28,8 +28,8 @@ from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
 from .checkpoints import data_digest, is_whole, last_checkpoint, writing
 from .meter import Meter
-from .signals import SaveOnSignalCallback
 from .optimizers import optimizer_and_groups, scheduler_arguments
+from .signals import SaveOnSignalCallback
 
 __all__ = ["MclTrainer"]
 
