@@ -126,6 +126,15 @@ class MclForPreTraining(MclWithGenerator):
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = None
+        # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest.
+        self._no_split_modules = {"ElectraLayer"}
+
+    def share_modules(self) -> None:
+        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; nothing else changes."""
+        ours, its = self.electra.embeddings, self.generator.electra.embeddings
+        for name, module in list(ours.named_children()):
+            if any(key.startswith(f"electra.embeddings.{name}.") for key in self._tied_weights_keys.values()):
+                setattr(its, name, module)
 
     @property
     def _reads_documents(self) -> bool:

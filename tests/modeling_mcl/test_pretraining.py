@@ -499,7 +499,12 @@ def test_a_backward_as_soon_as_each_loss_is_known_gives_the_same_gradients(
     model = MclForPreTraining(config(objective=objective)).train()
     draws = torch.Generator()
     gradients, totals, early = [], [], []
-    for backward in (None, lambda loss: early.append(loss.detach()) or loss.backward()):
+
+    def note(loss: Tensor) -> None:
+        early.append(loss.detach())
+        loss.backward()
+
+    for backward in (None, note):
         model.zero_grad()
         output = model(**batch("right"), generator=draws.manual_seed(0), backward=backward)
         output.loss.backward()

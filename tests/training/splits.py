@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from torch import Tensor
 
 from transformers_mcl import MclForPreTraining, MclTrainer, courses
@@ -55,6 +56,19 @@ def follow_rows() -> None:
     MclForPreTraining.__init__ = built  # type: ignore[method-assign]
 
 
+def shard_on_cpu() -> None:
+    """accelerate has FSDP on accelerators only, and quietly goes on without; torch has it on CPUs as well."""
+    set_up = AcceleratorState.__init__
+
+    def with_fsdp(self: Any, *args: Any, **kwargs: Any) -> None:
+        set_up(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU and (plugin := kwargs.get("fsdp_plugin")) is not None:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, plugin
+            PartialState._shared_state["distributed_type"] = self.distributed_type
+
+    AcceleratorState.__init__ = with_fsdp
+
+
 def take_notes() -> None:
     step = MclTrainer.training_step
 
@@ -67,7 +81,7 @@ def take_notes() -> None:
             masked.append(ids == config.mask_token_id)
             return logits_at(ids, *rest)
 
-        self.model.generator.logits_at = watched  # type: ignore[method-assign]
+        self.model.generator.logits_at = watched  # type: ignore[method-assign, assignment]
         loss = step(self, model, inputs, *args)
         del self.model.generator.logits_at
         notes = {
@@ -84,6 +98,7 @@ def take_notes() -> None:
 
 if __name__ == "__main__":
     take_notes()
+    shard_on_cpu()
     todo = json.loads(sys.argv[1])
     for one in sorted(todo, key=lambda one: not one.get("own_draws")):  # before draws follow rows
         if not one.get("own_draws"):

@@ -41,7 +41,8 @@ def checkpoint(make_trainer: Make, tmp_path: Path) -> Path:
 
 
 def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
-    write(tmp_path, 2), write(tmp_path, 10)
+    write(tmp_path, 2)
+    write(tmp_path, 10)
     with pytest.raises(KeyboardInterrupt), writing(tmp_path / "checkpoint-12", {"seed": 1}):
         (tmp_path / "checkpoint-12" / "trainer_state.json").write_text("{}")
         raise KeyboardInterrupt
@@ -68,9 +69,12 @@ def test_old_checkpoints_are_removed_once_the_new_one_is_whole(
 ) -> None:
     seen = []
     to_disk = checkpoints._to_disk
-    monkeypatch.setattr(
-        checkpoints, "_to_disk", lambda path: seen.append(sorted(os.listdir(tmp_path))) or to_disk(path)
-    )
+
+    def watched(path: Path) -> None:
+        seen.append(sorted(os.listdir(tmp_path)))
+        to_disk(path)
+
+    monkeypatch.setattr(checkpoints, "_to_disk", watched)
     make_trainer(save_steps=2, save_total_limit=1).train()
     assert seen == [["checkpoint-2"], ["checkpoint-2", "checkpoint-4"]]
     assert os.listdir(tmp_path) == ["checkpoint-4"]

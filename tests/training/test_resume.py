@@ -99,7 +99,9 @@ def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By number of loader workers, a run left alone in `whole`; and one killed in each way, and resumed."""
     folder = tmp_path_factory.mktemp("resumed")
     loaders = {workers: ("--dataloader_num_workers", workers) for workers in ("0", "2")}
-    todo = [{"words": words(text, folder / workers / "whole", *loader)} for workers, loader in loaders.items()]
+    todo: list[dict[str, Any]] = [
+        {"words": words(text, folder / workers / "whole", *loader)} for workers, loader in loaders.items()
+    ]
     for workers, name in CASES:
         own = (text, folder / workers / name, *loaders[workers])
         todo += [{"words": words(*own), "kill": {**KILLS[name], "signal": 9}}, resuming(*own)]

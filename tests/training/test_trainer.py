@@ -71,7 +71,12 @@ def test_a_backward_per_pass_gives_the_same_weights_as_one_for_all(make_trainer:
 def test_number_of_backwards(make_trainer: Make, monkeypatch: pytest.MonkeyPatch, apart: bool, backwards: int) -> None:
     trainer, calls = make_trainer(max_steps=1, backward_per_pass=apart), []
     backward = trainer.accelerator.backward
-    monkeypatch.setattr(trainer.accelerator, "backward", lambda loss, **k: calls.append(loss) or backward(loss, **k))
+
+    def counted(loss: torch.Tensor, **kwargs: Any) -> None:
+        calls.append(loss)
+        backward(loss, **kwargs)
+
+    monkeypatch.setattr(trainer.accelerator, "backward", counted)
     trainer.train()
     assert len(calls) == backwards
 

@@ -95,6 +95,11 @@ class MclTrainer(Trainer):
         """Whether training ended before its time, at SIGTERM, with a checkpoint."""
         return self._on_signal.stopped
 
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        if self.is_fsdp_enabled:
+            self._pair.share_modules()
+        return super()._prepare_for_training(*args, **kwargs)
+
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         initial = super()._init_training_state(*args, **kwargs)
         self._logged_flos, self._clock = self.state.total_flos, time.perf_counter()
@@ -133,9 +138,7 @@ class MclTrainer(Trainer):
         items = self.accelerator.reduce(items, reduction="sum").clamp(min=1) / self.accelerator.num_processes
         return dict(zip(counts[0], items.unbind(), strict=True))
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: dict[str, Tensor] | None = None
-    ) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         self._learning_rates[self.state.global_step] = self._get_learning_rate()
         if self._may_go_back_at_once(model):
             inputs = {**inputs, "backward": self._backward}
@@ -149,6 +152,8 @@ class MclTrainer(Trainer):
         backwards themselves, and optimizers that update within one want one.
         """
         if not self.args.backward_per_pass or "lomo" in self.args.optim:
+            return False
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return False
         return model is self._pair or (isinstance(model, DistributedDataParallel) and model.find_unused_parameters)
 
@@ -168,7 +173,7 @@ class MclTrainer(Trainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: dict[str, Tensor] | None = None,
+        num_items_in_batch: Any = None,
     ) -> Any:
         inputs = {**inputs, "num_items_in_batch": num_items_in_batch}
         loss, outputs = super().compute_loss(model, inputs, True)
@@ -238,6 +243,11 @@ class MclTrainer(Trainer):
             self._push_from_checkpoint(str(folder))
         if args.should_save:
             rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if state_dict is not None:  # gathered from shards, with a copy of every shared weight
+            state_dict = {k: v for k, v in state_dict.items() if k not in self._pair.all_tied_weights_keys}
+        super()._save(output_dir, state_dict)
 
     def _push_from_checkpoint(self, output_dir: str) -> None:
         if is_whole(Path(output_dir)):  # not from within its writing
