@@ -89,7 +89,7 @@ class _Sums:
         loss = total / over
         weighted = weight * loss
         self.to_come -= 1
-        if self.backward is not None and self.to_come:
+        if self.backward is not None and self.to_come and weighted.requires_grad:
             self.backward(weighted)
             weighted = weighted.detach()
         self.loss = self.loss + weighted

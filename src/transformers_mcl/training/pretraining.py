@@ -228,6 +228,8 @@ class PretrainingRun:
                 f"SIGTERM: saved at step {trainer.state.global_step} of {trainer.state.max_steps} as "
                 f"{last_checkpoint(self.folder)}; the same command with --resume_from_checkpoint true goes on"
             )
+        if trainer.is_fsdp_enabled:  # checkpoints may be sharded; what comes out is whole
+            trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         with explaining_a_full_disk(self.folder, "the pair"):
             trainer.save_model()
             trainer.save_state()
