@@ -193,7 +193,8 @@ class PretrainingRun:
             "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
             "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
             f"{flops:.2g} floating-point operations",
-            "device": f"{args.device} x {args.world_size}, {_precision(args)}, {torch.get_num_threads()} threads",
+            "device": f"{args.device} x {args.world_size}, {_precision(args)}, {torch.get_num_threads()} threads"
+            + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
         if self.checkpoint:
@@ -241,6 +242,7 @@ class PretrainingRun:
             train=train,
             evaluation=self.evaluation | self.baselines,
             curves="curves.png",
+            warnings=[warning["message"] for warning in trainer.health_warnings],
             base_checkpoint=self.base_checkpoint,
         )
 
