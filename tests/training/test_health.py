@@ -18,7 +18,7 @@ from transformers_mcl.training.health import HealthCallback, HealthThresholds
 
 Make = Callable[..., MclTrainer]
 
-UNTRAINED = {"lr_scheduler_type": "constant", "learning_rate": 1e-9}
+UNTRAINED: dict[str, Any] = {"lr_scheduler_type": "constant", "learning_rate": 1e-9}
 RTD = {"mlm": 1.0, "rtd": 50.0, "re_mlm": 1.0, "re_rtd": 50.0}
 
 
@@ -60,7 +60,9 @@ def test_a_healthy_run_is_silent(make_trainer: Make, capsys: pytest.CaptureFixtu
     assert "What to do" not in capsys.readouterr().err
 
 
-def test_a_discriminator_that_calls_everything_original(make_trainer: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_discriminator_that_calls_everything_original(
+    make_trainer: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A learning rate far too high: it says the same of every token."""
     trainer = run(make_trainer, {"objective": "electra"}, learning_rate=0.5)
     (warning,) = warned(trainer, "discriminator_says_original")
@@ -78,7 +80,9 @@ def freeze_generator(trainer: MclTrainer) -> None:
 
 
 def test_a_generator_that_is_too_weak(make_trainer: Make) -> None:
-    trainer = run(make_trainer, {"vocab_size": 900, "objective": "electra"}, change=freeze_generator, backward_per_pass=False)
+    trainer = run(
+        make_trainer, {"vocab_size": 900, "objective": "electra"}, change=freeze_generator, backward_per_pass=False
+    )
     (warning,) = warned(trainer, "generator_too_weak")
     assert "rtd_sampled_masked_lm_accuracy is 0.0" in warning["message"]
     assert {w["message"].split("_loss")[0][-3:] for w in warned(trainer, "loss_is_flat")} == {"mlm"}
@@ -112,7 +116,7 @@ def test_losses_that_no_longer_move(make_trainer: Make) -> None:
 
 
 def test_what_is_known_survives_a_resume(make_trainer: Make, tmp_path: Path) -> None:
-    arguments = {"save_steps": 17, **UNTRAINED}
+    arguments: dict[str, Any] = {"save_steps": 17, **UNTRAINED}
     whole = run(make_trainer, **arguments)
     assert whole.health_warnings[0]["step"] < 17 < whole.state.global_step
     state = tmp_path / "checkpoint-17" / "trainer_state.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from transformers import TrainerState
-from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
+from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback, WandbCallback
 
 from transformers_mcl import MclTrainer
 from transformers_mcl.configuration_mcl import COURSES, LOSS_NAMES
@@ -55,9 +55,8 @@ def test_tensorboard_shows_a_panel_a_course(
     figures = {tag.split("/")[1] for tag in tags if tag.split("/")[0] in ("train", "eval")}
     assert {"loss", "learning_rate", "tokens_per_second", "train_tokens_seen"} <= figures
     assert not [name for name in figures if name in {f"{loss}_loss" for loss in LOSS_NAMES} or "disc" in name]
-    logged = [(log["step"], log["rtd_disc_auc"]) for log in trainer.state.log_history if "rtd_disc_auc" in log]
-    seen = [(event.step, pytest.approx(event.value, rel=1e-6)) for event in events.Scalars("rtd/disc_auc")]
-    assert logged == seen
+    logged = {log["step"]: log["rtd_disc_auc"] for log in trainer.state.log_history if "rtd_disc_auc" in log}
+    assert {event.step: event.value for event in events.Scalars("rtd/disc_auc")} == pytest.approx(logged, rel=1e-6)
 
 
 def test_a_writer_of_the_users_own_is_kept() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.integrations import TensorBoardCallback, TrackioCallback, WandbCallback
+from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback, WandbCallback
 
 from ..configuration_mcl import COURSES
 from ..metrics import COURSE_FIGURES
@@ -50,8 +50,8 @@ class _Regrouped:
 def group_by_course(callback: TrainerCallback) -> None:
     """Makes `callback` show a panel a course, if it is transformers' for TensorBoard, wandb or trackio."""
     if isinstance(callback, TensorBoardCallback):
-        new_writer = callback._SummaryWriter
-        callback._SummaryWriter = lambda *args, **kwargs: _Regrouped(new_writer(*args, **kwargs))
+        new_writer: Any = callback._SummaryWriter
+        callback._SummaryWriter = lambda **kwargs: _Regrouped(new_writer(**kwargs))  # type: ignore[assignment]
         callback.tb_writer = callback.tb_writer and _Regrouped(callback.tb_writer)
     elif isinstance(callback, WandbCallback):
         callback._wandb = _Regrouped(callback._wandb)
