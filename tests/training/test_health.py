@@ -192,7 +192,8 @@ def test_a_slow_but_sure_way_down_is_no_failure() -> None:
     assert flat(rate=0.2) == [20]
     assert flat(rate=0.05) == []  # at the end of a schedule nothing moves
     assert flat(slope=-1e-4, noise=1e-4) == []
-    assert flat(slope=-1e-4, noise=0.02) == [20]
+    assert flat(slope=-1e-4, noise=0.01) == [20]
+    assert flat(noise=0.1) == []  # nobody can tell
     assert flat(slope=-0.1, noise=0.1) == []
 
 

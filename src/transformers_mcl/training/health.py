@@ -77,11 +77,12 @@ class HealthThresholds:
         full_notebook (`float`, *optional*, defaults to 0.5):
             Share of the tokens that are original and judged replaced (pos3) above which the notebook holds mostly
             false alarms.
-        flat_window, flat_ratio (`int` and `float`, *optional*, default to 10 and 0.1):
+        flat_window, flat_ratio (`int` and `float`, *optional*, default to 10 and 0.2):
             Looks, and share of the run, over which a loss must move; whichever is longer.
-        flat_change, flat_errors (`float`, *optional*, default to 0.005 and 2.0):
-            A loss has not moved if its mean over the second half of them differs from the first half's by less than
-            this share of it, and by less than so many standard errors: a slow but sure way down is no failure.
+        flat_change, flat_errors (`float`, *optional*, default to 0.01 and 2.0):
+            A loss does not move if the means of the two halves of them differ by less than so many standard errors, and
+            these are small enough to tell that it is by less than this share of the loss. So neither a slow but sure
+            way down nor noise is a failure.
         least_learning_rate (`float`, *optional*, defaults to 0.1):
             Share of the highest learning rate so far below which a loss may stand still.
     """
@@ -97,8 +98,8 @@ class HealthThresholds:
     empty_notebook: float = 1e-4
     full_notebook: float = 0.5
     flat_window: int = 10
-    flat_ratio: float = 0.1
-    flat_change: float = 0.005
+    flat_ratio: float = 0.2
+    flat_change: float = 0.01
     flat_errors: float = 2.0
     least_learning_rate: float = 0.1
 
@@ -255,7 +256,7 @@ class HealthCallback(TrainerCallback, ExportableState):
 
 
 def _is_flat(before: list[float], after: list[float], change: float, errors: float) -> bool:
-    mean, moved = fmean(before + after), abs(fmean(after) - fmean(before))
-    error = math.sqrt(variance(before) / len(before) + variance(after) / len(after))
+    moved = abs(fmean(after) - fmean(before))
+    margin = errors * math.sqrt(variance(before) / len(before) + variance(after) / len(after))
     # A loss of 0 has nothing to learn from, which is another condition.
-    return mean > 0 and moved <= change * mean and moved <= errors * error
+    return 0 < moved + margin <= change * fmean(before + after) and moved <= margin
