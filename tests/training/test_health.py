@@ -189,6 +189,7 @@ def flat(*, rate: float = 1.0, slope: float = 0.0, noise: float = 0.01) -> list[
 
 def test_a_slow_but_sure_way_down_is_no_failure() -> None:
     assert flat() == [20]
+    assert flat(noise=0) == [20]
     assert flat(rate=0.2) == [20]
     assert flat(rate=0.05) == []  # at the end of a schedule nothing moves
     assert flat(slope=-1e-4, noise=1e-4) == []

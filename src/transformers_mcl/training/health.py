@@ -46,8 +46,8 @@ class HealthThresholds:
     """When a run is called ill.
 
     A *look* is the mean of the logs since the last look, taken as soon as these are 1 % of the run or `look_steps`
-    steps, whichever is less. Sources: [E] google-research/electra, issue by number; [C] ymcui/Chinese-ELECTRA, likewise;
-    [O] the runs of this package on its page *Is my run healthy?*.
+    steps, whichever is less. Sources: [E] google-research/electra, issue by number; [C] ymcui/Chinese-ELECTRA,
+    likewise; [O] the runs of this package on its page *Is my run healthy?*.
 
     Args:
         look_steps (`int`, *optional*, defaults to 1000):
@@ -80,9 +80,9 @@ class HealthThresholds:
         flat_window, flat_ratio (`int` and `float`, *optional*, default to 10 and 0.2):
             Looks, and share of the run, over which a loss must move; whichever is longer.
         flat_change, flat_errors (`float`, *optional*, default to 0.01 and 2.0):
-            A loss does not move if the means of the two halves of them differ by less than so many standard errors, and
-            these are small enough to tell that it is by less than this share of the loss. So neither a slow but sure
-            way down nor noise is a failure.
+            A loss does not move if the means of the two halves of them differ by less than so many standard errors,
+            and these are small enough to tell that it is by less than this share of the loss. So neither a slow but
+            sure way down nor noise is a failure.
         least_learning_rate (`float`, *optional*, defaults to 0.1):
             Share of the highest learning rate so far below which a loss may stand still.
     """
@@ -114,8 +114,8 @@ class _Finding(NamedTuple):
 class HealthCallback(TrainerCallback, ExportableState):
     """Warns of a course that goes wrong: what was seen, at which step, and what to do. Once each time it happens.
 
-    It reads the logs of [`MclTrainer`], which adds one by default, and never the device. What it knows is part of every
-    checkpoint.
+    It reads the logs of [`MclTrainer`], which adds one by default, and never the device. What it knows is part of
+    every checkpoint.
 
     Args:
         thresholds: fields of [`HealthThresholds`] that differ from the defaults.
@@ -249,14 +249,12 @@ class HealthCallback(TrainerCallback, ExportableState):
             values = self._last(f"{loss}_loss", kept)
             before, after = values[: kept // 2], values[kept // 2 :]
             if values and _is_flat(before, after, t.flat_change, t.flat_errors):
-                what = (
-                    f"{loss}_loss no longer moves: {fmean(before):.4g} and then {fmean(after):.4g} over {kept} looks"
-                )
+                what = f"{loss}_loss no longer moves: {fmean(before):.4g}, then {fmean(after):.4g} over {kept} looks"
                 yield _Finding("loss_is_flat", course, loss, f"{what}, at a learning rate of {rates[-1]:.2g}")
 
 
 def _is_flat(before: list[float], after: list[float], change: float, errors: float) -> bool:
-    moved = abs(fmean(after) - fmean(before))
+    mean, moved = fmean(before + after), abs(fmean(after) - fmean(before))
     margin = errors * math.sqrt(variance(before) / len(before) + variance(after) / len(after))
     # A loss of 0 has nothing to learn from, which is another condition.
-    return 0 < moved + margin <= change * fmean(before + after) and moved <= margin
+    return mean > 0 and moved + margin <= change * mean and moved <= margin
