@@ -60,10 +60,10 @@ class HealthThresholds:
             first: at step 5,000 recall was 0.05 and sampled accuracy 0.003 [E81]; here recall was 0 for half of
             1,100 steps [O].
         silent_recall, blind_auc (`float`, *optional*, default to 0.01 and 0.58):
-            A discriminator below both knows no more than that some tokens are sampled more often than they are
-            written, which gave an AUC of 0.54 to 0.575 [O]. Recall alone says little: replaced tokens are some 6 %
-            [E49], and it was 0 while the AUC rose to 0.58 [O]. [C66] is a run with a recall of 0 throughout, cured
-            by a lower learning rate.
+            A discriminator below both tells hardly one token from another: that some are sampled more often than
+            they are written may be all it knows, in a run whose AUC stayed at 0.54 to 0.575 [O]. Recall alone says
+            little: replaced tokens are some 6 % [E49], and it was 0 while the AUC rose to 0.58 [O]. [C66] is a run
+            with a recall of 0 throughout, cured by a lower learning rate.
         weak_generator (`float`, *optional*, defaults to 0.02):
             Sampled accuracy of a generator that guesses by frequency: the sum of the squared shares of the tokens,
             0.008 in the text of [O].
