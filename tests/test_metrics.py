@@ -141,6 +141,12 @@ def test_discriminator_figures_by_course_hold_its_loss() -> None:
     assert figures["itd_disc_loss"] == figures["itd_loss"] == 0.25
 
 
+def test_cells_of_the_notebook_are_shares_of_all_judged_tokens() -> None:
+    figures = summarize_metrics({"std_notebook": torch.tensor([70, 15, 10, 5])})
+    assert figures == {f"std_notebook_pos{i}": share for i, share in enumerate((0.7, 0.15, 0.1, 0.05), start=1)}
+    assert summarize_metrics({"rtd_notebook": torch.zeros(4)}) == {}
+
+
 def test_figures_without_a_denominator_are_left_out() -> None:
     nothing_called = detection_histogram(-torch.ones(1, 3), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1, 3))
     figures = summarize_metrics(

@@ -18,7 +18,7 @@ __all__ = ["AUC_BINS", "COURSE_FIGURES", "add_metrics", "detection_histogram", "
 AUC_BINS = 2048  # even, so that a border lies at logit 0; the area's error is below the share of ties within a bin
 _LOGIT_RANGE = 16.0
 
-# What is known of a course, in google-research/electra's names, the generator's first.
+# What is known of a course, in google-research/electra's names as far as it has them, the generator's first.
 COURSE_FIGURES = (
     "masked_lm_loss",
     "masked_lm_accuracy",
@@ -28,6 +28,11 @@ COURSE_FIGURES = (
     "disc_accuracy",
     "disc_precision",
     "disc_recall",
+    # The correction notebook's cells, as shares of all judged tokens; see `courses.Notebook`.
+    "notebook_pos1",
+    "notebook_pos2",
+    "notebook_pos3",
+    "notebook_pos4",
 )
 
 
@@ -84,6 +89,9 @@ def summarize_metrics(total: Mapping[str, Tensor]) -> dict[str, float]:
         if (histogram := sums.get(f"{course}_detection")) is not None:
             _detection(figures, course, histogram)
             _rename(figures, f"{course}_loss", f"{course}_disc_loss")
+        if (cells := sums.get(f"{course}_notebook")) is not None:
+            for i, cell in enumerate(cells.tolist(), start=1):
+                _ratio(figures, f"{course}_notebook_pos{i}", cell, cells.sum().item())
     return figures
 
 

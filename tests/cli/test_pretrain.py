@@ -71,6 +71,18 @@ def test_leaves_a_card_figures_and_a_picture(folder: Path) -> None:
         assert min(picture.size) > 400
 
 
+def test_the_card_lists_what_the_run_was_warned_of(folder: Path) -> None:
+    run = folder / "ill"
+    more = ["--output_dir", str(run), "--objective", "electra", "--max_steps", "24", "--logging_steps", "1"]
+    more += ["--learning_rate", "1e-9", "--lr_scheduler_type", "constant", "--warmup_steps", "0"]
+    assert main(command(folder, *more, "--per_device_train_batch_size", "32")) == 0
+    text = ModelCard.load(run / "README.md").text
+    assert "\n- step " in text.partition("## Warnings during training")[2]
+    state = json.loads((run / "trainer_state.json").read_text())["stateful_callbacks"]["HealthCallback"]["attributes"]
+    assert all(f"- {warning['message']}\n" in text for warning in state["warnings"])
+    assert "Warnings" not in ModelCard.load(folder / "run" / "README.md").text
+
+
 def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(folder, "--output_dir", str(folder / "said"), "--objective", "electra")) == 0
     out = capsys.readouterr().out

@@ -183,6 +183,13 @@ def test_picture_is_shown_if_there_is_one(summary: RunSummary) -> None:
     assert "![" not in model_card(replace(summary, curves=None)).text
 
 
+def test_warnings_of_the_run_are_listed(summary: RunSummary) -> None:
+    warnings = ["step 7, course rtd: the generator is too weak. What to do: wait", "step 9, course std: another"]
+    text = model_card(replace(summary, warnings=warnings)).text
+    assert text.endswith("\n\n## Warnings during training\n\n" + "".join(f"- {warning}\n" for warning in warnings))
+    assert "Warnings" not in model_card(summary).text
+
+
 def test_run_without_figures_says_so(summary: RunSummary) -> None:
     text = model_card(replace(summary, train={}, evaluation={}, curves=None)).text
     assert text.endswith("Nothing was logged.\n")

@@ -62,7 +62,12 @@ def words(case: str, split: str, text: Path, folder: Path) -> list[str]:
         "course_warmup_steps": 0,
         "disable_tqdm": True,
     }
-    return ["pretrain", *(str(word) for name, value in given.items() for word in (f"--{name}", value)), *CASES[case], *(FSDP if split == "fsdp" else [])]
+    return [
+        "pretrain",
+        *(str(word) for name, value in given.items() for word in (f"--{name}", value)),
+        *CASES[case],
+        *(FSDP if split == "fsdp" else []),
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -141,6 +141,16 @@ def test_floating_point_operations_are_those_of_the_courses(make_trainer: Make) 
     assert result.metrics["total_flos"] == pytest.approx(3 * step_flops(trainer.model.config, 4, 16), rel=1e-6)
 
 
+def test_utilisation_is_the_share_of_what_the_device_can_do(make_trainer: Make) -> None:
+    trainer = trained(make_trainer, peak_flops=1e12)
+    log = trainer.state.log_history[1]
+    assert log["mfu"] == log["flops_per_second"] / 1e12
+    # Operations of a step by its tokens: the count of both networks, and not of what a log happens to span.
+    a_token = step_flops(trainer.model.config, 4, 16) / (4 * 16)
+    assert log["flops_per_second"] == pytest.approx(a_token * log["tokens_per_second"], rel=1e-6)
+    assert "mfu" not in trained(make_trainer).state.log_history[1]
+
+
 def test_a_plain_trainer_trains_and_evaluates_the_pair(make_trainer: Make, rows: Dataset, tmp_path: Path) -> None:
     model: MclForPreTraining = make_trainer().model
     arguments = TrainingArguments(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from os import PathLike
@@ -43,6 +43,7 @@ class RunSummary:
         curves: name of the picture beside the card.
         base_checkpoint: name or folder of the checkpoint that training went on from.
         language, license: of the model, as the Hub writes them.
+        warnings: what the run was warned of while it went on.
     """
 
     config: MclConfig
@@ -60,6 +61,7 @@ class RunSummary:
     base_checkpoint: str | None = None
     language: str | list[str] | None = None
     license: str | None = None
+    warnings: Sequence[str] = ()
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Writes the card, `README.md`, into the checkpoint's folder."""

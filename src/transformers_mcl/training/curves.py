@@ -121,6 +121,7 @@ def _panels(baseline: float | None) -> list[_Panel]:
         _Panel("Generator accuracy, likeliest token", metric("masked_lm_accuracy"), frequent),
         _Panel("Generator accuracy, sampled token", metric("sampled_masked_lm_accuracy")),
         _Panel("Learning rate", [_Curve("learning_rate")]),
+        _Panel("Model FLOPs utilisation", [_Curve("mfu")]),
     ]
 
 

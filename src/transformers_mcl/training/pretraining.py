@@ -204,7 +204,8 @@ class PretrainingRun:
             "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
             f"{flops:.2g} floating-point operations",
             "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "
-            f"{torch.get_num_threads()} threads",
+            f"{torch.get_num_threads()} threads"
+            + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
         if config.document_attention:
@@ -262,6 +263,7 @@ class PretrainingRun:
             train=train,
             evaluation=self.evaluation | self.baselines,
             curves="curves.png",
+            warnings=[warning["message"] for warning in trainer.health_warnings],
             base_checkpoint=self.base_checkpoint,
         )
 

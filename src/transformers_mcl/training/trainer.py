@@ -27,8 +27,10 @@ from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
 from .checkpoints import data_digest, is_whole, last_checkpoint, writing
+from .health import HealthCallback
 from .meter import Meter
 from .optimizers import optimizer_and_groups, scheduler_arguments
+from .panels import group_by_course
 from .signals import SaveOnSignalCallback
 
 __all__ = ["MclTrainer"]
@@ -42,6 +44,8 @@ class MclTrainer(Trainer):
     - the gradient of one large batch, however a step is split into micro-batches and processes;
     - each course's losses and the generator's and the discriminator's metrics in every log, as means over all tokens
       since the last one, with tokens seen and per second, accumulated on the device and read once;
+    - a warning of a course that goes wrong ([`~training.health.HealthCallback`]), and a panel for each course in
+      TensorBoard, wandb and trackio;
     - an end to the run at a loss that is not finite, before it is saved;
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
@@ -73,6 +77,10 @@ class MclTrainer(Trainer):
         self.add_callback(RankSeedCallback)
         self._on_signal = SaveOnSignalCallback()
         self.add_callback(self._on_signal)
+        if self._health is None:
+            self.add_callback(HealthCallback)
+        for callback in self.callback_handler.callbacks:
+            group_by_course(callback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
         self._meter = Meter()
@@ -85,6 +93,15 @@ class MclTrainer(Trainer):
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
                 "the means of micro-batches and processes; 'all' is exact"
             )
+
+    @property
+    def _health(self) -> HealthCallback | None:
+        return next((c for c in self.callback_handler.callbacks if isinstance(c, HealthCallback)), None)
+
+    @property
+    def health_warnings(self) -> list[dict[str, Any]]:
+        """What the run was warned of, each with `step`, `condition`, `course` and `message`; see `HealthCallback`."""
+        return [] if self._health is None else self._health.warnings
 
     @property
     def _pair(self) -> MclForPreTraining:

@@ -1,0 +1,260 @@
+"""Early warning: the failures that ELECTRA's users report, named while they happen, from the logs alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from statistics import fmean, variance
+from typing import Any, NamedTuple
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+from transformers.utils import logging
+
+from ..configuration_mcl import COURSES, LOSS_NAMES
+
+__all__ = ["HealthCallback", "HealthThresholds"]
+
+logger = logging.get_logger(__name__)
+
+_WATCHED = (
+    *(f"{name}_loss" for name in LOSS_NAMES),
+    *(f"{course}_{name}" for course in COURSES for name in ("disc_auc", "disc_recall", "sampled_masked_lm_accuracy")),
+    *(f"{course}_notebook_pos{i}" for course in COURSES for i in range(1, 5)),
+    "learning_rate",
+)
+
+_ADVICE = {
+    "discriminator_says_original": "lower --learning_rate or lengthen --warmup_steps; if the generator is very good, "
+    "make it smaller; a small pair may need a lower --discriminator_weight",
+    "generator_too_weak": "look at the text and the tokenizer; lengthen the run, or try another --learning_rate or a "
+    "lower --discriminator_weight",
+    "generator_too_good": "make the generator smaller, raise --mask_ratio, and look whether the text repeats itself",
+    "notebook_empty": "begin the other courses later (--course_warmup_steps), or leave the loss out until there is "
+    "something to correct (--loss_weights)",
+    "notebook_full": "lower --learning_rate or --discriminator_weight; until the discriminator recovers, its "
+    "corrections are mostly of its own false alarms",
+    "loss_is_flat": "look whether its parameters are trained and its weight is what it should be; try another "
+    "--learning_rate; if it has learnt what it can, end the run",
+}
+
+
+@dataclass(frozen=True)
+class HealthThresholds:
+    """When a run is called ill.
+
+    A *look* is the mean of the logs since the last look, taken as soon as these are 1 % of the run or `look_steps`
+    steps, whichever is less. Sources: [E] google-research/electra, issue by number; [C] ymcui/Chinese-ELECTRA,
+    likewise; [O] the runs of this package on its page *Is my run healthy?*.
+
+    Args:
+        look_steps (`int`, *optional*, defaults to 1000):
+            Most optimizer steps between two looks, unless logs are rarer: a long run does not wait longer.
+        window (`int`, *optional*, defaults to 5):
+            Looks in a row that must agree, and that a condition must be gone before it is warned of again.
+        grace_ratio, grace_steps (`float` and `int`, *optional*, default to 1/3 and 20000):
+            A figure is looked at once it was logged for this share of the run, or so many steps, whichever is less.
+            A discriminator that calls nothing replaced, and a generator that guesses by frequency, are normal at
+            first: at step 5,000 recall was 0.05 and sampled accuracy 0.003 [E81]; here recall was 0 for half of
+            1,100 steps [O].
+        silent_recall, blind_auc (`float`, *optional*, default to 0.01 and 0.58):
+            A discriminator below both tells hardly one token from another: that some are sampled more often than
+            they are written may be all it knows, in a run whose AUC stayed at 0.54 to 0.575 [O]. Recall alone says
+            little: replaced tokens are some 6 % [E49], and it was 0 while the AUC rose to 0.58 [O]. [C66] is a run
+            with a recall of 0 throughout, cured by a lower learning rate.
+        weak_generator (`float`, *optional*, defaults to 0.02):
+            Sampled accuracy of a generator that guesses by frequency: the sum of the squared shares of the tokens,
+            0.008 in the text of [O].
+        strong_generator (`float`, *optional*, defaults to 0.75):
+            Sampled accuracy of a generator that leaves too little to detect, less than 4 % of the tokens at a mask
+            ratio of 0.15. ELECTRA's own reach about 0.6 [C19]; with a generator "too good too quickly" the
+            discriminator learns nothing [E37].
+        empty_notebook (`float`, *optional*, defaults to 1e-4):
+            Share of the tokens below which a correction loss has nothing to learn from: pos4 for re-generation, pos2
+            and pos3 for re-discrimination. One token in ten thousand is less than one in a batch of a small run.
+        full_notebook (`float`, *optional*, defaults to 0.5):
+            Share of the tokens that are original and judged replaced (pos3) above which the notebook holds mostly
+            false alarms.
+        flat_window, flat_ratio (`int` and `float`, *optional*, default to 10 and 0.2):
+            Looks, and share of the run, over which a loss must move; whichever is longer.
+        flat_change, flat_errors (`float`, *optional*, default to 0.01 and 2.0):
+            A loss does not move if the means of the two halves of them differ by less than so many standard errors,
+            and these are small enough to tell that it is by less than this share of the loss. So neither a slow but
+            sure way down nor noise is a failure.
+        least_learning_rate (`float`, *optional*, defaults to 0.1):
+            Share of the highest learning rate so far below which a loss may stand still.
+    """
+
+    look_steps: int = 1000
+    window: int = 5
+    grace_ratio: float = 1 / 3
+    grace_steps: int = 20_000
+    silent_recall: float = 0.01
+    blind_auc: float = 0.58
+    weak_generator: float = 0.02
+    strong_generator: float = 0.75
+    empty_notebook: float = 1e-4
+    full_notebook: float = 0.5
+    flat_window: int = 10
+    flat_ratio: float = 0.2
+    flat_change: float = 0.01
+    flat_errors: float = 2.0
+    least_learning_rate: float = 0.1
+
+
+class _Finding(NamedTuple):
+    condition: str
+    course: str
+    subject: str  # the course, or one of its losses: what is warned of once
+    what: str
+
+
+class HealthCallback(TrainerCallback, ExportableState):
+    """Warns of a course that goes wrong: what was seen, at which step, and what to do. Once each time it happens.
+
+    It reads the logs of [`MclTrainer`], which adds one by default, and never the device. What it knows is part of
+    every checkpoint.
+
+    Args:
+        thresholds: fields of [`HealthThresholds`] that differ from the defaults.
+
+    Attributes:
+        warnings: all so far, each with `step`, `condition`, `course` and `message`.
+    """
+
+    def __init__(self, **thresholds: Any):
+        self.thresholds = HealthThresholds(**thresholds)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.warnings: list[dict[str, Any]] = []
+        self.last_look, self.highest_rate = 0, 0.0
+        self.first_seen: dict[str, int] = {}  # step of the first log, by figure
+        self.pending: dict[str, list[float]] = {}  # sum and number of the logs since the last look, by figure
+        self.looks: dict[str, list[float]] = {}  # by figure, once its time of grace is over
+        self.going_on: dict[str, int] = {}  # looks since a condition that was warned of last held
+
+    def state(self) -> dict[str, Any]:
+        names = ("warnings", "last_look", "highest_rate", "first_seen", "pending", "looks", "going_on")
+        return {"args": asdict(self.thresholds), "attributes": {name: getattr(self, name) for name in names}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # transformers restores callbacks only where asked to, and cannot save one that a checkpoint does not know.
+        states: Any = state.stateful_callbacks
+        saved = states.setdefault(type(self).__name__, self.state())["attributes"]
+        if state.global_step == 0:
+            self._forget()
+        else:
+            vars(self).update(saved)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        states: Any = state.stateful_callbacks
+        states[type(self).__name__] = self.state()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not state.is_world_process_zero or not logs or "loss" not in logs:
+            return
+        self.highest_rate = max(self.highest_rate, logs.get("learning_rate", 0.0))
+        for name in _WATCHED:
+            if name in logs:
+                self.first_seen.setdefault(name, state.global_step)
+                total, number = self.pending.get(name, [0.0, 0])
+                self.pending[name] = [total + logs[name], number + 1]
+        if state.global_step - self.last_look >= min(state.max_steps / 100, self.thresholds.look_steps):
+            self._look(state.global_step, state.max_steps)
+
+    def _look(self, step: int, max_steps: int) -> None:
+        t = self.thresholds
+        every = step - self.last_look
+        grace = min(t.grace_ratio * max_steps, t.grace_steps)
+        kept = max(t.window, t.flat_window, math.ceil(t.flat_ratio * max_steps / every))
+        seen = {n: total / number for n, (total, number) in self.pending.items() if step - self.first_seen[n] >= grace}
+        self.looks = {name: [*self.looks.get(name, []), value][-kept:] for name, value in seen.items()}
+        self.pending, self.last_look = {}, step
+        found = {f"{finding.condition} {finding.subject}": finding for finding in self._findings(kept)}
+        for key in [key for key in found if key not in self.going_on]:
+            self._warn(step, found[key])
+        self.going_on |= dict.fromkeys(found, -1)
+        # A whole window without, and the window that it takes to be found again.
+        self.going_on = {key: looks + 1 for key, looks in self.going_on.items() if looks + 1 < 2 * t.window}
+
+    def _warn(self, step: int, finding: _Finding) -> None:
+        condition, course, _, what = finding
+        message = f"step {step}, course {course}: {what}. What to do: {_ADVICE[condition]}"
+        self.warnings.append({"step": step, "condition": condition, "course": course, "message": message})
+        with logging_redirect_tqdm():  # above the progress bar, not through it
+            logger.warning(message)
+
+    def _last(self, name: str, looks: int) -> list[float]:
+        """The last looks at a figure; empty unless there are so many."""
+        values = self.looks.get(name, [])[-looks:]
+        return values if len(values) == looks else []
+
+    def _findings(self, kept: int) -> Iterator[_Finding]:
+        """What holds in every look of the window."""
+        for course in COURSES:
+            yield from self._of_the_discriminator(course)
+            yield from self._of_the_generator(course)
+            yield from self._of_the_notebook(course)
+            yield from self._of_the_losses(course, kept)
+
+    def _of_the_discriminator(self, course: str) -> Iterator[_Finding]:
+        t = self.thresholds
+        recall, auc = (self._last(f"{course}_disc_{name}", t.window) for name in ("recall", "auc"))
+        if recall and auc and max(recall) < t.silent_recall and max(auc) < t.blind_auc:
+            figures = f"{course}_disc_recall is {recall[-1]:.3f} and {course}_disc_auc {auc[-1]:.3f}"
+            what = f"the discriminator calls everything original: {figures}"
+            yield _Finding("discriminator_says_original", course, course, what)
+
+    def _of_the_generator(self, course: str) -> Iterator[_Finding]:
+        t, name = self.thresholds, f"{course}_sampled_masked_lm_accuracy"
+        accuracy = self._last(name, t.window)
+        if accuracy and max(accuracy) < t.weak_generator:
+            what = f"the generator is too weak, no better than guessing by frequency: {name} is {accuracy[-1]:.4f}"
+            yield _Finding("generator_too_weak", course, course, what)
+        if accuracy and min(accuracy) > t.strong_generator:
+            what = f"the generator is too good, and leaves little to detect: {name} is {accuracy[-1]:.3f}"
+            yield _Finding("generator_too_good", course, course, what)
+
+    def _of_the_notebook(self, course: str) -> Iterator[_Finding]:
+        t, (_, _, regenerate, rediscriminate) = self.thresholds, COURSES[course]
+        wrong, alarms, caught = (self._last(f"{course}_notebook_pos{i}", t.window) for i in (2, 3, 4))
+        errors = [a + b for a, b in zip(wrong, alarms, strict=True)]
+        for loss, cells, said in ((regenerate, caught, "pos4"), (rediscriminate, errors, "pos2 and pos3")):
+            if cells and self._last(f"{loss}_loss", t.window) and max(cells) < t.empty_notebook:
+                what = f"the correction notebook is empty: {said} hold {cells[-1]:.2g} of the tokens"
+                yield _Finding("notebook_empty", course, str(loss), f"{what}, and {loss} learns nothing")
+        if alarms and min(alarms) > t.full_notebook:
+            what = f"the correction notebook swallows everything: pos3 holds {alarms[-1]:.2g} of the tokens"
+            yield _Finding("notebook_full", course, course, what)
+
+    def _of_the_losses(self, course: str, kept: int) -> Iterator[_Finding]:
+        t, rates = self.thresholds, self.looks.get("learning_rate", [])
+        if not rates or rates[-1] < t.least_learning_rate * self.highest_rate:
+            return
+        for loss in filter(None, COURSES[course]):
+            values = self._last(f"{loss}_loss", kept)
+            before, after = values[: kept // 2], values[kept // 2 :]
+            if values and _is_flat(before, after, t.flat_change, t.flat_errors):
+                what = f"{loss}_loss no longer moves: {fmean(before):.4g}, then {fmean(after):.4g} over {kept} looks"
+                yield _Finding("loss_is_flat", course, loss, f"{what}, at a learning rate of {rates[-1]:.2g}")
+
+
+def _is_flat(before: list[float], after: list[float], change: float, errors: float) -> bool:
+    mean, moved = fmean(before + after), abs(fmean(after) - fmean(before))
+    margin = errors * math.sqrt(variance(before) / len(before) + variance(after) / len(after))
+    # A loss of 0 has nothing to learn from, which is another condition.
+    return mean > 0 and moved + margin <= change * mean and moved <= margin
