@@ -1,6 +1,6 @@
 """Draws the figures that tell whether runs are healthy, of several runs in one picture.
 
-    python examples/health_curves.py mcl=my-mcl/trainer_state.json other=my-other/trainer_state.json --output health.png
+    python examples/health_curves.py mcl=one/trainer_state.json electra=two/trainer_state.json --output health.png
 
 A dotted line in a run's colour is a step at which it was warned.
 """

@@ -130,7 +130,7 @@ class MclForPreTraining(MclWithGenerator):
         self._no_split_modules = {"ElectraLayer"}
 
     def share_modules(self) -> None:
-        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; nothing else changes."""
+        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes."""
         ours, its = self.electra.embeddings, self.generator.electra.embeddings
         for name, module in list(ours.named_children()):
             if any(key.startswith(f"electra.embeddings.{name}.") for key in self._tied_weights_keys.values()):

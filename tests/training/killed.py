@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from tests.training.splits import shard_on_cpu
 from transformers_mcl.cli.main import main
 from transformers_mcl.training import trainer as _  # noqa: F401  imported before forking
 
@@ -65,5 +66,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     todo = json.loads(sys.argv[1])
     if "RANK" in os.environ:
+        shard_on_cpu()
         sys.exit(run(todo[0]["words"], todo[0].get("kill")))
     sys.stdout.write("\n" + json.dumps([forked(one["words"], one.get("kill")) for one in todo]))

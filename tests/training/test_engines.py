@@ -47,6 +47,13 @@ def test_one_process_where_several_were_asked_for() -> None:
     assert engine_warnings(trainer(DistributedType.MULTI_CPU, 2), {**LAUNCHED, "WORLD_SIZE": "2"}) == []
 
 
+def test_checkpoints_that_could_not_be_read_back() -> None:
+    sharding = trainer(DistributedType.FSDP, 2)
+    for kind, number in (("StateDictType.FULL_STATE_DICT", 1), ("StateDictType.SHARDED_STATE_DICT", 0)):
+        sharding.accelerator.state.fsdp_plugin.state_dict_type = kind
+        assert len(engine_warnings(sharding, {})) == number
+
+
 @pytest.mark.parametrize(("fsdp", "environment"), [(True, {}), (False, {"ACCELERATE_USE_FSDP": "true"})])
 def test_no_fsdp_where_it_was_asked_for(fsdp: bool, environment: dict[str, str]) -> None:
     (said,) = engine_warnings(trainer(DistributedType.MULTI_CPU, 2, fsdp), environment)

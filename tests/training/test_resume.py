@@ -17,7 +17,7 @@ from transformers.testing_utils import get_torch_dist_unique_port
 
 from transformers_mcl.training.pretraining import DEMO_FOLDER
 
-SCRIPT = Path(__file__).with_name("killed.py")
+ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.killed"
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
     "generator_num_hidden_layers=1,generator_intermediate_size=16,"
@@ -71,9 +71,9 @@ def run(*todo: dict[str, Any], processes: int = 1) -> list[int]:
     """Exit codes of the commands."""
     launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
     launcher += ["--master_port", str(get_torch_dist_unique_port())]
-    command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), json.dumps(todo)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "-m", SCRIPT, json.dumps(todo)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
     if processes > 1:
         return [done.returncode]
     assert done.returncode == 0, done.stderr[-3000:]
@@ -121,13 +121,14 @@ def test_runs_of_other_seeds_end_elsewhere(text: Path, ends: Path, tmp_path: Pat
         assert_same_end(tmp_path / "other", ends / "0" / "whole")
 
 
-def test_two_processes_resume_exactly(text: Path, tmp_path: Path) -> None:
-    kill = {"attribute": "torch.save", "call": 5, "half": True, "signal": 9}
+@pytest.mark.parametrize("engine", [(), ("--fsdp", "--fsdp_config", '{"version": 2}')], ids=["ddp", "fsdp"])
+def test_two_processes_resume_exactly(text: Path, tmp_path: Path, engine: tuple[str, ...]) -> None:
+    kill = {**KILLS["before the state"], "signal": 9}
     sizes = {"batch": 2, "steps": 7}
-    assert run({"words": words(text, tmp_path / "whole", **sizes)}, processes=2) == [0]
-    assert run({"words": words(text, tmp_path / "killed", **sizes), "kill": kill}, processes=2) == [1]
+    assert run({"words": words(text, tmp_path / "whole", *engine, **sizes)}, processes=2) == [0]
+    assert run({"words": words(text, tmp_path / "killed", *engine, **sizes), "kill": kill}, processes=2) == [1]
     assert not (tmp_path / "killed" / "model.safetensors").exists()
-    assert run(resuming(text, tmp_path / "killed", **sizes), processes=2) == [0]
+    assert run(resuming(text, tmp_path / "killed", *engine, **sizes), processes=2) == [0]
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
 
 

@@ -17,7 +17,7 @@ from transformers.testing_utils import get_torch_dist_unique_port
 
 from transformers_mcl.training.pretraining import DEMO_FOLDER
 
-SCRIPT = Path(__file__).with_name("splits.py")
+ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.splits"
 ROWS = 16
 # Micro-batch, accumulation, processes.
 SPLITS = {
@@ -90,9 +90,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             todo.append({"words": own, "own_draws": True})
         launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         launcher += ["--master_port", str(get_torch_dist_unique_port())]
-        command = [sys.executable, *(launcher if processes > 1 else []), str(SCRIPT), json.dumps(todo)]
+        command = [sys.executable, *(launcher if processes > 1 else []), "-m", SCRIPT, json.dumps(todo)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
     return folder
 

@@ -122,6 +122,9 @@ class MclTrainingArguments(TrainingArguments):
         if muon:  # not for transformers' eyes
             self.optim = "adamw_torch"
         super().__post_init__()
+        if self.fsdp_plugin_args:
+            # The other kind, one file of all weights, is not read back where weights are shared.
+            self.fsdp_plugin_args["state_dict_type"] = "SHARDED_STATE_DICT"
         if muon:
             self.optim = "muon"
         check_optimizer(self)

@@ -158,13 +158,16 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
 
     Args:
         run: what this run is, by the names that a user can change; compared with what `writing` remembered.
-        config: of this run's model.
+        config: of this run's model; compared with what `run["config"]` was.
         ignore_data: whether it is no matter that the data cannot go on where it stopped.
 
     Raises:
         UserError: says what differs, and what is safe to change.
     """
-    saved = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    path = checkpoint / _RUN
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not (saved := before.get("config")):  # written by another trainer
+        return
     own = json.loads(config.to_json_string(use_diff=False))
     fields = [name for name in own if name in saved and name not in _FREE and saved[name] != own[name]]
     if MclConfig.from_dict(saved).active_courses != config.active_courses:  # and with them the heads
@@ -175,8 +178,6 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
             f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run "
             "began with. Ratios, dropout, and weights of the losses in use may change"
         )
-    path = checkpoint / _RUN
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     differ = ", ".join(f"{k} is {run[k]} and was {before[k]}" for k in run if k in before and run[k] != before[k])
     if differ and not ignore_data:
         raise UserError(

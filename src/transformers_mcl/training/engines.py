@@ -49,4 +49,10 @@ def engine_warnings(trainer: Trainer, environment: Mapping[str, str] | None = No
             f"FSDP was asked for, and this run has {describe_engine(trainer)}: nothing is sharded. "
             "accelerate shards on accelerators only, and only under a launcher"
         )
+    plugin = getattr(state, "fsdp_plugin", None) if state.distributed_type == DistributedType.FSDP else None
+    if "FULL_STATE_DICT" in str(getattr(plugin, "state_dict_type", "")):
+        said.append(
+            "fsdp_state_dict_type is FULL_STATE_DICT: such checkpoints of a pair cannot be resumed from; "
+            "set SHARDED_STATE_DICT"
+        )
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sized
 from functools import cached_property
@@ -250,7 +251,8 @@ class MclTrainer(Trainer):
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         limit, args.save_total_limit = args.save_total_limit, None
         try:
-            with writing(folder, self.identity if args.should_save else None):
+            config = json.loads(self._pair.config.to_json_string(use_diff=False))
+            with writing(folder, {**self.identity, "config": config} if args.should_save else None):
                 self.accelerator.wait_for_everyone()
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()
