@@ -54,6 +54,18 @@ class DataArguments:
         default=None, metadata={"help": "Number of processes that tokenize and pack."}
     )
     overwrite_cache: bool = field(default=False, metadata={"help": "Prepare the text again, even if it is cached."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read, tokenize and pack the text while training, without preparing it; needs --max_steps."},
+    )
+    shuffle_buffer_size: int = field(
+        default=10_000,
+        metadata={"help": "Rows of a stream that each loader worker shuffles together; 0 keeps the text's order."},
+    )
+    validation_documents: int = field(
+        default=1000,
+        metadata={"help": "Documents to hold out at the beginning of a stream, when no validation text is given."},
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Use at most this many training rows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use at most this many held-out rows."})
 
@@ -78,7 +90,13 @@ class DataArguments:
                 f"document_separator is {self.document_separator!r}: choose one of {', '.join(_DOCUMENT_SEPARATORS)}"
             )
         self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
-        self._check_at_least(1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples")
+        self._check_at_least(
+            1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"
+        )
+        self._check_at_least(0, "shuffle_buffer_size")
+        for name in ("line_by_line", "max_train_samples"):
+            if self.streaming and getattr(self, name):
+                raise UserError(f"{name} {getattr(self, name)!r} does not go with streaming: leave one of them out")
 
     def _check_at_least(self, least: int, *names: str) -> None:
         for name in names:

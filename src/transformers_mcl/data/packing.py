@@ -151,7 +151,7 @@ def _lay_out(
 def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
     """Each document's ids with the separator after them: the same for every layout and length of rows."""
     return texts.map(
-        _tokenize_batch,
+        tokenize_batch,
         input_columns="text",
         remove_columns=texts.column_names,
         features=_RAGGED,
@@ -162,7 +162,7 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
     )
 
 
-def _tokenize_batch(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[list[int]]]:
+def tokenize_batch(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[list[int]]]:
     documents = tokenizer(
         texts,
         add_special_tokens=False,

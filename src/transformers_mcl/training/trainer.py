@@ -25,6 +25,7 @@ from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
 from .meter import Meter
+from .streaming import load_stream_state, save_stream_state, stream_loader
 
 __all__ = ["MclTrainer"]
 
@@ -38,6 +39,7 @@ class MclTrainer(Trainer):
     - each course's losses and the generator's and the discriminator's metrics in every log, as means over all tokens
       since the last one, with tokens seen and per second, accumulated on the device and read once;
     - an end to the run at a loss that is not finite, before it is saved;
+    - a [`TextStream`] as training data, resumed exactly where a checkpoint left it;
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
       (`course_warmup_steps`).
@@ -82,6 +84,18 @@ class MclTrainer(Trainer):
     @property
     def _pair(self) -> MclForPreTraining:
         return self.accelerator.unwrap_model(self.model)
+
+    def get_train_dataloader(self) -> Any:
+        return stream_loader(self) or super().get_train_dataloader()
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        save_stream_state(self, output_dir)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            load_stream_state(self, checkpoint)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
