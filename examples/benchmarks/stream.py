@@ -126,7 +126,7 @@ def compare(folder: Path, tokenizer: PreTrainedTokenizerBase, args: argparse.Nam
     rows = tokenize_and_pack(load_corpus(data, cache_dir=str(folder.parent / "cache")), tokenizer, data)[0]["train"]
     print(f"preparing the cache of {args.compared_megabytes} MB: {time.perf_counter() - begin:.1f} s")
     cached: DataLoader[Any] = DataLoader(
-        rows,  # type: ignore[arg-type]
+        rows,
         batch_size=args.batch_size,
         shuffle=True,
         num_workers=args.dataloader_num_workers,

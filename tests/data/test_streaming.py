@@ -161,10 +161,13 @@ def test_going_on_reads_one_shard_again_at_most(
     batches(before, 30)  # of 50 an epoch
     after = loader(args, tokenizer)
     after.load_state_dict(before.state_dict())
-    read = []
-    monkeypatch.setattr(
-        streaming, "read_documents", lambda shard, column: read.append(shard) or shards.read_documents(shard, column)
-    )
+    read: list[shards.Shard] = []
+
+    def reading(shard: shards.Shard, column: str) -> Iterator[str]:
+        read.append(shard)
+        return shards.read_documents(shard, column)
+
+    monkeypatch.setattr(streaming, "read_documents", reading)
     batches(after, 1)
     assert len(read) <= 3
     assert len(after.stream.shards) > 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertTokenizer
+from transformers import BertTokenizer, TrainerCallback
 from transformers.testing_utils import get_torch_dist_unique_port
 
 from transformers_mcl import MclTrainer, MclTrainingArguments
@@ -80,7 +81,8 @@ def test_a_resumed_run_ends_at_the_same_weights(
     assert resumed.state.global_step == 6
     for name, value in weights(resumed).items():
         assert torch.equal(value, whole[name]), name
-    assert resumed.callback_handler.train_dataloader.state_dict() == loader.state_dict()
+    end = resumed.callback_handler.train_dataloader
+    assert isinstance(end, StreamLoader) and end.state_dict() == loader.state_dict()
 
 
 def test_resuming_a_finished_run_trains_no_further(
@@ -94,6 +96,29 @@ def test_resuming_a_finished_run_trains_no_further(
     assert all(torch.equal(value, weights(trainer)[name]) for name, value in weights(again).items())
 
 
+def test_the_log_counts_epochs_of_the_stream(make_stream_trainer: Callable[..., MclTrainer], tmp_path: Path) -> None:
+    make_stream_trainer(logging_steps=1).train()
+    trainer = make_stream_trainer(logging_steps=1)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    epochs = [entry["epoch"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(epochs) == 6 and epochs == sorted(epochs)
+    assert 0 <= epochs[0] < 1 <= epochs[2] < 2 <= epochs[-1] < 3.5  # 8 rows a step, of 15 or so an epoch
+
+
+def test_a_shard_that_breaks_off_costs_nothing_that_is_saved(
+    make_stream_trainer: Callable[..., MclTrainer], tmp_path: Path, text: Path
+) -> None:
+    class Break(TrainerCallback):
+        def on_save(self, *_: Any, **__: Any) -> None:
+            text.write_bytes(b"a b c\xff" * 90)
+
+    trainer = make_stream_trainer(save_steps=1, max_steps=50)
+    trainer.add_callback(Break())
+    with pytest.raises(UserError, match=r"text\.txt': not UTF-8: byte 0xff at offset 5;"):
+        trainer.train()
+    assert (tmp_path / "checkpoint-1" / "stream_state_0.json").is_file()
+
+
 def test_a_checkpoint_without_the_stream_s_place_is_refused(
     make_stream_trainer: Callable[..., MclTrainer], tmp_path: Path
 ) -> None:
@@ -101,6 +126,10 @@ def test_a_checkpoint_without_the_stream_s_place_is_refused(
     state = tmp_path / "checkpoint-3" / "stream_state_0.json"
     with pytest.raises(UserError, match="dataloader_num_workers is 1, but the checkpoint's stream had 0"):
         make_stream_trainer(dataloader_num_workers=1).train(resume_from_checkpoint=str(state.parent))
+    anew = make_stream_trainer(dataloader_num_workers=1, ignore_data_skip=True, max_steps=4)
+    anew.train(resume_from_checkpoint=str(state.parent))
+    loader = anew.callback_handler.train_dataloader
+    assert isinstance(loader, StreamLoader) and loader.state_dict()["batches"] == 2  # of the one step since
     state.write_text(state.read_text()[:-9])
     with pytest.raises(UserError, match="stream_state_0.json is damaged"):
         make_stream_trainer().train(resume_from_checkpoint=str(state.parent))
@@ -161,3 +190,12 @@ def test_two_processes_resume_at_the_same_weights(tmp_path: Path, text: Path) ->
     assert all(len(state["positions"]) == 2 and state["batches"] == 6 for state in states)
     first, second = load_file(whole / "model.safetensors"), load_file(resumed / "model.safetensors")
     assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_the_page_s_python_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/streaming.md", "exec"), names)
+    assert names["trainer"].state.global_step == 2

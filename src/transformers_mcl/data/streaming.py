@@ -24,6 +24,7 @@ from .tokenizer import check_tokenizer
 
 # The tokenizer keeps a few hundred bytes a token of what it is given at once.
 _CHARACTERS_A_BATCH = 1 << 17
+BEGIN_ANEW = "--ignore_data_skip true to begin the stream anew"
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,15 @@ class StreamLoader:
     def _workers(self) -> int:
         return self.options.get("num_workers") or 1
 
+    @property
+    def epoch(self) -> float:
+        """Epochs that this process's share is through, to a shard; a mean over its workers."""
+        consumers = self.stream.processes * self._workers
+        shards = len(self.stream.shards)
+        share = shards / consumers if shards >= consumers else shards
+        epochs = [position.epoch + min(position.shard / share, 1) for position in self._positions.values()]
+        return sum(epochs) / self._workers
+
     def _collate(self, items: list[Any]) -> tuple[Any, StreamPosition | None]:
         for item in items:
             if isinstance(item, UserError):
@@ -319,8 +329,7 @@ class StreamLoader:
             saved = state["stream"].get(name)
             if saved != value:
                 raise UserError(
-                    f"{name} is {value!r}, but the checkpoint's stream had {saved!r}: to resume give what it had, or "
-                    "start from its weights with model_name_or_path"
+                    f"{name} is {value!r}, but the checkpoint's stream had {saved!r}: give that, or {BEGIN_ANEW}"
                 )
         self._given = state["batches"]
         self._positions = {

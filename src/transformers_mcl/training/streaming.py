@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..data.streaming import StreamLoader, TextStream
+from transformers.utils import logging
+
+from ..data.streaming import BEGIN_ANEW, StreamLoader, TextStream
 from ..errors import UserError
 
 if TYPE_CHECKING:
     from .trainer import MclTrainer
 
-__all__ = ["load_stream_state", "save_stream_state", "stream_loader"]
+__all__ = [
+    "check_max_steps",
+    "load_stream_state",
+    "resuming_stream",
+    "save_stream_state",
+    "stream_epoch",
+    "stream_loader",
+]
+
+logger = logging.get_logger(__name__)
+
+
+@contextmanager
+def resuming_stream(trainer: MclTrainer) -> Iterator[None]:
+    """A run that, if it is over a stream, goes on from its state, and reads nothing to get there.
+
+    `ignore_data_skip` is what makes transformers read nothing. A user who gives it wants a stream to begin anew.
+    """
+    asked = trainer.args.ignore_data_skip
+    trainer.begins_stream_anew = asked
+    trainer.args.ignore_data_skip = asked or isinstance(trainer.train_dataset, TextStream)
+    try:
+        yield
+    finally:
+        trainer.args.ignore_data_skip = asked
 
 
 def stream_loader(trainer: MclTrainer) -> StreamLoader | None:
     """The loader of this process's share of the trainer's stream; None if it trains on something else.
 
     It is not accelerate's, which would read the whole stream in each process, or in one for all, and is a batch ahead.
-    Sets `ignore_data_skip`: a stream's state says where to go on, and nothing is read to get there.
 
     Raises:
         UserError: `max_steps` is not given.
@@ -28,7 +55,6 @@ def stream_loader(trainer: MclTrainer) -> StreamLoader | None:
     if not isinstance(stream, TextStream):
         return None
     check_max_steps(args.max_steps)
-    args.ignore_data_skip = True
     return StreamLoader(
         stream,
         batches=args.max_steps * args.gradient_accumulation_steps,
@@ -65,6 +91,9 @@ def load_stream_state(trainer: MclTrainer, folder: str) -> None:
     loader = trainer.callback_handler.train_dataloader
     if not isinstance(loader, StreamLoader):
         return
+    if trainer.begins_stream_anew:
+        logger.warning(f"ignore_data_skip: the stream begins anew, not where {folder} left it")
+        return
     file = _state_file(trainer, folder)
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
@@ -72,10 +101,16 @@ def load_stream_state(trainer: MclTrainer, folder: str) -> None:
     except FileNotFoundError as error:
         raise UserError(
             f"resume_from_checkpoint: {folder} has no {file.name}, so it is of a run without streaming or with fewer "
-            "processes: resume it as it was started, or start from its weights with model_name_or_path"
+            f"processes: resume it as it was started, or {BEGIN_ANEW}"
         ) from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"resume_from_checkpoint: {file} is damaged: resume from an earlier checkpoint") from error
+
+
+def stream_epoch(trainer: MclTrainer) -> float | None:
+    """Epochs of the trainer's stream so far, as far as this process reads it; None without one."""
+    loader = trainer.callback_handler.train_dataloader
+    return loader.epoch if isinstance(loader, StreamLoader) else None
 
 
 def _state_file(trainer: MclTrainer, folder: str) -> Path:

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import EvalLoopOutput, get_last_checkpoint
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, get_last_checkpoint
 from transformers.utils import logging
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
@@ -25,7 +25,7 @@ from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback
 from .meter import Meter
-from .streaming import load_stream_state, save_stream_state, stream_loader
+from .streaming import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
 
 __all__ = ["MclTrainer"]
 
@@ -70,6 +70,7 @@ class MclTrainer(Trainer):
         self.add_callback(RankSeedCallback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
+        self.begins_stream_anew = False
         self._meter = Meter()
         self._eval_meter = Meter()
         self._eval_batches = 0
@@ -84,6 +85,10 @@ class MclTrainer(Trainer):
     @property
     def _pair(self) -> MclForPreTraining:
         return self.accelerator.unwrap_model(self.model)
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with resuming_stream(self):
+            return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> Any:
         return stream_loader(self) or super().get_train_dataloader()
@@ -161,6 +166,8 @@ class MclTrainer(Trainer):
     def _maybe_log_save_evaluate(
         self, tr_loss: Tensor, grad_norm: Tensor | float | None, *args: Any, **kwargs: Any
     ) -> None:
+        if (epoch := stream_epoch(self)) is not None:
+            self.state.epoch = epoch  # transformers takes the whole run for one
         control = self.control
         if control.should_log or control.should_save or control.should_evaluate:
             tr_loss, grad_norm = self._read(tr_loss, grad_norm)
