@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import pickle
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -136,6 +137,13 @@ def test_each_epoch_has_an_order_of_its_own_that_follows_from_the_seed(folder: P
     assert first == again
     assert first != words([row.tolist() for row, _ in islice(other, 400 // 6)])
     assert first[:190] != first[200:390] and first[:190] != sorted(first[:190])
+    epochs: list[list[str]] = [[], []]
+    for number, epoch in enumerate(epochs):
+        for texts, _, ends in stream._batches(streaming.StreamPosition(number), 0, 1):
+            epoch += texts
+            if ends:
+                break
+    assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1])  # the shards', before the buffer
     # Rows of different shards do not only change places as wholes: the buffer mixes them.
     assert np.mean(np.diff(first[:190]) == 1) < 0.9
 
@@ -243,6 +251,13 @@ def test_arguments_that_do_not_go_together(folder: Path) -> None:
 def test_texts_are_tokenized_some_at_a_time() -> None:
     parts = list(streaming._batched((number, "x" * 50) for number in range(1, 6)))
     assert [number for number, _ in parts] == [2, 4, 5]
+
+
+def test_workers_may_be_started_by_spawning(folder: Path, tokenizer: BertTokenizer) -> None:
+    """Where a process is not forked, the loader's parts are pickled."""
+    here = loader(arguments(folder), tokenizer)
+    there = pickle.loads(pickle.dumps(here))
+    assert batches(there, 3) == batches(here, 3)
 
 
 def test_is_a_data_set_of_torch(folder: Path, tokenizer: BertTokenizer) -> None:
