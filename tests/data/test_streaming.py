@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -206,6 +207,26 @@ def test_the_first_documents_are_held_out(folder: Path, tokenizer: BertTokenizer
     assert texts == Counter(word(number) for number in range(30, 200))
     with pytest.raises(UserError, match="validation_documents is 200, but the whole text has no more than 200"):
         load_stream(arguments(folder, validation_file=None, validation_documents=200), tokenizer)
+
+
+def test_of_a_split_elsewhere_the_first_documents_are_held_out(
+    tokenizer: BertTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = fsspec.filesystem("memory")
+    for name, numbers in (("train", range(20)), ("validation", range(20, 40))):
+        memory.pipe(f"/hub/{name}.txt", "\n".join(word(number) for number in numbers).encode())
+
+    class Builder:
+        class config:
+            data_files = {name: [f"memory://hub/{name}.txt"] for name in ("train", "validation")}
+
+    monkeypatch.setattr(shards, "load_dataset_builder", lambda *_: Builder)
+    stream, held_out = load_stream(
+        DataArguments(dataset_name="someone/texts", streaming=True, validation_documents=5), tokenizer
+    )
+    assert held_out["validation"]["text"] == [word(number) for number in range(20, 25)]
+    assert stream.statistics.bytes == 0 and "size unknown" in str(stream.statistics)
+    assert sorted(next(stream._batches(streaming.StreamPosition(), 0, 1))[0])[0] == word(0)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
