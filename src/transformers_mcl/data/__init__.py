@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .collator import DataCollatorForMcl
     from .corpus import load_corpus
     from .packing import CorpusStatistics, tokenize_and_pack
+    from .streaming import StreamLoader, StreamStatistics, TextStream, load_stream
     from .tokenizer import check_tokenizer, load_tokenizer, train_tokenizer
 
 _MODULES = {
@@ -18,6 +19,10 @@ _MODULES = {
     "load_corpus": "corpus",
     "CorpusStatistics": "packing",
     "tokenize_and_pack": "packing",
+    "StreamLoader": "streaming",
+    "StreamStatistics": "streaming",
+    "TextStream": "streaming",
+    "load_stream": "streaming",
     "check_tokenizer": "tokenizer",
     "load_tokenizer": "tokenizer",
     "train_tokenizer": "tokenizer",
@@ -27,8 +32,12 @@ __all__ = [
     "CorpusStatistics",
     "DataArguments",
     "DataCollatorForMcl",
+    "StreamLoader",
+    "StreamStatistics",
+    "TextStream",
     "check_tokenizer",
     "load_corpus",
+    "load_stream",
     "load_tokenizer",
     "tokenize_and_pack",
     "train_tokenizer",

@@ -61,6 +61,18 @@ class DataArguments:
         default=None, metadata={"help": "Number of processes that tokenize and pack."}
     )
     overwrite_cache: bool = field(default=False, metadata={"help": "Prepare the text again, even if it is cached."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read, tokenize and pack the text while training, without preparing it; needs --max_steps."},
+    )
+    shuffle_buffer_size: int = field(
+        default=10_000,
+        metadata={"help": "Rows of a stream that each loader worker shuffles together; 0 keeps the text's order."},
+    )
+    validation_documents: int = field(
+        default=1000,
+        metadata={"help": "Documents to hold out at the beginning of a stream, when no validation text is given."},
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Use at most this many training rows."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use at most this many held-out rows."})
 
@@ -76,8 +88,9 @@ class DataArguments:
             raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
         if self.dataset_config_name and not self.dataset_name:
             raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
-        if self.line_by_line and self.document_attention:
-            raise UserError("document_attention is given with line_by_line, which has one document a row: drop one")
+        self._check_apart("document_attention", "line_by_line", "it has one document a row")
+        self._check_apart("streaming", "line_by_line", "a stream is packed")
+        self._check_apart("streaming", "max_train_samples", "max_steps says where a stream ends")
         if not 0 < self.validation_split_percentage < 100:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
@@ -87,7 +100,14 @@ class DataArguments:
                 f"document_separator is {self.document_separator!r}: choose one of {', '.join(_DOCUMENT_SEPARATORS)}"
             )
         self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
-        self._check_at_least(1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples")
+        self._check_at_least(
+            1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"
+        )
+        self._check_at_least(0, "shuffle_buffer_size")
+
+    def _check_apart(self, one: str, other: str, why: str) -> None:
+        if getattr(self, one) and getattr(self, other):
+            raise UserError(f"{one} does not go with {other} {getattr(self, other)!r} ({why}): leave one of them out")
 
     def _check_at_least(self, least: int, *names: str) -> None:
         for name in names:

@@ -43,10 +43,12 @@ _SCANNED_BYTES = 64 << 20
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
 # What datasets, pyarrow, pandas and the decompressors raise at a file that they cannot read.
-_READ_ERRORS = (DatasetsError, pa.ArrowException, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+READ_ERRORS = (DatasetsError, pa.ArrowException, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
-class _Format(NamedTuple):
+class Format(NamedTuple):
+    """How the files of one kind are read."""
+
     builder: str  # the name of a builder of `datasets`
     extension: str
     separator: str  # what ends a document: "line", "blank_line", or "row" of a table
@@ -74,8 +76,8 @@ def load_corpus(args: DataArguments, cache_dir: str | None = None, seed: int = 0
     Raises:
         UserError: a file or dataset is missing, empty or unreadable, is not UTF-8, or lacks the text column.
     """
-    files = _local_files(args)
-    corpus = {split: _read_files(paths, args, cache_dir) for split, paths in files.items()}
+    files = local_files(args)
+    corpus = {split: read_files(paths, args, cache_dir) for split, paths in files.items()}
     if "train" not in corpus:
         corpus = _read_from_hub(args, cache_dir) | corpus
     if "validation" not in corpus:
@@ -85,13 +87,13 @@ def load_corpus(args: DataArguments, cache_dir: str | None = None, seed: int = 0
     return DatasetDict(train=corpus["train"], validation=corpus["validation"])
 
 
-def _local_files(args: DataArguments) -> dict[str, list[str]]:
+def local_files(args: DataArguments, skip_empty: bool = False) -> dict[str, list[str]]:
     """The files of each split, checked to exist; no training split if `args` names a dataset of the Hub."""
     files = {}
     if args.train_file:
-        files["train"] = find_files(args.train_file, "train_file")
+        files["train"] = find_files(args.train_file, "train_file", skip_empty)
     elif args.dataset_name and os.path.isdir(args.dataset_name):
-        files = _files_of_dataset(args.dataset_name, args.dataset_config_name)
+        files = _files_of_dataset(args.dataset_name, args.dataset_config_name, skip_empty)
     elif args.dataset_name and os.path.isfile(args.dataset_name):
         raise UserError(f"dataset_name: {args.dataset_name!r} is a file; give it as train_file")
     elif not args.dataset_name:
@@ -101,7 +103,7 @@ def _local_files(args: DataArguments) -> dict[str, list[str]]:
     return files
 
 
-def _files_of_dataset(folder: str, config: str | None) -> dict[str, list[str]]:
+def _files_of_dataset(folder: str, config: str | None, skip_empty: bool) -> dict[str, list[str]]:
     """The files of a directory that `Dataset(Dict).save_to_disk` wrote, or that holds data files."""
     try:
         if any((Path(folder) / name).is_file() for name in ("dataset_dict.json", "state.json")):
@@ -110,17 +112,17 @@ def _files_of_dataset(folder: str, config: str | None) -> dict[str, list[str]]:
             found = {split: [file["filename"] for file in table.cache_files] for split, table in tables.items()}
         else:
             found = dict(load_dataset_builder(folder, config).config.data_files or {})
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UserError(f"dataset_name: {folder!r} cannot be read as a dataset: {one_line(error)}") from error
-    _check_has_train(found, folder)
+    check_has_train(found, folder)
     return {
-        str(split): find_files([str(path) for path in paths], "dataset_name")
+        str(split): find_files([str(path) for path in paths], "dataset_name", skip_empty)
         for split, paths in found.items()
         if split in ("train", "validation")
     }
 
 
-def _check_has_train(splits: dict[str, Any], name: str) -> None:
+def check_has_train(splits: dict[str, Any], name: str) -> None:
     if "train" not in splits:
         raise UserError(f"dataset_name: {name!r} has no split 'train', only {', '.join(map(str, splits))}")
 
@@ -129,25 +131,25 @@ def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Data
     name = str(args.dataset_name)
     try:
         tables = load_dataset(name, args.dataset_config_name, cache_dir=cache_dir)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UserError(
             f"dataset_name: {name!r} is no directory here, and the Hub gave no dataset: {one_line(error)}"
             + nearest_path(name)
         ) from error
-    _check_has_train(tables, name)
+    check_has_train(tables, name)
     corpus = {}
     for split in ("train", "validation"):
         if split in tables:
-            _check_column(tables[split].features, args.text_column, name)
+            check_column(tables[split].features, args.text_column, name)
             corpus[split] = _to_documents(tables[split], args, "row")
             corpus[split].info.description = f"{name}, one document a row"
     return corpus
 
 
-def _read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> Dataset:
-    groups: dict[_Format, list[str]] = {}
+def read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> Dataset:
+    groups: dict[Format, list[str]] = {}
     for path in paths:
-        groups.setdefault(_format(path, args.document_separator), []).append(path)
+        groups.setdefault(file_format(path, args.document_separator), []).append(path)
     corpus = concatenate_datasets([_read(group, form, args, cache_dir) for form, group in groups.items()])
     if not len(corpus):
         raise UserError(f"no text in {', '.join(map(repr, paths[:3]))}{' …' if len(paths) > 3 else ''}")
@@ -157,20 +159,21 @@ def _read_files(paths: list[str], args: DataArguments, cache_dir: str | None) ->
     return corpus
 
 
-def _format(path: str, separator: str) -> _Format:
+def file_format(path: str, separator: str, scanned_bytes: int = _SCANNED_BYTES) -> Format:
+    """What the ending of a file's name says is in it; plain text is looked at, if `separator` is `auto`."""
     stem, extension = os.path.splitext(path.lower())
     if extension in COMPRESSED:
         extension = os.path.splitext(stem)[1]
     builder = _BUILDERS.get(extension, "text")
     if builder != "text":
-        return _Format(builder, extension, "row")
+        return Format(builder, extension, "row")
     if separator == "auto":
-        separator = "blank_line" if _has_blank_line(path) else "line"
-    return _Format(builder, ".txt", separator)
+        separator = "blank_line" if _has_blank_line(path, scanned_bytes) else "line"
+    return Format(builder, ".txt", separator)
 
 
-def _has_blank_line(path: str) -> bool:
-    """Whether a blank line stands between two lines of text, in the first 64 MB."""
+def _has_blank_line(path: str, limit: int) -> bool:
+    """Whether a blank line stands between two lines of text, in the first `limit` bytes."""
     text_seen = blank_seen = False
     scanned = 0
     try:
@@ -183,19 +186,19 @@ def _has_blank_line(path: str) -> bool:
                 else:
                     blank_seen = text_seen
                 scanned += len(line)
-                if scanned > _SCANNED_BYTES:
+                if scanned > limit:
                     break
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise UserError(explain(path, "text", error)) from error
     return False
 
 
-def _read(paths: list[str], form: _Format, args: DataArguments, cache_dir: str | None) -> Dataset:
+def _read(paths: list[str], form: Format, args: DataArguments, cache_dir: str | None) -> Dataset:
     """The documents of files of one format."""
     try:
-        with _silent_datasets():
+        with silent_datasets():
             return _to_documents(_load(paths, form, args.text_column, cache_dir), args, form.separator)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         if len(paths) > 1:
             # One at a time: then other columns may differ from file to file, and an error names its file.
             return concatenate_datasets([_read([path], form, args, cache_dir) for path in paths])
@@ -204,39 +207,52 @@ def _read(paths: list[str], form: _Format, args: DataArguments, cache_dir: str |
         raise UserError(explain(paths[0], form.builder, error)) from error
 
 
-def _load(paths: list[str], form: _Format, column: str, cache_dir: str | None) -> Dataset:
+def _load(paths: list[str], form: Format, column: str, cache_dir: str | None) -> Dataset:
     """A table of `paths`; a column that is missing or not text is found in the first row, before the long work."""
-    # A file's name may hold [ or *, which datasets would take for a pattern.
-    patterns = [re.sub(r"([*?[])", r"[\1]", os.path.abspath(path)) for path in paths]
     options: dict[str, Any] = {"split": "train", "cache_dir": cache_dir}
     if form.builder == "text":
         options |= {"encoding": "utf-8-sig", "sample_by": "line" if form.separator == "line" else "paragraph"}
-        return load_dataset(form.builder, data_files=patterns, **options)
-    if form.builder == "csv":
-        options |= {
-            "encoding": "utf-8-sig",
-            "sep": "\t" if form.extension == ".tsv" else ",",
-            "keep_default_na": False,
-        }
+        return load_dataset(form.builder, data_files=[as_pattern(path) for path in paths], **options)
     # In JSON every file is looked at: datasets would give a later file the types and columns of the first.
-    looked_at = len(paths) if form.builder == "json" else 1
-    for path, pattern in zip(paths[:looked_at], patterns, strict=False):
-        row = next(iter(load_dataset(form.builder, data_files=pattern, streaming=True, **options)), None)
-        if row is None:
-            raise UserError(f"no text in {path!r}")
-        # A CSV has no types: a text of digits is text.
-        _check_column(dict.fromkeys(row) if form.builder == "csv" else row, column, path)
-    # Of wide tables only the text is read, where the builder can.
-    if form.builder == "csv":
-        options |= {"usecols": [column], "features": Features({column: Value("string")})}
-    elif form.builder == "parquet":
-        options |= {"columns": [column]}
-    table = load_dataset(form.builder, data_files=patterns, **options)
-    _check_column(table.features, column, paths[0])
+    for path in paths if form.builder == "json" else paths[:1]:
+        check_first_row(path, form, column)
+    options |= table_options(form, column)
+    table = load_dataset(form.builder, data_files=[as_pattern(path) for path in paths], **options)
+    check_column(table.features, column, paths[0])
     return table
 
 
-def _check_column(columns: Mapping[str, Any], column: str, source: str) -> None:
+def as_pattern(path: str) -> str:
+    """What `datasets` takes for this one file: its name may hold [ or *, as in a pattern."""
+    return path if "://" in path else re.sub(r"([*?[])", r"[\1]", os.path.abspath(path))
+
+
+def table_options(form: Format, column: str | None = None) -> dict[str, Any]:
+    """Of the builder of a table: how it is read, and where the builder can, that only the text is."""
+    options: dict[str, Any] = {}
+    if form.builder == "csv":
+        separator = "\t" if form.extension == ".tsv" else ","
+        options = {"encoding": "utf-8-sig", "sep": separator, "keep_default_na": False}
+        if column is not None:
+            options |= {"usecols": [column], "features": Features({column: Value("string")})}
+    elif form.builder == "parquet" and column is not None:
+        options = {"columns": [column]}
+    return options
+
+
+def check_first_row(path: str, form: Format, column: str) -> None:
+    """That the table `path` has a first row, with text in `column`."""
+    table = load_dataset(
+        form.builder, data_files=as_pattern(path), split="train", streaming=True, **table_options(form)
+    )
+    row = next(iter(table), None)
+    if row is None:
+        raise UserError(f"no text in {path!r}")
+    # A CSV has no types: a text of digits is text.
+    check_column(dict.fromkeys(row) if form.builder == "csv" else row, column, path)
+
+
+def check_column(columns: Mapping[str, Any], column: str, source: str) -> None:
     """That `column` is among `columns`, which are features or a row, and is text."""
     if column not in columns:
         close = difflib.get_close_matches(column, columns, n=1)
@@ -252,7 +268,7 @@ def _check_column(columns: Mapping[str, Any], column: str, source: str) -> None:
 def _to_documents(table: Dataset, args: DataArguments, separator: str) -> Dataset:
     column = args.text_column if separator == "row" else "text"
     return table.select_columns([column]).map(
-        _split_documents,
+        split_documents,
         input_columns=column,
         remove_columns=[column],
         features=DOCUMENTS,
@@ -262,7 +278,7 @@ def _to_documents(table: Dataset, args: DataArguments, separator: str) -> Datase
     )
 
 
-def _split_documents(texts: list[str | None], wrapped: bool) -> dict[str, list[str]]:
+def split_documents(texts: list[str | None], wrapped: bool) -> dict[str, list[str]]:
     """Documents with text in them. `wrapped`: several may stand in one text, between blank lines."""
     documents = [text for text in texts if text]
     if wrapped:
@@ -288,7 +304,7 @@ def _hold_out(corpus: Dataset, percentage: float, seed: int) -> dict[str, Datase
 
 
 @contextmanager
-def _silent_datasets() -> Iterator[None]:
+def silent_datasets() -> Iterator[None]:
     """Without the errors that `datasets` logs before it raises them."""
     verbosity = datasets_logging.get_verbosity()
     datasets_logging.set_verbosity(datasets_logging.CRITICAL)

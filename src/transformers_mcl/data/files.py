@@ -13,22 +13,28 @@ from pathlib import Path
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from transformers.utils import logging
 
 from ..errors import UserError
+
+logger = logging.get_logger(__name__)
 
 _CHUNK = 1 << 20
 COMPRESSED = (".gz", ".bz2", ".xz")
 
 
-def find_files(patterns: list[str], field: str) -> list[str]:
+def find_files(patterns: list[str], field: str, skip_empty: bool = False) -> list[str]:
     """All files that `patterns` (files, globs, directories) name, in order and each once.
 
-    In a directory, files at any depth count, but not those in or under a name that starts with `.` or `_`.
+    In a directory, files at any depth count, but not those in or under a name that starts with `.` or `_`. Empty files
+    are left out with a warning if `skip_empty`, unless all are.
 
     Raises:
         UserError: no such file, or one that is empty or cannot be opened.
     """
     found = dict.fromkeys(path for pattern in patterns for path in _expand(os.path.expanduser(pattern), field))
+    texts: list[str] = []
+    last = next(reversed(found))
     for path in found:
         if not os.path.isfile(path):  # a pipe could be read only once
             raise UserError(f"{field}: {path!r} is not a regular file")
@@ -37,9 +43,13 @@ def find_files(patterns: list[str], field: str) -> list[str]:
                 empty = not file.read(1)
         except OSError as error:
             raise UserError(f"{field}: {path!r} cannot be read: {error.strerror}") from error
-        if empty:
+        if not empty:
+            texts.append(path)
+        elif skip_empty and (texts or path != last):
+            logger.warning(f"{field}: {path!r} is empty: it is skipped")
+        else:
             raise UserError(f"{field}: {path!r} is empty")
-    return list(found)
+    return texts
 
 
 def _expand(pattern: str, field: str) -> list[str]:

@@ -155,7 +155,7 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
     for every length of rows."""
     before = [tokenizer.cls_token_id] if args.document_attention else []
     return texts.map(
-        _tokenize_batch,
+        tokenize_batch,
         input_columns="text",
         remove_columns=texts.column_names,
         features=_RAGGED,
@@ -166,7 +166,7 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
     )
 
 
-def _tokenize_batch(
+def tokenize_batch(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, before: list[int]
 ) -> dict[str, list[list[int]]]:
     documents = tokenizer(

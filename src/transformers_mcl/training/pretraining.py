@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 import yaml
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
@@ -24,8 +24,11 @@ from ..data import (
     CorpusStatistics,
     DataArguments,
     DataCollatorForMcl,
+    StreamStatistics,
+    TextStream,
     check_tokenizer,
     load_corpus,
+    load_stream,
     load_tokenizer,
     tokenize_and_pack,
 )
@@ -38,6 +41,7 @@ from .arguments import MclTrainingArguments
 from .checkpoints import check_checkpoint, check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .engines import describe_engine, engine_warnings
+from .streaming import check_max_steps
 from .trainer import MclTrainer
 
 __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "prepare", "recipe_path"]
@@ -108,7 +112,7 @@ class PretrainingRun:
     trainer: MclTrainer
     tokenizer: PreTrainedTokenizerBase
     rows: DatasetDict
-    statistics: dict[str, CorpusStatistics]
+    statistics: dict[str, CorpusStatistics | StreamStatistics]
     preset: str | None
     source: str
     base_checkpoint: str | None
@@ -135,9 +139,15 @@ class PretrainingRun:
     @cached_property
     def tokens_per_step(self) -> int:
         """Tokens that one optimizer step reads, padding not counted, over all processes."""
-        args, train = self.trainer.args, self.statistics["train"]
-        rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return rows * self._row_length if self._packed else round(rows * train.tokens / train.rows)
+        train = self.statistics["train"]
+        if isinstance(train, StreamStatistics) or self._packed:
+            return self._rows_per_step * self._row_length
+        return round(self._rows_per_step * train.tokens / train.rows)
+
+    @property
+    def _rows_per_step(self) -> int:
+        args = self.trainer.args
+        return args.train_batch_size * args.gradient_accumulation_steps * args.world_size
 
     def tokens(self, steps: int) -> int:
         """Tokens that the first `steps` train on, padding not counted, over all processes."""
@@ -150,7 +160,15 @@ class PretrainingRun:
 
     @property
     def _row_length(self) -> int:
-        return len(self.rows["train"][0]["input_ids"])
+        split = "train" if "train" in self.rows else "validation"  # a stream's rows are as long as the held-out ones
+        return len(self.rows[split][0]["input_ids"])
+
+    @property
+    def _epochs(self) -> str:
+        train = self.statistics["train"]
+        if isinstance(train, StreamStatistics):
+            return "of a stream"
+        return f"{self.steps * self._rows_per_step / max(train.rows, 1):.2f} epochs"
 
     @cached_property
     def parameters(self) -> dict[str, int]:
@@ -178,13 +196,6 @@ class PretrainingRun:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p = self.trainer.args, self.model.config, self.parameters
         tokens = self.tokens(self.steps)
-        epochs = (
-            self.steps
-            * args.train_batch_size
-            * args.gradient_accumulation_steps
-            * args.world_size
-            / max(self.statistics["train"].rows, 1)
-        )
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
         if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != ("rtd",):
             weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
@@ -201,7 +212,7 @@ class PretrainingRun:
             f"of which {p['shared']:,} are shared",
             "losses": weights,
             "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
-            "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {epochs:.2f} epochs, "
+            "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {self._epochs}, "
             f"{flops:.2g} floating-point operations",
             "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "
             f"{torch.get_num_threads()} threads"
@@ -304,6 +315,8 @@ def prepare(
     Raises:
         UserError: whatever the user can mend; before any long work.
     """
+    if data_args.streaming:
+        check_max_steps(training_args.max_steps)
     checkpoint = _check_output_dir(model_args, training_args)
     demo = not (data_args.train_file or data_args.dataset_name)
     preset = None if model_args.model_name_or_path else model_args.preset or ("tiny" if demo else "small")
@@ -319,8 +332,7 @@ def prepare(
 
     set_seed(training_args.seed)
     with training_args.main_process_first(desc="preparing the text"):
-        corpus = load_corpus(data_args, model_args.cache_dir)
-        rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
+        train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
     if model_args.model_name_or_path:
         model = MclForPreTraining.from_pretrained(
             model_args.model_name_or_path,
@@ -333,7 +345,7 @@ def prepare(
     trainer = MclTrainer(
         model,
         training_args,
-        train_dataset=rows["train"],
+        train_dataset=train,
         eval_dataset=rows["validation"],
         data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
         processing_class=tokenizer,
@@ -344,7 +356,7 @@ def prepare(
         rows=rows,
         statistics=statistics,
         preset=preset,
-        source="the text inside the package" if demo else corpus["train"].info.description,
+        source="the text inside the package" if demo else source,
         base_checkpoint=model_args.model_name_or_path,
         checkpoint=checkpoint,
         recipe=recipe,
@@ -355,6 +367,27 @@ def prepare(
     if checkpoint:
         check_same_run(Path(checkpoint), trainer.identity, config, training_args.ignore_data_skip)
     return run
+
+
+def _text(
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: MclTrainingArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    length: int,
+) -> tuple[Dataset | TextStream, DatasetDict, dict[str, CorpusStatistics | StreamStatistics], str]:
+    """What to train on, the prepared rows of each split, what each holds, and where the training text is from."""
+    if not data_args.streaming:
+        corpus = load_corpus(data_args, model_args.cache_dir)
+        rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
+        return rows["train"], rows, dict(statistics), corpus["train"].info.description
+    seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
+    stream, held_out = load_stream(
+        data_args, tokenizer, max_seq_length=length, seed=seed, cache_dir=model_args.cache_dir
+    )
+    rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
+    source = data_args.dataset_name or ", ".join(data_args.train_file or [])
+    return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
 
 
 def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) -> str | None:

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import ProgressCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
 from transformers.utils import logging
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
@@ -33,6 +33,7 @@ from .meter import Meter
 from .optimizers import optimizer_and_groups, scheduler_arguments
 from .panels import group_by_course
 from .signals import SaveOnSignalCallback
+from .streaming import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
 
 __all__ = ["MclTrainer"]
 
@@ -48,6 +49,7 @@ class MclTrainer(Trainer):
     - a warning of a course that goes wrong ([`~training.health.HealthCallback`]), and a panel for each course in
       TensorBoard, wandb and trackio;
     - an end to the run at a loss that is not finite, before it is saved;
+    - a [`TextStream`] as training data, resumed exactly where a checkpoint left it;
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
       (`course_warmup_steps`);
@@ -84,6 +86,7 @@ class MclTrainer(Trainer):
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
+        self.begins_stream_anew = False
         self._meter = Meter()
         self._eval_meter = Meter()
         self._eval_batches = 0
@@ -136,6 +139,22 @@ class MclTrainer(Trainer):
             return super().create_scheduler(num_training_steps, optimizer)
         finally:
             self.args.lr_scheduler_kwargs = given
+
+    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        with resuming_stream(self):
+            return super().train(*args, **kwargs)
+
+    def get_train_dataloader(self) -> Any:
+        return stream_loader(self) or super().get_train_dataloader()
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        save_stream_state(self, output_dir)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if checkpoint is not None:
+            load_stream_state(self, checkpoint)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -203,6 +222,8 @@ class MclTrainer(Trainer):
     def _maybe_log_save_evaluate(
         self, tr_loss: Tensor, grad_norm: Tensor | float | None, *args: Any, **kwargs: Any
     ) -> None:
+        if (epoch := stream_epoch(self)) is not None:
+            self.state.epoch = epoch  # transformers takes the whole run for one
         control = self.control
         if control.should_log or control.should_save or control.should_evaluate:
             tr_loss, grad_norm = self._read(tr_loss, grad_norm)
