@@ -69,8 +69,9 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
     for command in commands:
         words = [*shlex.split(command)[2:], "--use_cpu"]
         kinds = (ModelArguments, DataArguments, MclTrainingArguments)
-        model_args, *_ = parse_arguments(kinds, words, prog="", description="", underlay=_preset_arguments)
+        model_args, _, args = parse_arguments(kinds, words, prog="", description="", underlay=_preset_arguments)
         assert model_args.base_checkpoints
+        assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
     for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
         assert _overrides(ModelArguments(config_overrides=words))
 

@@ -357,17 +357,19 @@ def test_a_run_goes_on_from_electra_with_words_of_its_own(sources: Make, tmp_pat
     trained = MclForPreTraining.from_pretrained(tmp_path / "run")
     assert trained.config.vocab_size == 42
     assert (trained.electra.embeddings.word_embeddings.weight[40] != before[40]).any()
-    resumed = prepared(tmp_path, resume_from_checkpoint="true", **names, tokenizer=words(2))
-    assert resumed.checkpoint == str(tmp_path / "run" / "checkpoint-2")
     assert "Goes on from: ElectraForPreTraining and ElectraForMaskedLM" in (tmp_path / "run" / "README.md").read_text()
-    more = ModelArguments(model_name_or_path=str(tmp_path / "run"))
-    words(5).save_pretrained(tmp_path / "tokenizer")
-    more.tokenizer_name = str(tmp_path / "tokenizer")
-    data = DataArguments(train_file=[str(tmp_path / "text.txt")], max_seq_length=16)
-    run = prepare(more, data, MclTrainingArguments(str(tmp_path / "more"), max_steps=1, use_cpu=True))
+
+
+def test_a_pair_grows_and_its_run_resumes(sources: Make, tmp_path: Path) -> None:
+    pair = pair_of(*sources())
+    pair.save_pretrained(tmp_path / "pair")
+    run = prepared(tmp_path, words(3), model_name_or_path=str(tmp_path / "pair"))
     assert run.new_tokens == 3
     weights = run.model.electra.embeddings.word_embeddings.weight
-    assert weights[:42].equal(trained.electra.embeddings.word_embeddings.weight)
+    assert weights[:-3].equal(pair.electra.embeddings.word_embeddings.weight)
+    run.train()
+    again = prepared(tmp_path, words(3), "true", model_name_or_path=str(tmp_path / "pair"))
+    assert again.checkpoint == str(tmp_path / "run" / "checkpoint-2")
 
 
 def test_the_discriminators_tokenizer_is_the_runs_and_a_padded_vocabulary_stays(sources: Make, tmp_path: Path) -> None:
@@ -382,6 +384,8 @@ def test_refuses_in_one_line_before_any_work(sources: Make, tmp_path: Path) -> N
     discriminator, generator = sources()
     both: dict[str, Any] = {"discriminator_name_or_path": discriminator, "generator_name_or_path": generator}
     exchanged = BertTokenizer(vocab={token: i for i, token in enumerate([*WORDS[:5], *reversed(WORDS[5:])])})
+    pair_of(discriminator, generator).save_pretrained(pair := str(tmp_path / "pair"))
+    words().save_pretrained(pair)
     bare = words()
     bare.mask_token = None
     cases: list[tuple[dict[str, Any], str]] = [
@@ -391,6 +395,8 @@ def test_refuses_in_one_line_before_any_work(sources: Make, tmp_path: Path) -> N
         ({**both, "tokenizer": exchanged}, "the id of '.*' is .*, but .* in that of"),
         ({**both, "tokenizer": bare}, "has no mask_token"),
         ({**both, "config_overrides": "num_hidden_layers=1"}, "num_hidden_layers=1, but"),
+        ({"model_name_or_path": pair, "config_overrides": "hidden_size=32"}, "hidden_size=32, but"),
+        ({"model_name_or_path": pair, "tokenizer": exchanged}, "the id of"),
     ]
     for arguments, said in cases:
         with pytest.raises(UserError, match=said) as raised:
