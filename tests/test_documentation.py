@@ -50,6 +50,32 @@ def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytes
         args.get_batch_warmup(args.max_steps).check(1024, packed=True)
 
 
+def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import BertTokenizer, ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+
+    monkeypatch.chdir(tmp_path)
+    config = ElectraConfig(vocab_size=8, embedding_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"])}
+    for name, kind in {"discriminator": ElectraForPreTraining, "generator": ElectraForMaskedLM}.items():
+        kind(config).save_pretrained(f"google/electra-small-{name}")  # found before the Hub's
+        BertTokenizer(vocab=vocabulary).save_pretrained(f"google/electra-small-{name}")
+    page = (ROOT / "docs" / "continued_pretraining.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/continued_pretraining.md", "exec"), names)
+    assert names["model"].config.vocab_size == 10
+    commands = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
+    assert len(commands) == 3
+    for command in commands:
+        words = [*shlex.split(command)[2:], "--use_cpu"]
+        kinds = (ModelArguments, DataArguments, MclTrainingArguments)
+        model_args, _, args = parse_arguments(kinds, words, prog="", description="", underlay=_preset_arguments)
+        assert model_args.base_checkpoints
+        assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
+    for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
+        assert _overrides(ModelArguments(config_overrides=words))
+
+
 def test_every_public_name_is_on_a_page() -> None:
     import transformers_mcl
 

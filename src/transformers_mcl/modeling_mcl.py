@@ -299,9 +299,18 @@ class MclWithGenerator(MclPreTrainedModel):
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.generator.set_output_embeddings(value)
 
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        embeddings = super().resize_token_embeddings(*args, **kwargs)
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """As any model's; the shared embeddings, the generator's head and its bias, and both configurations agree."""
+        old = self.config.vocab_size
+        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
         self.generator.config.vocab_size = self.config.vocab_size
+        if mean_resizing and self.config.vocab_size > old:
+            # Of a head that is not tied, transformers starts these at the mean too; of a tied one, at 0, which is far
+            # above it where most tokens are rare.
+            bias = self.generator.generator_lm_head.bias.data
+            bias[old:] = bias[:old].mean()
         return embeddings
 
 

@@ -86,6 +86,16 @@ def test_metadata_says_nothing_that_was_not_given(summary: RunSummary, tmp_path:
         assert data.keys() == {"library_name", "pipeline_tag", "tags"}
 
 
+def test_a_pair_made_of_two_models_names_both(summary: RunSummary, tmp_path: Path) -> None:
+    both = ["ada/electra-discriminator", "ada/electra-generator"]
+    card = model_card(replace(summary, base_checkpoint=both))
+    assert card.data.to_dict()["base_model"] == both
+    assert "Goes on from: ada/electra-discriminator and ada/electra-generator\n" in card.text
+    card = model_card(replace(summary, base_checkpoint=[both[0], str(tmp_path / "mine" / "generator")]))
+    assert card.data.to_dict()["base_model"] == both[0]
+    assert "Goes on from: ada/electra-discriminator and generator\n" in card.text
+
+
 def test_folder_named_like_a_repository_is_no_base_model(
     summary: RunSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

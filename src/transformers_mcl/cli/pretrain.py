@@ -40,7 +40,7 @@ def run(argv: list[str]) -> None:
 
 def _preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """The training arguments that go with a preset, under those that were given."""
-    if given.get("model_name_or_path"):
+    if given.get("model_name_or_path") or given.get("discriminator_name_or_path"):
         return {}
     preset = given.get("preset") or ("small" if given.get("train_file") or given.get("dataset_name") else "tiny")
     values = read(recipe_path(preset))

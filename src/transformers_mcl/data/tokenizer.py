@@ -109,7 +109,10 @@ def load_tokenizer(
         UserError: no such directory or repository, or one that holds no tokenizer.
     """
     try:
-        return AutoTokenizer.from_pretrained(name_or_path, cache_dir=cache_dir, revision=revision, token=token)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, cache_dir=cache_dir, revision=revision, token=token)
+        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a checkpoint without one
+            raise ValueError("there are no tokens but the special ones")
+        return tokenizer
     except Exception as error:  # besides OSError and ValueError, whatever a malformed file leads to
         if os.path.isdir(name_or_path):
             problem = "is a directory without a tokenizer that can be read"

@@ -41,7 +41,7 @@ class RunSummary:
         evaluation: figures of the last evaluation, with or without the prefix `eval_`; `most_frequent_token` (share)
             and `unigram_entropy` (nats) of the held-out text are set beside the generator's.
         curves: name of the picture beside the card.
-        base_checkpoint: name or folder of the checkpoint that training went on from.
+        base_checkpoint: name or folder of the checkpoint that training went on from, or of the two.
         language, license: of the model, as the Hub writes them.
         warnings: what the run was warned of while it went on.
     """
@@ -58,7 +58,7 @@ class RunSummary:
     train: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     curves: str | None = None
-    base_checkpoint: str | None = None
+    base_checkpoint: str | list[str] | None = None
     language: str | list[str] | None = None
     license: str | None = None
     warnings: Sequence[str] = ()
@@ -72,11 +72,11 @@ def model_card(summary: RunSummary) -> ModelCard:
     """The card of a run. No folder of the machine it ran on is in it, only names of files."""
     local: dict[str, str] = {}
     recipe = _names_of_files(yaml.safe_load(summary.recipe) or {}, local)
-    _names_of_files([summary.base_checkpoint, summary.curves], local)
-    base = summary.base_checkpoint
-    on_hub = base is not None and re.fullmatch(r"\w[\w.-]*/[\w.-]+", base) and not Path(base).exists()
+    bases = [summary.base_checkpoint] if isinstance(summary.base_checkpoint, str) else summary.base_checkpoint or []
+    _names_of_files([*bases, summary.curves], local)
+    on_hub = [base for base in bases if re.fullmatch(r"\w[\w.-]*/[\w.-]+", base) and not Path(base).exists()]
     data = ModelCardData(
-        base_model=base if on_hub else None,
+        base_model=on_hub[0] if len(on_hub) == 1 else on_hub or None,
         language=summary.language,
         library_name="transformers",
         license=summary.license,
@@ -91,6 +91,7 @@ def model_card(summary: RunSummary) -> ModelCard:
         name=recipe.get("hub_model_id") or PurePosixPath(recipe.get("output_dir", "mcl")).name,
         summary=summary,
         config=summary.config,
+        bases=bases,
         duration=timedelta(seconds=round(summary.seconds)),
         courses=[_course(summary.config, course) for course in summary.config.active_courses],
         recipe=summary.recipe and yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000).strip(),

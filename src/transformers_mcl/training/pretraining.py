@@ -15,7 +15,7 @@ import torch
 import transformers
 import yaml
 from datasets import Dataset, DatasetDict
-from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from ..configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
@@ -41,6 +41,14 @@ from .arguments import MclTrainingArguments
 from .checkpoints import check_checkpoint, check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .engines import describe_engine, engine_warnings
+from .initialization import (
+    check_vocabulary,
+    grow_vocabulary,
+    load_pair,
+    pair_fields,
+    pair_from_sources,
+    sources_fields,
+)
 from .streaming import check_max_steps
 from .trainer import MclTrainer
 
@@ -73,6 +81,13 @@ class ModelArguments:
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "An MCL pair to go on from, instead of a preset's random weights."}
     )
+    discriminator_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "An ELECTRA discriminator to go on from; its generator starts new if not given."},
+    )
+    generator_name_or_path: str | None = field(
+        default=None, metadata={"help": "The ELECTRA generator to go on from with that discriminator."}
+    )
     tokenizer_name: str | None = field(
         default=None, metadata={"help": "Tokenizer: a Hub name or a folder, as `transformers-mcl tokenizer` makes."}
     )
@@ -99,6 +114,26 @@ class ModelArguments:
         default=False, metadata={"help": "Start anew in a folder that holds another run, removing its checkpoints."}
     )
 
+    @property
+    def base_checkpoints(self) -> list[str]:
+        """What to go on from: none, a pair, a discriminator, or a discriminator and its generator.
+
+        Raises:
+            UserError: a pair and another, or a generator alone.
+        """
+        if self.generator_name_or_path and not self.discriminator_name_or_path:
+            raise UserError(
+                f"generator_name_or_path {self.generator_name_or_path!r} alone: give --discriminator_name_or_path "
+                "too, the half that is kept and fine-tuned"
+            )
+        if self.model_name_or_path and self.discriminator_name_or_path:
+            raise UserError(
+                f"model_name_or_path {self.model_name_or_path!r} is a pair, and discriminator_name_or_path "
+                f"{self.discriminator_name_or_path!r} half of another: give one of them"
+            )
+        names = (self.model_name_or_path, self.discriminator_name_or_path, self.generator_name_or_path)
+        return [name for name in names if name]
+
 
 def recipe_path(preset: str) -> Path:
     """The YAML file of training arguments that go with a preset."""
@@ -115,7 +150,8 @@ class PretrainingRun:
     statistics: dict[str, CorpusStatistics | StreamStatistics]
     preset: str | None
     source: str
-    base_checkpoint: str | None
+    base_checkpoints: list[str]
+    new_tokens: int
     checkpoint: str | None
     recipe: str
 
@@ -202,12 +238,14 @@ class PretrainingRun:
         flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
         flops *= args.gradient_accumulation_steps * args.world_size
         flops *= tokens / (self.steps * self.tokens_per_step)  # but for attention over shorter rows
-        shape = f"goes on from {self.base_checkpoint}" if self.base_checkpoint else f"preset {self.preset}"
+        bases = " and ".join(self.base_checkpoints)
+        shape = f"goes on from {bases}" if bases else f"preset {self.preset}"
+        grown = f", {self.new_tokens:,} of them new to the model" if self.new_tokens else ""
         lines = {
             "text": self.source,
             "train": str(self.statistics["train"]),
             "held out": str(self.statistics["validation"]),
-            "tokenizer": f"{self.tokenizer.name_or_path}, {len(self.tokenizer):,} entries",
+            "tokenizer": f"{self.tokenizer.name_or_path}, {len(self.tokenizer):,} entries{grown}",
             "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, "
             f"of which {p['shared']:,} are shared",
             "losses": weights,
@@ -275,7 +313,7 @@ class PretrainingRun:
             evaluation=self.evaluation | self.baselines,
             curves="curves.png",
             warnings=[warning["message"] for warning in trainer.health_warnings],
-            base_checkpoint=self.base_checkpoint,
+            base_checkpoint=self.base_checkpoints,
         )
 
     def finish(self) -> Inspection:
@@ -319,7 +357,7 @@ def prepare(
         check_max_steps(training_args.max_steps)
     checkpoint = _check_output_dir(model_args, training_args)
     demo = not (data_args.train_file or data_args.dataset_name)
-    preset = None if model_args.model_name_or_path else model_args.preset or ("tiny" if demo else "small")
+    preset = None if model_args.base_checkpoints else model_args.preset or ("tiny" if demo else "small")
     if demo:
         data_args.train_file = [str(DEMO_FOLDER / "train.txt")]
         data_args.validation_file = [str(DEMO_FOLDER / "validation.txt")]
@@ -331,17 +369,10 @@ def prepare(
     _agree_on_documents(config, data_args)
 
     set_seed(training_args.seed)
+    model = _model(model_args, config)
+    new_tokens = grow_vocabulary(model, tokenizer)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
-    if model_args.model_name_or_path:
-        model = MclForPreTraining.from_pretrained(
-            model_args.model_name_or_path,
-            config=config,
-            attn_implementation=model_args.attn_implementation,
-            **_hub(model_args),
-        )
-    else:
-        model = MclForPreTraining._from_config(config, attn_implementation=model_args.attn_implementation)
     trainer = MclTrainer(
         model,
         training_args,
@@ -357,7 +388,8 @@ def prepare(
         statistics=statistics,
         preset=preset,
         source="the text inside the package" if demo else source,
-        base_checkpoint=model_args.model_name_or_path,
+        base_checkpoints=model_args.base_checkpoints,
+        new_tokens=new_tokens,
         checkpoint=checkpoint,
         recipe=recipe,
     )
@@ -365,7 +397,7 @@ def prepare(
     for said in engine_warnings(trainer) if trainer.is_world_process_zero() else ():
         logger.warning(said)
     if checkpoint:
-        check_same_run(Path(checkpoint), trainer.identity, config, training_args.ignore_data_skip)
+        check_same_run(Path(checkpoint), trainer.identity, model.config, training_args.ignore_data_skip)
     return run
 
 
@@ -417,7 +449,7 @@ def _hub(model_args: ModelArguments) -> dict[str, Any]:
 
 def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
     demo_name = str(DEMO_FOLDER / "tokenizer") if demo else None
-    name = model_args.tokenizer_name or model_args.model_name_or_path or demo_name
+    name = model_args.tokenizer_name or next(iter(model_args.base_checkpoints), demo_name)
     if name is None:
         raise UserError(
             "no tokenizer: give --tokenizer_name, or make one from your text with "
@@ -436,10 +468,11 @@ def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTraine
         start = {"vocab_size": len(tokenizer), **ids}
         weights = OBJECTIVES["mcl"]
     else:
-        start = _checkpoint_config(model_args).to_dict()
-        weights = start["loss_weights"]
+        start = _checkpoint_fields(model_args, changes)
+        check_vocabulary(tokenizer, model_args.base_checkpoints, **_hub(model_args))
+        weights = start.get("loss_weights", OBJECTIVES["mcl"])
         for name, value in ids.items():
-            if start[name] != value:
+            if start.setdefault(name, value) != value:
                 raise UserError(
                     f"tokenizer {tokenizer.name_or_path!r}: {name} is {value}, but the model's is {start[name]}"
                 )
@@ -451,19 +484,30 @@ def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTraine
     changes["loss_weights"] = weights | (model_args.loss_weights or {})
     build = MclConfig if preset is None else getattr(MclConfig, preset)
     config = build(**{**start, **changes})
-    check_tokenizer(tokenizer, config.vocab_size)
+    if preset is not None:  # a checkpoint's vocabulary grows
+        check_tokenizer(tokenizer, config.vocab_size)
     return config
 
 
-def _checkpoint_config(model_args: ModelArguments) -> MclConfig:
-    name = str(model_args.model_name_or_path)
-    try:
-        config = AutoConfig.from_pretrained(name, **_hub(model_args))
-    except (OSError, ValueError) as error:
-        raise UserError(f"model_name_or_path {name!r}: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, MclConfig):
-        raise UserError(f"model_name_or_path {name!r} is a {config.model_type!r} model, not a pair of this package")
-    return config
+def _checkpoint_fields(model_args: ModelArguments, changes: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the configuration that what to go on from has."""
+    first = model_args.base_checkpoints[0]
+    if model_args.model_name_or_path:
+        return pair_fields(first, changes, **_hub(model_args))
+    return sources_fields(first, model_args.generator_name_or_path, changes, **_hub(model_args))
+
+
+def _model(model_args: ModelArguments, config: MclConfig) -> MclForPreTraining:
+    """The pair as it begins."""
+    arguments = {"attn_implementation": model_args.attn_implementation, **_hub(model_args)}
+    if model_args.model_name_or_path:
+        return load_pair(model_args.model_name_or_path, config, **arguments)
+    if source := model_args.discriminator_name_or_path:
+        return pair_from_sources(config, source, model_args.generator_name_or_path, **arguments)
+    pair: MclForPreTraining = MclForPreTraining._from_config(
+        config, attn_implementation=model_args.attn_implementation
+    )
+    return pair
 
 
 def _overrides(model_args: ModelArguments) -> dict[str, Any]:

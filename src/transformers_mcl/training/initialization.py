@@ -1,0 +1,304 @@
+"""The pair that a run goes on from: one of ours, or one made of an ELECTRA discriminator and its generator.
+
+A source, as `--discriminator_name_or_path` and `--generator_name_or_path` name it, is a checkpoint of transformers'
+ELECTRA classes, as google/electra-small-discriminator and google/electra-small-generator are, or of this package's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ElectraForPreTraining,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from ..configuration_mcl import MclConfig
+from ..data import load_tokenizer
+from ..data.files import nearest_path, one_line
+from ..errors import UserError
+from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
+from ..modeling_mcl_pretraining import MclForPreTraining
+
+__all__ = ["check_vocabulary", "grow_vocabulary", "load_pair", "pair_fields", "pair_from_sources", "sources_fields"]
+
+logger = logging.get_logger(__name__)
+
+DISCRIMINATOR, GENERATOR = "discriminator_name_or_path", "generator_name_or_path"
+# Which classes' checkpoints hold the half that each argument asks for.
+_HOLDS = {
+    DISCRIMINATOR: ("ElectraForPreTraining", "MclDiscriminator", "MclForPreTraining"),
+    GENERATOR: ("ElectraForMaskedLM", "MclForMaskedLM", "MclForPreTraining"),
+}
+_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_GENERATOR_SIZES = tuple(f"generator_{size}" for size in _SIZES)
+_TABLES = ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size")
+_FUNCTIONS = ("hidden_act", "layer_norm_eps")
+_BUCKETS = "relative_attention_num_buckets"
+_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+# What else of ELECTRA's configuration is the pair's too; special tokens are the tokenizer's.
+_REST = (
+    "initializer_range",
+    "summary_type",
+    "summary_use_proj",
+    "summary_activation",
+    "summary_last_dropout",
+    "classifier_dropout",
+)
+_NOT_THE_PAIRS = ("architectures", "dtype", "transformers_version")
+
+
+def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -> dict[str, Any]:
+    """The fields of `MclConfig` that a pair of this package has; `given` are those that the user sets.
+
+    Raises:
+        UserError: there is no such checkpoint, it is of another model, or `given` changes what its weights have.
+    """
+    config = _read_config("model_name_or_path", pair, hub)
+    if not isinstance(config, MclConfig):
+        hint = f": give it as --{DISCRIMINATOR} or --{GENERATOR}" if config.model_type == "electra" else ""
+        raise UserError(
+            f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package{hint}"
+        )
+    fields = config.to_dict()
+    _check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, _BUCKETS)})
+    return fields
+
+
+def sources_fields(
+    discriminator: str, generator: str | None = None, given: Mapping[str, Any] | None = None, **hub: Any
+) -> dict[str, Any]:
+    """The fields of `MclConfig` that two sources have together.
+
+    Reads configurations only. The relative position bias, which ELECTRA lacks, is off; `given` may turn it on, and
+    then it starts new. Without a generator its shape is not among the fields, and `MclConfig`'s default is a quarter
+    of the discriminator's width. Nor are the special tokens of an ELECTRA checkpoint: they are the tokenizer's.
+
+    Args:
+        discriminator, generator: names on the Hub, or folders.
+        given: fields that the user sets, which may differ between the sources where no weight depends on them.
+        hub: `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
+
+    Raises:
+        UserError: a source that is no ELECTRA, or holds the other half, or two that cannot be one pair.
+    """
+    given = given or {}
+    config = _source_config(DISCRIMINATOR, discriminator, hub)
+    if isinstance(config, MclConfig):
+        fields = config.to_dict()
+    else:
+        fields = {name: getattr(config, name) for name in (*_SIZES, *_TABLES, *_FUNCTIONS, *_DROPOUT, *_REST)}
+        fields[_BUCKETS] = 0
+    for name in _NOT_THE_PAIRS:
+        fields.pop(name, None)
+    fixed = [*_SIZES, *_TABLES, _BUCKETS]
+    if generator is not None:
+        other = _source_config(GENERATOR, generator, hub)
+        _check_agree({f"{DISCRIMINATOR} {discriminator!r}": config, f"{GENERATOR} {generator!r}": other}, given)
+        _check_given(given, {_BUCKETS: getattr(other, _BUCKETS, 0)})
+        shape = other.generator_config() if isinstance(other, MclConfig) else other
+        fields |= {own: getattr(shape, size) for own, size in zip(_GENERATOR_SIZES, _SIZES, strict=True)}
+        fixed += _GENERATOR_SIZES
+        if "generator_dropout" not in given:
+            fields["generator_dropout"] = _generator_dropout(config, shape, generator)
+    _check_given(given, {name: fields[name] for name in fixed})
+    return fields
+
+
+def _read_config(argument: str, name: str, hub: Mapping[str, Any]) -> PreTrainedConfig:
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(name, **hub)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{argument} {name!r}: {str(error).splitlines()[0]}{nearest_path(name)}") from error
+    return config
+
+
+def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraConfig:
+    config = _read_config(argument, name, hub)
+    if not isinstance(config, ElectraConfig):
+        raise UserError(f"{argument} {name!r} is a {config.model_type!r} model, not an ELECTRA")
+    holds = set(config.architectures or ())
+    if holds and not holds & set(_HOLDS[argument]):
+        other = GENERATOR if argument == DISCRIMINATOR else DISCRIMINATOR
+        if holds & set(_HOLDS[other]):
+            raise _exchanged(argument, name)
+    if not config.tie_word_embeddings:
+        raise UserError(
+            f"{argument} {name!r}: tie_word_embeddings is False, but a pair has one table of tokens for all"
+        )
+    return config
+
+
+def _exchanged(argument: str, name: str) -> UserError:
+    halves = ("generator", "discriminator")[:: 1 if argument == DISCRIMINATOR else -1]
+    return UserError(f"{argument} {name!r} holds a {halves[0]}, not a {halves[1]}: were the two exchanged?")
+
+
+def _check_agree(configs: Mapping[str, ElectraConfig], given: Mapping[str, Any]) -> None:
+    """Refuses two halves that differ in what a pair has once; `configs` by what to call them."""
+    (ours, config), (theirs, other) = configs.items()
+    for name in (*_TABLES, *_FUNCTIONS, _BUCKETS):
+        one, two = getattr(config, name, 0), getattr(other, name, 0)
+        if one != two and (name in _TABLES or name not in given):
+            raise UserError(
+                f"{name} is {one} in {ours} and {two} in {theirs}: a pair has one; give two that were trained together"
+            )
+
+
+def _check_given(given: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Refuses to change what the weights have, but for what they have none of."""
+    for name, value in weights.items():
+        if value and given.get(name, value) != value:
+            raise UserError(f"config_overrides: {name}={given[name]}, but in the weights to go on from it is {value}")
+
+
+def _generator_dropout(discriminator: ElectraConfig, generator: ElectraConfig, name: str) -> float | None:
+    """The generator's, as a pair has it: one for all, where it is not the discriminator's."""
+    ours, theirs = ([getattr(config, kind) for kind in _DROPOUT] for config in (discriminator, generator))
+    if ours == theirs:
+        return None
+    if theirs[0] != theirs[1]:
+        raise UserError(
+            f"{GENERATOR} {name!r}: {_DROPOUT[0]} is {theirs[0]} and {_DROPOUT[1]} is {theirs[1]}, but a pair's "
+            "generator has one: choose it with --config_overrides generator_dropout=..."
+        )
+    return float(theirs[0])
+
+
+def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraining:
+    """A pair of ours, of a `config` that may have courses which the checkpoint lacks: their heads start as the one for
+    replaced tokens. `arguments` are those of `from_pretrained`."""
+    opened: Any = MclForPreTraining.from_pretrained(name, config=config, output_loading_info=True, **arguments)
+    pair: MclForPreTraining = opened[0]
+    for course, head in pair.course_predictions.items():
+        if f"course_predictions.{course}.dense.weight" in opened[1]["missing_keys"]:
+            head.load_state_dict(pair.discriminator_predictions.state_dict())
+    return pair
+
+
+def pair_from_sources(
+    config: MclConfig,
+    discriminator: str,
+    generator: str | None = None,
+    attn_implementation: str | None = None,
+    **hub: Any,
+) -> MclForPreTraining:
+    """The pair of `config` with the weights of its sources, in float32.
+
+    What the two networks share is the discriminator's. Detection heads that the source lacks start as the one for
+    replaced tokens: the other courses ask the same of a token, whether it belongs where it stands, so from the first
+    step the correction notebooks mean something and the encoder is not led astray by heads that know nothing. A
+    generator that is not given starts new, but for its embeddings, which start as the discriminator's.
+
+    Args:
+        config: with the `sources_fields` of the same sources.
+        discriminator, generator: names on the Hub, or folders.
+        hub: `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
+
+    Raises:
+        UserError: a source's weights cannot be read, or are not those of its half.
+    """
+    pair: MclForPreTraining = MclForPreTraining._from_config(config, attn_implementation=attn_implementation)
+    source = _load_source(DISCRIMINATOR, discriminator, hub)
+    if generator is None:
+        pair.generator.electra.embeddings.load_state_dict(source.electra.embeddings.state_dict())
+        logger.warning(
+            f"no {GENERATOR}: the generator starts new, and what it fills in at first is easily detected; the "
+            "discriminator's figures will look too good until it has learnt"
+        )
+    else:
+        other = _load_source(GENERATOR, generator, hub)
+        _copy(other.electra, pair.generator.electra)
+        _copy(other.generator_predictions, pair.generator.generator_predictions)
+        _copy(other.generator_lm_head, pair.generator.generator_lm_head)
+        _warn_of_difference(pair, source, other)
+    _copy(source.electra, pair.electra)  # after the generator, whose tied embeddings are these
+    _copy(source.discriminator_predictions, pair.discriminator_predictions)
+    trained = getattr(source, "course_predictions", {})
+    for course, head in pair.course_predictions.items():
+        _copy(trained[course] if course in trained else source.discriminator_predictions, head)
+    return pair
+
+
+def _load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
+    """The model that holds the half, whole."""
+    config = _source_config(argument, name, hub)
+    kind: Any = ElectraForPreTraining if argument == DISCRIMINATOR else ElectraForMaskedLM
+    if isinstance(config, MclConfig):
+        whole = "MclForPreTraining" in (config.architectures or ())
+        kind = MclForMaskedLM if argument == GENERATOR else MclForPreTraining if whole else MclDiscriminator
+    try:
+        model, info = kind.from_pretrained(name, output_loading_info=True, **hub)
+    except Exception as error:  # besides OSError and ValueError, whatever a damaged file leads to
+        raise UserError(f"{argument} {name!r}: its weights cannot be read: {one_line(error)}") from error
+    missing, unexpected = info["missing_keys"], sorted(info["unexpected_keys"])
+    if any(key.startswith("electra.") for key in unexpected) or info["mismatched_keys"]:
+        raise UserError(f"{argument} {name!r}: its weights do not fit its config.json, {unexpected[:1]} for one")
+    if missing and any(_other_half(argument) in key for key in unexpected):
+        raise _exchanged(argument, name)
+    if missing:
+        raise UserError(f"{argument} {name!r} lacks {len(missing)} of its weights, {sorted(missing)[0]} for one")
+    return model.generator if kind is MclForMaskedLM else model
+
+
+def _other_half(argument: str) -> str:
+    return "generator_predictions" if argument == DISCRIMINATOR else "discriminator_predictions"
+
+
+def _copy(source: torch.nn.Module, target: torch.nn.Module) -> None:
+    """All weights of `target`, of which `source` may lack the relative position bias alone."""
+    weights, own, bias = source.state_dict(), target.state_dict(), "relative_attention_bias.weight"
+    if bias in own:
+        weights.setdefault(bias, own[bias])
+    target.load_state_dict(weights)
+
+
+def _warn_of_difference(pair: MclForPreTraining, ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
+    """Says if the copies of what the pair has once are not equal."""
+    shared = [name for name in pair._tied_weights_keys.values() if name.startswith("electra.embeddings.")]
+    copies = {name: (ours.get_parameter(name).float(), theirs.get_parameter(name).float()) for name in shared}
+    differ = {name: float((one - two).detach().abs().max()) for name, (one, two) in copies.items()}
+    name = max(differ, key=lambda name: differ[name])
+    if differ[name] > 0:
+        logger.warning(
+            f"what the pair shares is not equal in the two checkpoints: {name} differs by up to {differ[name]:.3g}; "
+            "the discriminator's is kept, so the generator will predict otherwise than it did"
+        )
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, names: Iterable[str], **hub: Any) -> None:
+    """That `tokenizer` is that of every checkpoint in `names` that has one, or has grown out of it.
+
+    Raises:
+        UserError: a token has another id, or none.
+    """
+    ids = tokenizer.get_vocab()
+    for name in names:
+        try:
+            own = load_tokenizer(name, **hub).get_vocab()
+        except UserError:  # it has none
+            continue
+        token = next((token for token, number in own.items() if ids.get(token) != number), None)
+        if token is not None:
+            raise UserError(
+                f"tokenizer {tokenizer.name_or_path!r}: the id of {token!r} is {ids.get(token)}, but {own[token]} in "
+                f"that of {name!r}: go on with the checkpoint's own vocabulary, or tokens added to it"
+            )
+
+
+def grow_vocabulary(model: MclForPreTraining, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Gives the pair an embedding for each token that the tokenizer has beyond its own; their number.
+
+    A model with more embeddings than the tokenizer has tokens stays as it is: such padding is common.
+    """
+    new = max(len(tokenizer) - model.config.vocab_size, 0)
+    if new:
+        model.resize_token_embeddings(len(tokenizer))
+    return new
