@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers.testing_utils import get_torch_dist_unique_port
 
+from transformers_mcl.training.checkpoints import last_checkpoint
 from transformers_mcl.training.pretraining import DEMO_FOLDER
 
 ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.killed"
@@ -137,3 +138,10 @@ def test_at_sigterm_a_run_saves_and_ends_and_goes_on_exactly(text: Path, ends: P
     asked = {"words": words(text, tmp_path / "asked"), "kill": kill}
     assert run(asked, resuming(text, tmp_path / "asked")) == [143, 0]
     assert_same_end(tmp_path / "asked", ends / "0" / "whole")
+
+
+def test_at_sigterm_to_one_process_both_save_at_one_step(text: Path, tmp_path: Path) -> None:
+    kill = {**KILLS["in a step"], "signal": 15, "rank": 1}
+    assert run({"words": words(text, tmp_path / "asked", batch=2), "kill": kill}, processes=2) == [1]
+    assert last_checkpoint(tmp_path / "asked") == str(tmp_path / "asked" / "checkpoint-5")  # of ten micro-batches
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= set(os.listdir(tmp_path / "asked" / "checkpoint-5"))
