@@ -384,3 +384,9 @@ def test_a_logit_of_zero_says_original() -> None:
     notebook = c.correction_notebook(torch.tensor([[0, 1]]), torch.zeros(1, 2))
     assert notebook.pos1.tolist() == [[True, False]]
     assert notebook.pos2.tolist() == [[False, True]]
+
+
+def test_sampling_from_logits_that_are_not_numbers_gives_tokens() -> None:
+    tokens = c.sample_tokens(torch.full((2, 3, 7), torch.nan))
+    assert tokens.shape == (2, 3)
+    assert ((tokens >= 0) & (tokens < 7)).all()

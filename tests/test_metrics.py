@@ -158,3 +158,10 @@ def test_figures_without_a_denominator_are_left_out() -> None:
 def test_a_loss_that_is_not_a_number_is_shown() -> None:
     figures = summarize_metrics({"mlm": torch.tensor([math.nan, 3.0])})
     assert math.isnan(figures["mlm_loss"])
+
+
+def test_logits_that_are_not_numbers_are_counted_somewhere() -> None:
+    """A loss that is NaN ends a run when it is read: its metrics must not end it before, on a device beyond rescue."""
+    logits = torch.tensor([[torch.nan, torch.inf, -torch.inf, 0.5]])
+    counts = detection_histogram(logits, torch.zeros(1, 4, dtype=torch.bool), torch.ones(1, 4))
+    assert counts.sum() == 4

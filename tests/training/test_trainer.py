@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from transformers import Trainer, TrainingArguments
+from safetensors.torch import load_file
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.testing_utils import CaptureLogger
 from transformers.utils.logging import get_logger
 
-from transformers_mcl import MclForPreTraining, MclTrainer
+from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.configuration_mcl import LOSS_NAMES
 from transformers_mcl.flops import step_flops
 
@@ -161,3 +162,85 @@ def test_a_plain_trainer_trains_and_evaluates_the_pair(make_trainer: Make, rows:
     trainer.train()
     assert any(not torch.equal(value, before[name]) for name, value in weights(trainer).items())
     assert trainer.evaluate()["eval_loss"] > 0
+
+
+class Break(TrainerCallback):
+    """Makes what STD's detection head says NaN, from the third step on."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 2:
+            with torch.no_grad():
+                model.course_predictions["std"].dense_prediction.bias.fill_(torch.nan)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"save_steps": 2, "logging_steps": 500},
+        {"save_steps": 2, "save_strategy": "no", "logging_steps": 1},
+        {"save_strategy": "no", "logging_steps": 500},
+        {"save_steps": 2, "logging_steps": 500, "gradient_accumulation_steps": 2, "backward_per_pass": False},
+    ],
+    ids=["when saving", "when logging", "at the end", "in one backward"],
+)
+def test_a_loss_that_is_not_finite_ends_the_run(make_trainer: Make, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    trainer = make_trainer(learning_rate=0.02, lr_scheduler_type="linear", **arguments)
+    trainer.add_callback(Break())
+    with pytest.raises(UserError) as error:
+        trainer.train()
+    said = str(error.value)
+    assert said.startswith(
+        "the loss std, re_std (course std) became NaN or infinite at step 3, at a learning rate of "
+    )
+    assert "learning rate of 0.01;" in said  # of four steps down from 0.02, the third
+    good = tmp_path / "checkpoint-2"
+    if arguments.get("save_strategy") == "no":
+        assert "is none, since none was saved" in said
+        assert not list(tmp_path.glob("checkpoint-*"))
+    else:
+        assert f"the last good checkpoint is {good}:" in said
+        assert list(tmp_path.glob("checkpoint-*")) == [good]
+        assert all(value.isfinite().all() for value in load_file(good / "model.safetensors").values())
+
+
+def test_tokens_are_counted_over_a_resumed_run(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(save_steps=2, max_steps=2).train()
+    trainer = make_trainer()
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert [entry["train_tokens_seen"] for entry in logs] == [2 * 4 * 16, 4 * 4 * 16]
+    # Only what was done since: the operations of earlier steps count for no speed.
+    a_token = step_flops(trainer.model.config, 4, 16) / (4 * 16)
+    assert logs[-1]["flops_per_second"] == pytest.approx(logs[-1]["tokens_per_second"] * a_token, rel=1e-6)
+
+
+def test_evaluation_is_a_mean_over_places_and_not_over_batches(make_trainer: Make) -> None:
+    trainer = make_trainer(per_device_eval_batch_size=12)  # sixteen rows: twelve, then four
+    figures = trainer.evaluate()
+    weighted = sum(weight * figures[f"eval_{name}_loss"] for name, weight in trainer.model.config.weights.items())
+    assert figures["eval_loss"] == pytest.approx(weighted, rel=1e-6)
+
+
+def test_two_gpus_without_a_launcher_are_one_and_said(make_trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MclTrainingArguments, "n_gpu", property(lambda self: getattr(self, "_n_gpu", 2) or 2))
+    with CaptureLogger(get_logger("transformers_mcl.training.trainer")) as said:
+        make_trainer()
+    assert "2 GPUs are here and this process uses one" in said.out
+
+
+@pytest.mark.parametrize(
+    ("average", "accumulation", "warned"), [("own", 2, True), ("own", 1, False), ("all", 2, False)]
+)
+def test_what_cannot_be_exact_is_said(make_trainer: Make, average: str, accumulation: int, warned: bool) -> None:
+    with CaptureLogger(get_logger("transformers_mcl.training.trainer")) as said:
+        make_trainer({"correction_average": average}, gradient_accumulation_steps=accumulation)
+    assert ("a mean of the means" in said.out.replace("\n", " ")) == warned
+
+
+def test_bfloat16_trains(make_trainer: Make) -> None:
+    trainer = make_trainer(bf16=True)
+    before = weights(trainer)
+    trainer.train()
+    assert [name for name, value in weights(trainer).items() if torch.equal(value, before[name])] == []
+    whole = trained(make_trainer, bf16=False)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=0.02)

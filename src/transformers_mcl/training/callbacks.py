@@ -62,10 +62,8 @@ class CourseProgressCallback(ProgressCallback):
     ) -> None:
         if self.training_bar is not None and logs is not None and (line := summary_line(logs)):
             self.training_bar.write(f"step {state.global_step:>7}  {line}")
-            if (speed := logs.get("tokens_per_second")) and state.global_step:
-                # Of the last steps: courses that begin later make a step take longer than those before.
-                tokens_left = logs["train_tokens_seen"] * (state.max_steps / state.global_step - 1)
-                self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s, {format_seconds(tokens_left / speed)} left")
+            if speed := logs.get("tokens_per_second"):  # of the time left, the bar itself knows
+                self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s")
 
 
 class RankSeedCallback(TrainerCallback):

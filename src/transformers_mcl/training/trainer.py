@@ -163,8 +163,8 @@ class MclTrainer(Trainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step >= self.args.get_course_warmup_steps(self.state.max_steps))
         warmup = self.args.get_batch_warmup(self.state.max_steps)
-        batches = [warmup.cut(batch, self.state.global_step) for batch in batches]
-        return batches, self._count_items([self._prepare_inputs(batch) for batch in batches])
+        batches = [warmup.cut(self._prepare_inputs(batch), self.state.global_step) for batch in batches]
+        return batches, self._count_items(batches)
 
     def _count_items(self, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Sums over the batches of all processes, by process: their gradients are averaged, and must add up."""
@@ -230,6 +230,10 @@ class MclTrainer(Trainer):
         self._seconds += time.perf_counter() - self._clock
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
         self._clock = time.perf_counter()
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        self._read(self._tr_loss, None)  # what came after the last log must be finite, too
+        return super()._finalize_training(*args, **kwargs)
 
     def _read(self, tr_loss: Tensor, grad_norm: Any) -> tuple[Any, Any]:
         """Waits for the device, once: for all sums, and on one process for what transformers would read after us.
