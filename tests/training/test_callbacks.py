@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
+from tqdm.auto import tqdm
 
-from transformers_mcl import MclTrainer
-from transformers_mcl.training.callbacks import format_seconds, summary_line
+from transformers_mcl import MclTrainer, UserError
+from transformers_mcl.training.callbacks import CourseProgressCallback, bars_closed, format_seconds, summary_line
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,12 @@ def test_the_bar_shows_tokens_per_second(
     speed = first["tokens_per_second"]
     assert first["train_tokens_seen"] == 2 * 4 * 16
     assert f"{speed:,.0f} tokens/s" in capsys.readouterr().err
+
+
+def test_an_error_gets_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = CourseProgressCallback()
+    bar.training_bar = tqdm(total=3)
+    with pytest.raises(UserError), bars_closed([bar]):
+        raise UserError("bad")
+    sys.stderr.write("error\n")
+    assert capsys.readouterr().err.endswith("it/s]\nerror\n")

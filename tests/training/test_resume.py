@@ -45,10 +45,10 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(text: Path, folder: Path, *more: str, batch: int = 4, steps: int = 8) -> list[str]:
+    rows = () if "--streaming" in more else ("--max_train_samples", "24")
     given = {
         "train_file": text,
         "validation_file": text,
-        "max_train_samples": 24,
         "max_eval_samples": 4,
         "max_seq_length": 32,
         "tokenizer_name": DEMO_FOLDER / "tokenizer",
@@ -65,7 +65,7 @@ def words(text: Path, folder: Path, *more: str, batch: int = 4, steps: int = 8) 
         "use_cpu": True,
         "disable_tqdm": True,
     }
-    return ["pretrain", *(str(word) for name, value in given.items() for word in (f"--{name}", value)), *more]
+    return ["pretrain", *(str(word) for name, value in given.items() for word in (f"--{name}", value)), *rows, *more]
 
 
 def run(*todo: dict[str, Any], processes: int = 1) -> list[int]:
@@ -93,26 +93,31 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 # What can go wrong while a checkpoint is written has nothing to do with the loader.
 CASES = [*(("0", kill) for kill in KILLS), *(("2", kill) for kill in list(KILLS)[:2])]
+CASES += [("stream", "in a step"), ("stream", "in the optimizer's file")]
+LOADERS: dict[str, tuple[str, ...]] = {
+    "0": ("--dataloader_num_workers", "0"),
+    "2": ("--dataloader_num_workers", "2"),
+    "stream": ("--dataloader_num_workers", "2", "--streaming", "true", "--shuffle_buffer_size", "5"),
+}
 
 
 @pytest.fixture(scope="module")
 def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By number of loader workers, a run left alone in `whole`; and one killed in each way, and resumed."""
+    """By loader, a run left alone in `whole`; and one killed in each way, and resumed."""
     folder = tmp_path_factory.mktemp("resumed")
-    loaders = {workers: ("--dataloader_num_workers", workers) for workers in ("0", "2")}
     todo: list[dict[str, Any]] = [
-        {"words": words(text, folder / workers / "whole", *loader)} for workers, loader in loaders.items()
+        {"words": words(text, folder / loader / "whole", *more)} for loader, more in LOADERS.items()
     ]
-    for workers, name in CASES:
-        own = (text, folder / workers / name, *loaders[workers])
+    for loader, name in CASES:
+        own = (text, folder / loader / name, *LOADERS[loader])
         todo += [{"words": words(*own), "kill": {**KILLS[name], "signal": 9}}, resuming(*own)]
-    assert run(*todo) == [0, 0, *([-9, 0] * len(CASES))]
+    assert run(*todo) == [0] * len(LOADERS) + [-9, 0] * len(CASES)
     return folder
 
 
-@pytest.mark.parametrize(("workers", "kill"), CASES)
-def test_a_killed_run_ends_with_the_weights_of_one_left_alone(ends: Path, workers: str, kill: str) -> None:
-    assert_same_end(ends / workers / kill, ends / workers / "whole")
+@pytest.mark.parametrize(("loader", "kill"), CASES)
+def test_a_killed_run_ends_with_the_weights_of_one_left_alone(ends: Path, loader: str, kill: str) -> None:
+    assert_same_end(ends / loader / kill, ends / loader / "whole")
 
 
 def test_runs_of_other_seeds_end_elsewhere(text: Path, ends: Path, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ SPLITS = {
 FSDP = ["--fsdp", "--fsdp_config", '{"version": 2}']
 CASES = {
     "packed": [],
+    # DDP then waits for every parameter at the one backward there is.
+    "packed, all used": ["--ddp_find_unused_parameters", "false"],
     "padded": ["--line_by_line", "true"],
     "padded, one backward": ["--line_by_line", "true", "--backward_per_pass", "false"],
     "electra, padded": ["--line_by_line", "true", "--objective", "electra"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
-__all__ = ["CourseProgressCallback", "RankSeedCallback", "format_seconds", "summary_line"]
+__all__ = ["CourseProgressCallback", "RankSeedCallback", "bars_closed", "format_seconds", "summary_line"]
 
 # A detail of the first steps (allocations, compilation) that would spoil the estimate, and the steps it is made from.
 _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
@@ -64,6 +66,19 @@ class CourseProgressCallback(ProgressCallback):
             self.training_bar.write(f"step {state.global_step:>7}  {line}")
             if speed := logs.get("tokens_per_second"):  # of the time left, the bar itself knows
                 self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s")
+
+
+@contextmanager
+def bars_closed(callbacks: Iterable[TrainerCallback]) -> Iterator[None]:
+    """Ends the progress bars' lines where something is raised, so that its message has one of its own."""
+    try:
+        yield
+    except BaseException:
+        for callback in callbacks:
+            for name in ("prediction_bar", "training_bar"):
+                if (bar := getattr(callback, name, None)) is not None:
+                    bar.close()
+        raise
 
 
 class RankSeedCallback(TrainerCallback):

@@ -26,7 +26,7 @@ from ..hub.model_card import RunSummary
 from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
-from .callbacks import CourseProgressCallback, RankSeedCallback
+from .callbacks import CourseProgressCallback, RankSeedCallback, bars_closed
 from .checkpoints import data_digest, is_whole, last_checkpoint, writing
 from .health import HealthCallback
 from .meter import Meter
@@ -141,7 +141,7 @@ class MclTrainer(Trainer):
             self.args.lr_scheduler_kwargs = given
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        with resuming_stream(self):
+        with resuming_stream(self), bars_closed(self.callback_handler.callbacks):
             return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> Any:
