@@ -109,8 +109,8 @@ def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"words": words(text, folder / loader / "whole", *more)} for loader, more in LOADERS.items()
     ]
     for loader, name in CASES:
-        own = (text, folder / loader / name, *LOADERS[loader])
-        todo += [{"words": words(*own), "kill": {**KILLS[name], "signal": 9}}, resuming(*own)]
+        own, more = folder / loader / name, LOADERS[loader]
+        todo += [{"words": words(text, own, *more), "kill": {**KILLS[name], "signal": 9}}, resuming(text, own, *more)]
     assert run(*todo) == [0] * len(LOADERS) + [-9, 0] * len(CASES)
     return folder
 
