@@ -57,3 +57,19 @@ def test_all_courses_are_one_graph_and_compute_the_same(model: MclForPreTraining
     # Another batch of the shape, whose notebook is another, runs the same graph.
     trained(model, compiled, **{**batch, "input_ids": torch.randint(104, 150, (2, 22))})
     assert counter.frame_count == 1
+
+
+@pytest.mark.slow
+def test_weights_and_shapes_may_change_between_steps(model: MclForPreTraining) -> None:
+    """Courses that begin later, and shorter rows at first; each is compiled once more, and no more."""
+    counter = CompileCounter()
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    whole = model.loss_weights
+    for weights in ({"mlm": 1.0, "rtd": 50.0}, whole, {**whole, "std": 25.0}):
+        model.loss_weights = weights
+        for length in (22, 12, 22):
+            batch = {"input_ids": torch.randint(104, 150, (2, length))}
+            assert set(compiled(**batch).losses) == {name for name, weight in weights.items() if weight}
+            for expected, found in zip(trained(model, model, **batch), trained(model, compiled, **batch), strict=True):
+                torch.testing.assert_close(found, expected)
+    assert counter.frame_count <= 6

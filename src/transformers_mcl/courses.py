@@ -91,6 +91,8 @@ def operated_count(tokens: int | Tensor, ratio: float, least: int = 1) -> int | 
 
 def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Draws in [0, 1): all that is left to chance in the courses."""
+    if generator is None:  # named, it would not be compiled for several shapes
+        return torch.rand(shape, device=device)
     return torch.rand(shape, generator=generator, device=device)
 
 

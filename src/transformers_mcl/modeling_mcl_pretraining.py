@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -68,18 +69,19 @@ class _Sums:
     """What the courses of one call add up to, and what is done with each loss: see `MclForPreTraining.forward`."""
 
     loss: Tensor
+    weights: Mapping[str, float]
     to_come: int
     items: Mapping[str, Tensor]
     backward: Callable[[Tensor], Any] | None
     losses: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, name: str, weight: float, values: Tensor, averaged_over: Tensor, cell: Tensor | None = None) -> None:
+    def add(self, name: str, values: Tensor, averaged_over: Tensor, cell: Tensor | None = None) -> None:
         """Adds the loss `name`: the sum of `values`, where `averaged_over` or in a correction where `cell`, as a mean.
 
         A correction's mean is over its `cell` where that is `averaged_over`.
         """
-        if not weight:
+        if name not in self.weights:
             return
         total = values.masked_fill(~(averaged_over if cell is None else cell), 0.0).sum()
         count = averaged_over.sum()
@@ -87,7 +89,7 @@ class _Sums:
         if name in self.items and averaged_over is cell:
             over = count.clamp(min=1) * over
         loss = total / over
-        weighted = weight * loss
+        weighted = self.weights[name] * loss
         self.to_come -= 1
         if self.backward is not None and self.to_come and weighted.requires_grad:
             self.backward(weighted)
@@ -121,8 +123,7 @@ class MclForPreTraining(MclWithGenerator):
         if config.generator_shares == "token":
             shared = ["word_embeddings.weight"]
         self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
-        # May be changed in training, to start a course later; a loss must not gain a weight the configuration lacks.
-        self.loss_weights: dict[str, float] = dict(config.weights)
+        self.loss_weights = dict(config.weights)
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = None
@@ -141,9 +142,21 @@ class MclForPreTraining(MclWithGenerator):
         return self.config.document_attention
 
     @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """The weights in use. May be replaced in training, to start a course later; a loss must not gain a weight that
+        the configuration lacks."""
+        return MappingProxyType(self._loss_weights)
+
+    @loss_weights.setter
+    def loss_weights(self, weights: Mapping[str, float]) -> None:
+        self._loss_weights = dict(weights)
+        # Which are in use decides what is computed: known outside of a compiled graph, to which a weight is a number.
+        self._active_losses = frozenset(name for name, weight in weights.items() if weight)
+
+    @property
     def active_courses(self) -> tuple[str, ...]:
         """The self-supervision courses that `loss_weights` asks for now, in the order they are run."""
-        return tuple(k for k, names in COURSES.items() if any(self._weight(name) for name in names))
+        return tuple(k for k, names in COURSES.items() if any(self._is_on(name) for name in names))
 
     def forward(
         self,
@@ -182,8 +195,9 @@ class MclForPreTraining(MclWithGenerator):
         """
         check_length(self.config, input_ids.shape[1])
         chosen = self._chosen(courses)
-        losses = sum(self._weight(name) > 0 for course in chosen for name in COURSES[course])
-        sums = _Sums(torch.zeros((), device=input_ids.device), losses, num_items_in_batch or {}, backward)
+        losses = sum(self._is_on(name) for course in chosen for name in COURSES[course])
+        weights = {name: weight for name, weight in self._loss_weights.items() if self._is_on(name)}
+        sums = _Sums(torch.zeros((), device=input_ids.device), weights, losses, num_items_in_batch or {}, backward)
         records = {}
         for course in chosen:
             corruption = self._corrupt(course, input_ids, attention_mask, generator)
@@ -218,7 +232,7 @@ class MclForPreTraining(MclWithGenerator):
         own = config.correction_average == "own"
         counts = {"mlm": masked, "slm": swapped, "rtd": present.sum(), "std": present.sum(), "itd": longer}
         counts |= {f"re_{name}": one if own else counts[name] for name in ("mlm", "slm", "rtd", "std")}
-        return {name: count for name, count in counts.items() if self._weight(name)}
+        return {name: count for name, count in counts.items() if self._is_on(name)}
 
     def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
         if courses is None:
@@ -227,8 +241,8 @@ class MclForPreTraining(MclWithGenerator):
             raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
         return tuple(k for k in self.active_courses if k in courses)
 
-    def _weight(self, name: str | None) -> float:
-        return self.loss_weights.get(name, 0.0) if name is not None else 0.0
+    def _is_on(self, name: str | None) -> bool:
+        return name in self._active_losses
 
     def _operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """True at ordinary tokens: not special, not padding."""
@@ -267,14 +281,14 @@ class MclForPreTraining(MclWithGenerator):
         generate, detect, *corrections = COURSES[course]
         mask, positions, valid = corruption.attention_mask, corruption.positions, corruption.valid
 
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(generate) > 0):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._is_on(generate)):
             logits = self.generator.logits_at(corruption.input_ids, mask, positions, corruption.document_ids)
         samples = c.sample_tokens(logits, generator)
         if generate is not None:
             sums.metrics[f"{course}_generator"] = generator_counts(logits, samples, corruption.labels, valid)
-            sums.add(generate, self._weight(generate), _cross_entropy(logits, corruption.labels), valid)
+            sums.add(generate, _cross_entropy(logits, corruption.labels), valid)
         del logits  # the largest tensor of a course: gone before the discriminator's pass, if it went back already
-        if not any(self._weight(name) for name in (detect, *corrections)):
+        if not any(self._is_on(name) for name in (detect, *corrections)):
             return CourseRecord(corruption, samples)
 
         read = c.substitute(corruption.input_ids, positions, samples, valid)
@@ -283,10 +297,10 @@ class MclForPreTraining(MclWithGenerator):
         else:
             labels = read != clean
         present = torch.ones_like(labels) if mask is None else mask.bool()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._weight(detect) > 0):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self._is_on(detect)):
             verdict = self.detect(course, read, mask, corruption.document_ids)
         sums.metrics[f"{course}_detection"] = detection_histogram(verdict.detach(), labels, present)
-        sums.add(detect, self._weight(detect), _binary_cross_entropy(verdict, labels), present)
+        sums.add(detect, _binary_cross_entropy(verdict, labels), present)
         record = CourseRecord(corruption, samples, read, labels, verdict.detach())
         if corrections[0] is not None:
             notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
@@ -298,14 +312,14 @@ class MclForPreTraining(MclWithGenerator):
     def _regenerate(self, course: str, clean: Tensor, record: CourseRecord, notebook: c.Notebook, sums: _Sums) -> None:
         """The generator's correction: where it was caught it tries again, in the original row."""
         name, corruption = COURSES[course][2] or "", record.corruption
-        if weight := self._weight(name):
+        if self._is_on(name):
             again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
             logits = self.generator.logits_at(
                 again, corruption.attention_mask, corruption.positions, corruption.document_ids
             )
             averaged_over = caught if self.config.correction_average == "own" else corruption.valid
-            sums.add(name, weight, _cross_entropy(logits, corruption.labels), averaged_over, caught)
+            sums.add(name, _cross_entropy(logits, corruption.labels), averaged_over, caught)
 
     def _rediscriminate(
         self,
@@ -319,12 +333,12 @@ class MclForPreTraining(MclWithGenerator):
     ) -> None:
         """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
         name, corruption = COURSES[course][3] or "", record.corruption
-        if weight := self._weight(name):
+        if self._is_on(name):
             again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
             wrong = notebook.pos2 | notebook.pos3
             averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
             verdict = self.detect(course, again, corruption.attention_mask, corruption.document_ids)
-            sums.add(name, weight, _binary_cross_entropy(verdict, labels), averaged_over, wrong)
+            sums.add(name, _binary_cross_entropy(verdict, labels), averaged_over, wrong)
 
     def detect(
         self,

@@ -171,6 +171,15 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--train_file", "no-such.txt"], "no-such.txt"),
         (["--preset", "huge"], "huge"),
         (["--attn_implementation", "flash_attention_2"], "relative position bias"),
+        (["--learning_rate", "nan"], "learning_rate=nan must be 0 or more"),
+        (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0 must be at least 1"),
+        (["--metric_for_best_model", "rtd_auc"], "did you mean 'rtd_disc_auc'?"),
+        (["--metric_for_best_model", "itd_masked_lm_loss"], "has no 'itd_masked_lm_loss'"),
+        (["--optim", "galore_adamw"], "optim: "),
+        (["--report_to", "no-such-tracker"], "no-such-tracker"),
+        (["--fsdp"], "training arguments: "),
+        (["--ddp_find_unused_parameters", "false", "--course_warmup_steps", "2"], "does not go with course_warmup"),
+        (["--output_dir", __file__], "is a file"),
         (["--resume_from_checkpoint", "true"], "there is no whole checkpoint in"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
     ],
@@ -219,3 +228,15 @@ def test_text_without_a_tokenizer_is_told_how_to_make_one(folder: Path, capsys: 
     text = ["--train_file", str(folder / "text.txt"), "--output_dir", str(folder / "none")]
     assert main(["pretrain", *text]) == 2
     assert "transformers-mcl tokenizer" in capsys.readouterr().err
+
+
+def test_a_later_checkpoint_beside_the_one_to_resume_from_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saving = ["--output_dir", str(tmp_path / "run"), "--save_strategy", "steps", "--save_steps", "1"]
+    assert main(command(folder, *saving)) == 0
+    capsys.readouterr()
+    assert main(command(folder, *saving, "--resume_from_checkpoint", str(tmp_path / "run" / "checkpoint-1"))) == 2
+    assert "checkpoint-3 stands beside" in capsys.readouterr().err
+    assert main(command(folder, *saving, "--resume_from_checkpoint", "true", "--max_steps", "2")) == 2
+    assert "max_steps=2 is below the 3 steps" in capsys.readouterr().err

@@ -121,7 +121,7 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(checkpoint: Path, name: str) -> None:
     check_checkpoint(checkpoint)
     os.truncate(checkpoint / name, (checkpoint / name).stat().st_size // 2)
-    with pytest.raises(UserError, match=rf"{name} is damaged .*give the path of an earlier checkpoint"):
+    with pytest.raises(UserError, match=rf"{name} is damaged .*move this checkpoint away"):
         check_checkpoint(checkpoint)
 
 
@@ -191,3 +191,51 @@ def test_the_run_is_remembered(checkpoint: Path) -> None:
     saved = json.loads((checkpoint / "run.json").read_text())
     assert saved["processes"] == 1
     assert saved["rows of text"].startswith("48, ")
+
+
+def test_what_was_never_whole_is_removed_and_costs_no_other(make_trainer: Make, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-90").mkdir()
+    make_trainer(save_steps=2, save_total_limit=1).train()
+    assert os.listdir(tmp_path) == ["checkpoint-4"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "scheduler.pt", "rng_state.pth"])
+def test_a_lost_file_is_named(checkpoint: Path, name: str) -> None:
+    (checkpoint / name).unlink()
+    with pytest.raises(UserError, match=f"has lost its {name}"):
+        check_checkpoint(checkpoint)
+
+
+def test_a_model_is_no_checkpoint(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(save_steps=2, save_only_model=True).train()
+    with pytest.raises(UserError, match="has no optimizer state"):
+        check_checkpoint(tmp_path / "checkpoint-4")
+
+
+def test_a_damage_in_the_middle_is_found(checkpoint: Path) -> None:
+    path = checkpoint / "optimizer.pt"
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(64)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"optimizer.pt is damaged"):
+        check_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["trainer_state.json", "run.json"])
+@pytest.mark.parametrize("content", ["[]", "{}", "[1]"])
+def test_a_state_that_is_none_is_refused(checkpoint: Path, name: str, content: str) -> None:
+    (checkpoint / name).write_text(content)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        check_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [({"optim": "sgd"}, "optim is sgd"), ({"generator_learning_rate": 1e-3}, "generator_learn")]
+)
+def test_another_optimizer_is_refused_whatever_becomes_of_the_data(
+    checkpoint: Path, make_trainer: Make, arguments: dict[str, Any], said: str
+) -> None:
+    trainer = make_trainer(**arguments)
+    with pytest.raises(UserError, match=f"of another kind: {said}"):
+        check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=True)

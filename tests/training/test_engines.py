@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from accelerate.utils import DistributedType
 
-from transformers_mcl import MclTrainer
-from transformers_mcl.training.engines import describe_engine, engine_warnings
+from transformers_mcl import MclTrainer, UserError
+from transformers_mcl.training.engines import check_processes, describe_engine, engine_warnings
 
 LAUNCHED = {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}
 
@@ -59,3 +59,10 @@ def test_no_fsdp_where_it_was_asked_for(fsdp: bool, environment: dict[str, str])
     (said,) = engine_warnings(trainer(DistributedType.MULTI_CPU, 2, fsdp), environment)
     assert said.startswith("FSDP was asked for, and this run has 2 x DDP: nothing is sharded")
     assert engine_warnings(trainer(DistributedType.FSDP, 2, fsdp), environment) == []
+
+
+def test_processes_that_would_not_know_of_each_other_are_refused() -> None:
+    with pytest.raises(UserError, match=r"2 processes were started, .* give --use_cpu true"):
+        check_processes(1, {"WORLD_SIZE": "2"})
+    check_processes(2, {"WORLD_SIZE": "2"})
+    check_processes(1, {})

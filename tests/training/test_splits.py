@@ -33,6 +33,8 @@ CASES = {
     "packed": [],
     # DDP then waits for every parameter at the one backward there is.
     "packed, all used": ["--ddp_find_unused_parameters", "false"],
+    # At the first step the heads of later courses have nothing to do.
+    "checkpointed warm-up": ["--gradient_checkpointing", "true", "--course_warmup_steps", "5"],
     "padded": ["--line_by_line", "true"],
     "padded, one backward": ["--line_by_line", "true", "--backward_per_pass", "false"],
     "electra, padded": ["--line_by_line", "true", "--objective", "electra"],
@@ -112,7 +114,8 @@ def test_a_step_has_the_same_gradient(runs: Path, case: str, split: str) -> None
     whole, parts = gradient(runs, case, "whole"), gradient(runs, case, split)
     for name, expected in whole.items():
         largest = expected.abs().max().item()
-        assert largest > 0 or name.endswith("key.bias") or "token_type" in name, name
+        idle = name.endswith("key.bias") or "token_type" in name or ("warm-up" in case and "course_" in name)
+        assert largest > 0 or idle, name
         torch.testing.assert_close(parts[name], expected, rtol=1e-3, atol=1e-4 * max(largest, 1e-2), msg=name)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,56 @@ def test_bfloat16_trains(make_trainer: Make) -> None:
     assert [name for name, value in weights(trainer).items() if torch.equal(value, before[name])] == []
     whole = trained(make_trainer, bf16=False)
     assert trainer.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=0.02)
+
+
+class BreakGradients(TrainerCallback):
+    """Makes the gradient infinite, and no loss, at the fourth step."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 3:
+            model.electra.encoder.layer[0].output.dense.bias.register_hook(lambda gradient: gradient * torch.inf)
+
+
+@pytest.mark.parametrize("saves", [{"save_steps": 2}, {"save_strategy": "no"}], ids=["when saving", "at the end"])
+def test_a_gradient_that_is_not_finite_ends_the_run_before_it_is_saved(
+    make_trainer: Make, tmp_path: Path, saves: dict[str, Any]
+) -> None:
+    trainer = make_trainer(logging_steps=500, **saves)
+    trainer.add_callback(BreakGradients())
+    with pytest.raises(UserError, match="the gradient of all losses became NaN or infinite at step 4"):
+        trainer.train()
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == (["checkpoint-2"] if "save_steps" in saves else [])
+
+
+def test_training_goes_on_after_a_run_that_broke(make_trainer: Make) -> None:
+    trainer = make_trainer(logging_steps=500)
+    trainer.add_callback(breaking := BreakGradients())
+    with pytest.raises(UserError):
+        trainer.train()
+    trainer.remove_callback(breaking)
+    pair: Any = trainer.model
+    pair.electra.encoder.layer[0].output.dense.bias._backward_hooks = None
+    trainer.model.load_state_dict(make_trainer().model.state_dict())
+    trainer.optimizer = None  # transformers would keep it, with its broken moments
+    trainer.train()
+
+
+def test_a_resumed_run_has_the_settings_it_is_given(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(save_steps=2, lr_scheduler_type="linear").train()
+    given = {"learning_rate": 1e-3, "weight_decay": 0.5, "adam_beta2": 0.9, "logging_steps": 1, "save_steps": 500}
+    trainer = make_trainer(lr_scheduler_type="linear", **given)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    rates = [entry["learning_rate"] for entry in trainer.state.log_history if "loss" in entry and entry["step"] > 2]
+    assert rates == pytest.approx([1e-3 * 2 / 4, 1e-3 * 1 / 4])
+    assert trainer.optimizer is not None
+    assert {group["betas"] for group in trainer.optimizer.param_groups} == {(0.9, 0.9)}
+    assert {group["weight_decay"] for group in trainer.optimizer.param_groups} == {0.5, 0.0}
+
+
+def test_the_time_of_training_is_that_of_all_its_parts(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(save_steps=2).train()
+    path = tmp_path / "checkpoint-2" / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": 1000.0}))
+    trainer = make_trainer()
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert 1000 < trainer.training_seconds < 1100

@@ -135,6 +135,8 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         parts = [(os.path.basename(shard.path), shard.start, shard.stop, shard.skip) for shard in self.shards]
         return {
             "text": f"{len(parts)} shards {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}",
+            "text_column": self.text_column,
+            "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
             "max_seq_length": self.max_seq_length,
             "document_attention": self.document_attention,
             "shuffle_buffer_size": self.shuffle_buffer_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -121,7 +122,15 @@ class MclTrainingArguments(TrainingArguments):
         muon = self.optim == "muon"
         if muon:  # not for transformers' eyes
             self.optim = "adamw_torch"
+        self._check_numbers()
+        if self.ddp_find_unused_parameters is None:
+            # transformers leaves it out with activation checkpointing, for the kind that is not the default any more.
+            # Courses that begin later, and insertion, leave parameters without a gradient.
+            self.ddp_find_unused_parameters = True
         super().__post_init__()
+        if self.dataloader_pin_memory:
+            accelerator_config: Any = self.accelerator_config
+            accelerator_config.non_blocking = True  # a batch's copy would have the device waited for
         if self.fsdp_plugin_args:
             # The other kind, one file of all weights, is not read back where weights are shared.
             self.fsdp_plugin_args["state_dict_type"] = "SHARDED_STATE_DICT"
@@ -129,10 +138,21 @@ class MclTrainingArguments(TrainingArguments):
             self.optim = "muon"
         check_optimizer(self)
         self._check_warmups()
-        if self.course_warmup_steps < 0:
-            raise UserError(f"course_warmup_steps={self.course_warmup_steps} must be 0 or more")
-        if self.peak_flops is not None and self.peak_flops <= 0:
+
+    def _check_numbers(self) -> None:
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("learning_rate", "course_warmup_steps"):
+            if not getattr(self, name) >= 0:  # nor NaN
+                raise UserError(f"{name}={getattr(self, name)} must be 0 or more")
+        if self.peak_flops is not None and not self.peak_flops > 0:
             raise UserError(f"peak_flops={self.peak_flops} must be above 0")
+        if self.course_warmup_steps and self.ddp_find_unused_parameters is False:
+            raise UserError(
+                "ddp_find_unused_parameters=False does not go with course_warmup_steps, in which the heads of later "
+                "courses are not used: leave one of them out"
+            )
 
     def _check_warmups(self) -> None:
         for name in ("batch_size_warmup_steps", "length_warmup_steps"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from ..configuration_mcl import MclConfig
 from ..errors import UserError
@@ -28,12 +28,18 @@ __all__ = [
     "explaining_a_full_disk",
     "is_whole",
     "last_checkpoint",
+    "remembered",
+    "remove_old",
     "writing",
 ]
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 _INCOMPLETE = "checkpoint-is-incomplete.txt"
 _STATE, _RUN = "trainer_state.json", "run.json"
+# What may not change whatever becomes of the data: the optimizer's state would not fit.
+_FITTED = ("optim", "generator_learning_rate")
+# By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
+_OPTIMIZERS = ("optimizer*", "global_step*")
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 # What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
 _FREE = {"loss_weights", "mask_ratio", "swap_ratio", "insert_ratio", "correction_average", "generator_dropout"}
@@ -73,6 +79,8 @@ def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
                 (checkpoint / _INCOMPLETE).write_text("This checkpoint was still being written.\n", encoding="utf-8")
             yield
             if run is not None:
+                files = sorted(str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file())
+                run = {**run, "files": [name for name in files if name != _INCOMPLETE]}
                 (checkpoint / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
                 _to_disk(checkpoint)
                 (checkpoint / _INCOMPLETE).unlink()
@@ -117,6 +125,20 @@ def _to_disk(checkpoint: Path) -> None:
             os.close(descriptor)
 
 
+def remove_old(folder: Path, limit: int | None, best: str | None) -> None:
+    """Removes what is left of checkpoints that were never whole, and the oldest of more than `limit` others."""
+    for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if not is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)
+    rotate_checkpoints(str(folder), limit, best)
+
+
+def remembered(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+    """What the checkpoint remembers of its run; nothing if another trainer wrote it."""
+    path = Path(checkpoint) / _RUN
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
 def data_digest(rows: Any) -> str:
     """Stands for the rows of a data set, wherever its files lie: of their number and of some of them."""
     digest = hashlib.sha256(str(len(rows)).encode())
@@ -126,7 +148,7 @@ def data_digest(rows: Any) -> str:
 
 
 def check_checkpoint(checkpoint: Path) -> None:
-    """Looks at every file of a checkpoint, without reading them whole.
+    """Looks at every file of a checkpoint; of weights in safetensors only at the head.
 
     Raises:
         UserError: one is missing or damaged.
@@ -139,18 +161,35 @@ def check_checkpoint(checkpoint: Path) -> None:
         )
     for path in sorted(checkpoint.rglob("*")):
         try:
-            if path.suffix == ".safetensors":
-                with safe_open(path, "pt"):
-                    pass
-            elif path.suffix in (".pt", ".pth", ".bin") and not zipfile.is_zipfile(path):
-                raise ValueError("it is cut off, or no file of torch's")
-            elif path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, SafetensorError) as error:
+            _check_file(path)
+        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"resume_from_checkpoint: {path} is damaged ({' '.join(str(error).split())}): "
-                "give the path of an earlier checkpoint"
+                "move this checkpoint away, and go on from the one before"
             ) from error
+    for name in remembered(checkpoint).get("files", []):
+        if not (checkpoint / name).exists():
+            raise UserError(f"resume_from_checkpoint: {checkpoint} has lost its {name}: move the checkpoint away")
+    if not any(next(checkpoint.glob(pattern), None) for pattern in _OPTIMIZERS):
+        raise UserError(
+            f"resume_from_checkpoint: {checkpoint} has no optimizer state: it is a model, which --model_name_or_path "
+            "goes on from, or was saved with --save_only_model"
+        )
+
+
+def _check_file(path: Path) -> None:
+    """Raises what its reader raises, or a ValueError."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt"):
+            pass
+    elif path.suffix in (".pt", ".pth", ".bin"):
+        with zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"{broken} in it has another checksum")
+    elif path.suffix == ".json":
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if path.name in (_STATE, _RUN) and not (isinstance(found, dict) and found):
+            raise ValueError("it does not hold what was saved")
 
 
 def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:
@@ -164,8 +203,7 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
     Raises:
         UserError: says what differs, and what is safe to change.
     """
-    path = checkpoint / _RUN
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before = remembered(checkpoint)
     if not (saved := before.get("config")):  # written by another trainer
         return
     own = json.loads(config.to_json_string(use_diff=False))
@@ -178,7 +216,13 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
             f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run "
             "began with. Ratios, dropout, and weights of the losses in use may change"
         )
-    differ = ", ".join(f"{k} is {run[k]} and was {before[k]}" for k in run if k in before and run[k] != before[k])
+    changed = [k for k in run if k in before and run[k] != before[k]]
+    differ = ", ".join(f"{name} is {run[name]} and was {before[name]}" for name in changed)
+    if set(changed) & set(_FITTED):
+        raise UserError(
+            f"resume_from_checkpoint: the optimizer's state in {checkpoint} is of another kind: {differ}; give the "
+            "arguments that the run began with, or begin a new run from its weights with --model_name_or_path"
+        )
     if differ and not ignore_data:
         raise UserError(
             f"resume_from_checkpoint: {checkpoint} comes from a run over other batches: {differ}, so its place in the "

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from accelerate.utils import DistributedType
 from transformers import Trainer
 
-__all__ = ["describe_engine", "engine_warnings"]
+from ..errors import UserError
+
+__all__ = ["check_processes", "describe_engine", "engine_warnings"]
 
 _NAMES = {
     DistributedType.NO: "one process",
@@ -41,7 +43,7 @@ def engine_warnings(trainer: Trainer, environment: Mapping[str, str] | None = No
     if launched_as_one and "WORLD_SIZE" not in environment and state.num_processes == 1:
         said.append(
             "accelerate launch was asked for several processes and started one, as it does on a CPU: "
-            "start them with `torchrun --nproc_per_node N -m transformers_mcl.cli pretrain ...`"
+            "start them with `torchrun --nproc_per_node N -m transformers_mcl.cli pretrain --use_cpu true ...`"
         )
     asked_for_fsdp = bool(trainer.args.fsdp) or environment.get("ACCELERATE_USE_FSDP") == "true"
     if asked_for_fsdp and state.distributed_type != DistributedType.FSDP:
@@ -56,3 +58,16 @@ def engine_warnings(trainer: Trainer, environment: Mapping[str, str] | None = No
             "set SHARDED_STATE_DICT"
         )
     return said
+
+
+def check_processes(world_size: int, environment: Mapping[str, str] | None = None) -> None:
+    """Refuses processes that a launcher started together and that would each train alone, into one folder.
+
+    Raises:
+        UserError: more were started than train together, as under torchrun on a CPU without `use_cpu`.
+    """
+    started = int((os.environ if environment is None else environment).get("WORLD_SIZE", 1))
+    if started > world_size:
+        raise UserError(
+            f"{started} processes were started, and each would be a run of its own: on a CPU, give --use_cpu true"
+        )

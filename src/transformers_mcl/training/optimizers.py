@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_optimizer import is_optimizer_factory
@@ -263,3 +264,22 @@ def _check_schedule(args: MclTrainingArguments) -> None:
                 f"warmup_steps={args.warmup_steps:g} and num_decay_steps={decay:g} are more than "
                 f"max_steps={args.max_steps}"
             )
+
+
+def apply_settings(optimizer: Any, scheduler: Any, asked: list[dict[str, Any]]) -> None:
+    """Gives an optimizer that was loaded the settings that were asked for, in place of those it was saved with.
+
+    Args:
+        optimizer, scheduler: after loading; of `LambdaLR` schedules the learning rate follows as well.
+        asked: the settings of each parameter group before loading.
+    """
+    for group, own in zip(optimizer.param_groups, asked, strict=True):
+        group.update({name: value for name, value in own.items() if name != "lr"})
+    if isinstance(scheduler, LambdaLR):
+        scheduler.base_lrs = [own["initial_lr"] for own in asked]
+        rates = [
+            base * at(scheduler.last_epoch) for base, at in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates

@@ -19,7 +19,6 @@ from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from ..configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
-from ..courses import operated_count
 from ..data import (
     CorpusStatistics,
     DataArguments,
@@ -38,9 +37,10 @@ from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
-from .checkpoints import check_checkpoint, check_same_run, explaining_a_full_disk, last_checkpoint
+from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
+from .checks import RATIOS, check_length, check_metric, check_output_dir, refusing
 from .curves import plot_curves
-from .engines import describe_engine, engine_warnings
+from .engines import check_processes, describe_engine, engine_warnings
 from .initialization import (
     check_vocabulary,
     grow_vocabulary,
@@ -58,9 +58,6 @@ logger = logging.get_logger(__name__)
 
 PRESETS = ("tiny", "small", "base", "large")
 DEMO_FOLDER = Path(__file__).parents[1] / "data" / "demo"
-# Beyond this share of a row operated on, what is left says too little about what was there.
-_MOST_OPERATED = 0.9
-_RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
 
 
 @dataclass
@@ -154,6 +151,7 @@ class PretrainingRun:
     new_tokens: int
     checkpoint: str | None
     recipe: str
+    seconds: float = 0.0  # that training took, before a resume as well
 
     @property
     def model(self) -> MclForPreTraining:
@@ -273,6 +271,7 @@ class PretrainingRun:
                 shutil.rmtree(other)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
         result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        self.seconds = trainer.training_seconds
         if trainer.stopped_by_signal:
             raise Interrupted(
                 f"SIGTERM: saved at step {trainer.state.global_step} of {trainer.state.max_steps} as "
@@ -298,7 +297,6 @@ class PretrainingRun:
         trainer = self.trainer
         state = trainer.state
         train = next((entry for entry in reversed(state.log_history) if "loss" in entry), {})
-        seconds = next((entry["train_runtime"] for entry in state.log_history if "train_runtime" in entry), 0.0)
         return RunSummary(
             config=self.model.config,
             parameters=self.parameters,
@@ -306,7 +304,7 @@ class PretrainingRun:
             recipe=self.recipe,
             steps=state.global_step,
             tokens=self.tokens(state.global_step),
-            seconds=seconds,
+            seconds=self.seconds or trainer.training_seconds,
             hardware=_hardware(trainer.args),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
             train=train,
@@ -355,7 +353,8 @@ def prepare(
     """
     if data_args.streaming:
         check_max_steps(training_args.max_steps)
-    checkpoint = _check_output_dir(model_args, training_args)
+    check_processes(training_args.world_size)
+    checkpoint = check_output_dir(training_args, model_args.overwrite_output_dir)
     demo = not (data_args.train_file or data_args.dataset_name)
     preset = None if model_args.base_checkpoints else model_args.preset or ("tiny" if demo else "small")
     if demo:
@@ -364,23 +363,28 @@ def prepare(
     tokenizer = _tokenizer(model_args, demo)
     config = _config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
-    _check_length(config, length)
+    check_length(config, length)
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_documents(config, data_args)
+
+    check_metric(training_args, config)
 
     set_seed(training_args.seed)
     model = _model(model_args, config)
     new_tokens = grow_vocabulary(model, tokenizer)
+    with refusing("optim"):  # a package that is missing, before any text is read
+        MclTrainer.get_optimizer_cls_and_kwargs(training_args, model)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
-    trainer = MclTrainer(
-        model,
-        training_args,
-        train_dataset=train,
-        eval_dataset=rows["validation"],
-        data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
-        processing_class=tokenizer,
-    )
+    with refusing("training arguments"):
+        trainer = MclTrainer(
+            model,
+            training_args,
+            train_dataset=train,
+            eval_dataset=rows["validation"],
+            data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
+            processing_class=tokenizer,
+        )
     run = PretrainingRun(
         trainer=trainer,
         tokenizer=tokenizer,
@@ -420,26 +424,6 @@ def _text(
     rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
     source = data_args.dataset_name or ", ".join(data_args.train_file or [])
     return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
-
-
-def _check_output_dir(model_args: ModelArguments, args: MclTrainingArguments) -> str | None:
-    """The checkpoint to resume from, if any; refuses a folder that holds another run."""
-    folder = Path(str(args.output_dir))
-    wanted = args.resume_from_checkpoint
-    if wanted:
-        found = last_checkpoint(folder) if wanted in (True, "true", "True") else wanted
-        if not isinstance(found, str) or not Path(found).is_dir():
-            raise UserError(f"resume_from_checkpoint={wanted}: there is no whole checkpoint in {found or folder}")
-        check_checkpoint(Path(found))
-        return found
-    others = [folder / "model.safetensors", *folder.glob("checkpoint-*")]
-    others = [path for path in others if path.exists()]
-    if others and not model_args.overwrite_output_dir:
-        raise UserError(
-            f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "
-            "--resume_from_checkpoint true, or start anew with --overwrite_output_dir"
-        )
-    return None
 
 
 def _hub(model_args: ModelArguments) -> dict[str, Any]:
@@ -512,7 +496,7 @@ def _model(model_args: ModelArguments, config: MclConfig) -> MclForPreTraining:
 
 def _overrides(model_args: ModelArguments) -> dict[str, Any]:
     known = {f.name for f in fields(MclConfig)}
-    changes: dict[str, Any] = {name: getattr(model_args, name) for name in _RATIOS}
+    changes: dict[str, Any] = {name: getattr(model_args, name) for name in RATIOS}
     changes = {name: value for name, value in changes.items() if value is not None}
     for item in (model_args.config_overrides or "").split(","):
         name, equals, value = (part.strip() for part in item.partition("="))
@@ -526,21 +510,6 @@ def _overrides(model_args: ModelArguments) -> dict[str, Any]:
             )
         changes[name] = yaml.safe_load(value)
     return changes
-
-
-def _check_length(config: MclConfig, length: int) -> None:
-    if length > config.max_position_embeddings:
-        raise UserError(
-            f"max_seq_length={length} exceeds the model's max_position_embeddings={config.max_position_embeddings}: "
-            f"give a smaller one, or --config_overrides max_position_embeddings={length}"
-        )
-    ordinary = length - 2
-    for name in _RATIOS:
-        if operated_count(ordinary, getattr(config, name)) > _MOST_OPERATED * ordinary:
-            raise UserError(
-                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: "
-                "nothing would be left to learn from"
-            )
 
 
 def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:

@@ -47,6 +47,12 @@ class SaveOnSignalCallback(TrainerCallback):
             self.stopped = control.should_save = control.should_training_stop = True
             control.should_evaluate = False
 
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.stopped:  # all is saved: no second time, and no evaluation in the time that is left
+            control.should_save = control.should_evaluate = False
+
     def _anyone_asked(self) -> bool:
         """All processes must stop at the same step: at its end they agree."""
         if self._group is None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_callback import ProgressCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
 from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
@@ -27,10 +28,10 @@ from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback, bars_closed
-from .checkpoints import data_digest, is_whole, last_checkpoint, writing
+from .checkpoints import data_digest, is_whole, last_checkpoint, remembered, remove_old, writing
 from .health import HealthCallback
 from .meter import Meter
-from .optimizers import optimizer_and_groups, scheduler_arguments
+from .optimizers import apply_settings, optimizer_and_groups, scheduler_arguments
 from .panels import group_by_course
 from .signals import SaveOnSignalCallback
 from .streaming import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
@@ -92,6 +93,8 @@ class MclTrainer(Trainer):
         self._eval_batches = 0
         self._learning_rates: dict[int, float] = {}  # of the steps since the meter was read
         self._tokens, self._seconds, self._clock, self._logged_flos = 0, 0.0, time.perf_counter(), 0.0
+        self._seconds_before, self._began = 0.0, time.perf_counter()
+        self._grad_norm: Any = None
         if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
             logger.warning(
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
@@ -116,6 +119,11 @@ class MclTrainer(Trainer):
         """Whether training ended before its time, at SIGTERM, with a checkpoint."""
         return self._on_signal.stopped
 
+    @property
+    def training_seconds(self) -> float:
+        """Since training began, and before it was resumed."""
+        return self._seconds_before + time.perf_counter() - self._began
+
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         if self.is_fsdp_enabled:
             self._pair.share_modules()
@@ -123,8 +131,19 @@ class MclTrainer(Trainer):
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
         initial = super()._init_training_state(*args, **kwargs)
+        self.state.compute_steps(self.args, self.state.max_steps)  # the arguments' intervals, not the checkpoint's
+        self._meter, self._learning_rates = Meter(), {}
         self._logged_flos, self._clock = self.state.total_flos, time.perf_counter()
         return initial
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Their state, but with the arguments' learning rate, weight decay and so on, which may have changed."""
+        if checkpoint is None or self.is_deepspeed_enabled or self.optimizer is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        asked = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        super()._load_optimizer_and_scheduler(checkpoint)
+        apply_settings(self.optimizer, self.lr_scheduler, asked)
 
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -141,6 +160,9 @@ class MclTrainer(Trainer):
             self.args.lr_scheduler_kwargs = given
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
+        resumed = kwargs.get("resume_from_checkpoint")
+        self._seconds_before = remembered(resumed).get("seconds", 0.0) if isinstance(resumed, str) else 0.0
+        self._began = time.perf_counter()
         with resuming_stream(self), bars_closed(self.callback_handler.callbacks):
             return super().train(*args, **kwargs)
 
@@ -224,7 +246,7 @@ class MclTrainer(Trainer):
     ) -> None:
         if (epoch := stream_epoch(self)) is not None:
             self.state.epoch = epoch  # transformers takes the whole run for one
-        control = self.control
+        control, self._grad_norm = self.control, grad_norm
         if control.should_log or control.should_save or control.should_evaluate:
             tr_loss, grad_norm = self._read(tr_loss, grad_norm)
         self._seconds += time.perf_counter() - self._clock
@@ -232,8 +254,14 @@ class MclTrainer(Trainer):
         self._clock = time.perf_counter()
 
     def _finalize_training(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        self._read(self._tr_loss, None)  # what came after the last log must be finite, too
-        return super()._finalize_training(*args, **kwargs)
+        self._read(self._tr_loss, self._grad_norm)  # what came after the last log must be finite, too
+        limit, best = self.args.save_total_limit, self.args.load_best_model_at_end
+        if self.stopped_by_signal:  # transformers would now remove the checkpoint that is not the best, the last
+            self.args.save_total_limit, self.args.load_best_model_at_end = None, False
+        try:
+            return super()._finalize_training(*args, **kwargs)
+        finally:
+            self.args.save_total_limit, self.args.load_best_model_at_end = limit, best
 
     def _read(self, tr_loss: Tensor, grad_norm: Any) -> tuple[Any, Any]:
         """Waits for the device, once: for all sums, and on one process for what transformers would read after us.
@@ -241,30 +269,40 @@ class MclTrainer(Trainer):
         Raises:
             UserError: a loss was NaN or infinite.
         """
+        theirs = {"grad_norm": grad_norm}
         whole = self.control.should_log and self.accelerator.num_processes == 1
-        theirs = {"tr_loss": tr_loss, "grad_norm": grad_norm} if whole else {}
-        theirs = {name: value.detach() for name, value in theirs.items() if isinstance(value, Tensor)}
-        self._meter.add(theirs)
+        if whole:
+            theirs["tr_loss"] = tr_loss
+        self._meter.add({name: _plain(value) for name, value in theirs.items() if isinstance(value, Tensor)})
         self._meter.read(self.accelerator)
-        self._check_finite()
-        tokens = int(self._meter.sums.pop("tokens", 0))
+        sums = self._meter.sums
+        norm = sums.pop("grad_norm", None)
+        self._check_finite(norm)
+        tokens = int(sums.pop("tokens", 0))
         self.state.num_input_tokens_seen += tokens
         self._tokens += tokens
-        if whole:
-            tr_loss.zero_()  # transformers subtracts what it has read, and gets a copy
-        sums = self._meter.sums
-        return sums.pop("tr_loss", tr_loss), sums.pop("grad_norm", grad_norm)
+        if not whole:
+            return tr_loss, grad_norm
+        tr_loss.zero_()  # transformers subtracts what it has read, and gets a copy
+        return sums.pop("tr_loss"), grad_norm if norm is None else norm
 
-    def _check_finite(self) -> None:
-        if not self._meter.broken:
+    def _check_finite(self, grad_norm: Tensor | None) -> None:
+        broken = dict(self._meter.broken)
+        # With a loss that is finite the gradient may not be, and the weights after it. fp16 leaves such steps out.
+        if not broken and grad_norm is not None and not grad_norm.isfinite() and not self.args.fp16:
+            broken = {"gradient": self.state.global_step}
+        if not broken:
             self._learning_rates = {}
             return
-        step = min(self._meter.broken.values())
-        names = [name for name, broken in self._meter.broken.items() if broken == step]
+        step = min(broken.values())
+        names = [name for name, first in broken.items() if first == step]
         courses = [course for course, losses in COURSES.items() if set(losses) & set(names)]
+        what = (
+            f"the loss {', '.join(names)} (course {', '.join(courses)})" if courses else "the gradient of all losses"
+        )
         good = last_checkpoint(str(self.args.output_dir))
         raise UserError(
-            f"the loss {', '.join(names)} (course {', '.join(courses)}) became NaN or infinite at step {step}, at a "
+            f"{what} became NaN or infinite at step {step}, at a "
             f"learning rate of {self._learning_rates.get(step - 1, 0.0):.3g}; the last good checkpoint is "
             f"{good or 'none, since none was saved'}: go on from it with a lower --learning_rate, a longer "
             "--warmup_steps, or without --fp16"
@@ -277,7 +315,8 @@ class MclTrainer(Trainer):
         limit, args.save_total_limit = args.save_total_limit, None
         try:
             config = json.loads(self._pair.config.to_json_string(use_diff=False))
-            with writing(folder, {**self.identity, "config": config} if args.should_save else None):
+            run = {**self.identity, "config": config, "seconds": self.training_seconds}
+            with writing(folder, run if args.should_save else None):
                 self.accelerator.wait_for_everyone()
                 super()._save_checkpoint(model, trial)
                 self.accelerator.wait_for_everyone()
@@ -286,7 +325,7 @@ class MclTrainer(Trainer):
         if args.push_to_hub:
             self._push_from_checkpoint(str(folder))
         if args.should_save:
-            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint)
+            remove_old(folder.parent, limit, self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if state_dict is not None:  # gathered from shards, with a copy of every shared weight
@@ -299,11 +338,20 @@ class MclTrainer(Trainer):
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What a checkpoint's place in the data depends on, by the names that a user can change."""
+        """What a checkpoint's optimizer and its place in the data depend on, by the names that a user can change."""
         args = self.args
+        own = None if args.generator_learning_rate is None else "given"
+        fitted = {"optim": str(getattr(args.optim, "value", args.optim)), "generator_learning_rate": own}
+        if not isinstance(self.train_dataset, Sized):
+            return fitted  # a stream's own state says what it depends on
         names = ("per_device_train_batch_size", "gradient_accumulation_steps", "seed", "data_seed")
-        data = data_digest(self.train_dataset) if isinstance(self.train_dataset, Sized) else None
-        return {"processes": args.world_size, **{name: getattr(args, name) for name in names}, "rows of text": data}
+        place = {"processes": args.world_size, **{name: getattr(args, name) for name in names}}
+        return {**fitted, **place, "rows of text": data_digest(self.train_dataset)}
+
+    def _prepare_input(self, data: Any) -> Any:
+        if isinstance(data, Tensor) and not self.is_deepspeed_enabled:
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
 
     def _track_num_input_tokens(self, inputs: Any) -> None:
         """Nothing: the tokens are counted on the device, and transformers' way waits for it at every step."""
@@ -391,3 +439,9 @@ class MclTrainer(Trainer):
         tied = set(self._pair.all_tied_weights_keys)
         load_result.missing_keys[:] = [name for name in load_result.missing_keys if name not in tied]
         super()._issue_warnings_after_load(load_result)
+
+
+def _plain(value: Tensor) -> Tensor:
+    """Without gradient, and of a sharded tensor all."""
+    value = value.detach()
+    return value.full_tensor() if isinstance(value, DTensor) else value
