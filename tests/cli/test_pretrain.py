@@ -177,7 +177,6 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--metric_for_best_model", "itd_masked_lm_loss"], "has no 'itd_masked_lm_loss'"),
         (["--optim", "galore_adamw"], "optim: "),
         (["--report_to", "no-such-tracker"], "no-such-tracker"),
-        (["--fsdp"], "training arguments: "),
         (["--ddp_find_unused_parameters", "false", "--course_warmup_steps", "2"], "does not go with course_warmup"),
         (["--output_dir", __file__], "is a file"),
         (["--resume_from_checkpoint", "true"], "there is no whole checkpoint in"),
