@@ -5,11 +5,18 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from datasets import get_dataset_config_names, load_dataset
+from datasets import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    get_dataset_config_names,
+    load_dataset,
+)
 
 from ..data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
 from ..data.files import explain, find_files, one_line
@@ -131,7 +138,7 @@ def _from_file(path: str, args: PairsArguments, cache_dir: str | None) -> list[P
     if form.builder == "text":
         raise UserError(f"pairs_file: {path!r} is of no kind known here: .jsonl, .json, .csv, .tsv or .parquet")
     try:
-        with silent_datasets():
+        with silent_datasets(), _no_bars():
             table = load_dataset(
                 form.builder, data_files=as_pattern(path), split="train", cache_dir=cache_dir, **table_options(form)
             )
@@ -141,6 +148,18 @@ def _from_file(path: str, args: PairsArguments, cache_dir: str | None) -> list[P
     unit = "row" if form.builder == "parquet" else "line"
     stem = os.path.basename(path).split(".")[0]
     return _to_pairs(rows, repr(path), stem, unit, 2 if form.builder == "csv" else 1, args)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Pairs are read in a moment, and a bar would share the line of an error."""
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 def _to_pairs(
