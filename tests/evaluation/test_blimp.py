@@ -128,14 +128,18 @@ def test_a_killed_run_goes_on_and_other_weights_start_anew(
     assert results == whole
     assert file.read_text() == (checkpoints / "whole" / "scores.jsonl").read_text()
 
+    (checkpoints / "mcl").rename(checkpoints / "moved")
+    evaluate(checkpoints / "moved", pairs_file, out)
+    assert calls[5:] == [], "nothing is left to do, wherever the checkpoint lies"
+
     with torch.no_grad():
         models["mcl"].discriminator_predictions.dense_prediction.bias += 1
     try:
-        models["mcl"].save_pretrained(checkpoints / "mcl")
+        models["mcl"].save_pretrained(checkpoints / "moved")
     finally:
         with torch.no_grad():
             models["mcl"].discriminator_predictions.dense_prediction.bias -= 1
-    evaluate(checkpoints / "mcl", pairs_file, out)
+    evaluate(checkpoints / "moved", pairs_file, out)
     assert calls[5:] == [3, 2], "the generator is the same, the discriminator is another"
     assert len(file.read_text().splitlines()) == 4
 

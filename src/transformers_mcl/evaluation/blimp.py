@@ -103,7 +103,15 @@ def evaluate_minimal_pairs(
     kept.close()
     # Scores come by paradigm, whose pairs need not stand together.
     ordered = [pairs[number] for task in next(iter(tasks.values())) for number in task.numbers]
-    settings = {
+    settings = _settings(args, pairs_args, str(device))
+    results = {**settings, "results": {name: summarize(ordered, of) for name, of in scores.items()}}
+    _write(results, Path(args.output_dir))
+    return results
+
+
+def _settings(args: MinimalPairsArguments, pairs_args: PairsArguments, device: str) -> dict[str, Any]:
+    """What the results depend on, to stand beside them."""
+    return {
         "task": "blimp",
         "model_name_or_path": args.model_name_or_path,
         "pairs": pairs_args.pairs_file or BLIMP,
@@ -111,12 +119,9 @@ def evaluate_minimal_pairs(
         "seed": pairs_args.seed,
         "pll_metric": args.pll_metric,
         "dtype": args.dtype,
-        "device": str(device),
+        "device": device,
         "versions": {name: metadata.version(name) for name in ("transformers-mcl", "transformers", "torch")},
     }
-    results = {**settings, "results": {name: summarize(ordered, of) for name, of in scores.items()}}
-    _write(results, Path(args.output_dir))
-    return results
 
 
 def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32") -> PreTrainedModel:
@@ -189,7 +194,8 @@ def _tasks(pairs: Sequence[Pair], scorer: PairScorer) -> list[_Task]:
 
 def _digest(model: PreTrainedModel) -> str:
     """Of the weights and the configuration: it stays when a checkpoint moves, and changes when it is trained."""
-    digest = hashlib.sha256(f"{type(model).__name__} {model.config.to_json_string()}".encode())
+    config = {**model.config.to_dict(), "_name_or_path": ""}
+    digest = hashlib.sha256(f"{type(model).__name__} {json.dumps(config, default=str)}".encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
