@@ -153,9 +153,13 @@ def test_a_long_run_begins_with_an_estimate(
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
-def test_dtypes(dtype: str, checkpoints: Path) -> None:
+def test_dtypes(dtype: str, checkpoints: Path, pairs_file: str) -> None:
     model = open_scorer(str(checkpoints / "mcl"), "discriminator", dtype)
     assert model.dtype == (torch.bfloat16 if dtype == "bfloat16" else torch.float32)
+    evaluate(checkpoints / "mcl", pairs_file, checkpoints / dtype, dtype=dtype)
+    evaluate(checkpoints / "mcl", pairs_file, checkpoints / "out")
+    kept = [(checkpoints / name / "scores.jsonl").read_text() for name in (dtype, "out")]
+    assert (kept[0] == kept[1]) == (dtype == "auto")
 
 
 @pytest.mark.parametrize(
