@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from logging import ERROR
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,6 @@ def test_configurations(tmp_path: Path) -> None:
 def test_silence_ends_even_after_an_error() -> None:
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with pytest.raises(KeyError), loading_in_silence():
-        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (logging.ERROR, False)
+        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (ERROR, False)
         raise KeyError
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
