@@ -76,6 +76,13 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         assert _overrides(ModelArguments(config_overrides=words))
 
 
+def test_the_python_of_the_zero_shot_page() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "zero_shot.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/zero_shot.md", "exec"), names)
+    assert (names["scores"].good < 0).all()
+
+
 def test_every_public_name_is_on_a_page() -> None:
     import transformers_mcl
 

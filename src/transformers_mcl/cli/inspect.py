@@ -6,21 +6,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from transformers import AutoConfig, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.configuration_mcl import MclConfig
-from transformers_mcl.data.files import nearest_path, one_line
+from transformers_mcl.data.files import one_line
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
+from transformers_mcl.loading import load_config, loading_in_silence
 from transformers_mcl.modeling_mcl_pretraining import MclForPreTraining
 
 _RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
@@ -83,16 +81,12 @@ def show(inspection: Inspection, color: str = "auto") -> None:
 def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTraining, PreTrainedTokenizerBase]:
     """A pair and its tokenizer, with other ratios than those it was trained with."""
     where = f"model_name_or_path: {name_or_path!r}"
-    try:
-        config = AutoConfig.from_pretrained(name_or_path)
-    except (OSError, ValueError) as error:
-        problem = "is a directory without a checkpoint" if os.path.isdir(name_or_path) else "is no directory here"
-        raise UserError(f"{where} {problem}: {one_line(error)}{nearest_path(name_or_path)}") from error
+    config = load_config(name_or_path)
     if not isinstance(config, MclConfig):
         raise UserError(f"{where} is a {config.model_type!r} checkpoint; give a pair that `{PROG} pretrain` wrote")
     config = MclConfig.from_dict({**config.to_dict(), **ratios})
     tokenizer = load_tokenizer(name_or_path)
-    with _silence():
+    with loading_in_silence():
         try:
             opened: Any = MclForPreTraining.from_pretrained(name_or_path, config=config, output_loading_info=True)
         except OSError as error:
@@ -105,17 +99,3 @@ def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTr
             f"{where} ({kind}) is not a whole pair: weights of {parts} are missing; give what `{PROG} pretrain` wrote"
         )
     return model, tokenizer
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """No progress bar and no list of missing weights: one line says what is wrong."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -16,6 +16,7 @@ COMMANDS = {
     "pretrain": "pre-train a generator and a discriminator on text",
     "tokenizer": "train a tokenizer on text",
     "inspect": "show what a pre-trained pair does to a sentence",
+    "evaluate": "judge minimal pairs (BLiMP), without fine-tuning",
 }
 """Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""
 

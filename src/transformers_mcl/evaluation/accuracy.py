@@ -1,0 +1,117 @@
+"""Accuracy on minimal pairs: by group, as a table and as a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .minimal_pairs import PairScores
+from .pairs import Pair
+
+__all__ = ["GROUPINGS", "plot_accuracies", "summarize", "to_markdown"]
+
+GROUPINGS = ("field", "linguistics_term", "paradigm")
+_Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+# Okabe and Ito's, as in the picture of the curves.
+_COLOURS = {"generator": "#0072B2", "discriminator": "#D55E00"}
+_MOST_BARS = 40
+
+Summary = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def summarize(pairs: Sequence[Pair], scores: PairScores) -> dict[str, dict[str, dict[str, Any]]]:
+    """Accuracy over all pairs, and by each of `GROUPINGS` that the pairs have; every pair counts the same.
+
+    Returns:
+        By grouping (`"all"`, …) and group: `accuracy`, its 95 % `interval` (Wilson's), `pairs`, `correct` and `ties`,
+        which are not correct.
+    """
+    groups: dict[str, dict[str, list[int]]] = {"all": {"all": list(range(len(pairs)))}}
+    for grouping in GROUPINGS:
+        for number, pair in enumerate(pairs):
+            if (name := getattr(pair, grouping)) is not None:
+                groups.setdefault(grouping, {}).setdefault(name, []).append(number)
+    return {
+        grouping: {name: _accuracy(scores.correct[members], scores.ties[members]) for name, members in named.items()}
+        for grouping, named in groups.items()
+    }
+
+
+def _accuracy(correct: NDArray[np.bool_], ties: NDArray[np.bool_]) -> dict[str, Any]:
+    n, share = len(correct), float(correct.mean())
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    reach = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
+    interval = [max(middle - reach, 0.0), min(middle + reach, 1.0)]
+    return {
+        "accuracy": share,
+        "interval": interval,
+        "pairs": n,
+        "correct": int(correct.sum()),
+        "ties": int(ties.sum()),
+    }
+
+
+def to_markdown(results: Mapping[str, Summary]) -> str:
+    """A table for each grouping; `results` are summaries of the same pairs, by scorer."""
+    one = next(iter(results.values()))
+    return "\n\n".join(
+        _table(grouping, {scorer: summary[grouping] for scorer, summary in results.items()}) for grouping in one
+    )
+
+
+def _table(grouping: str, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    title = "" if grouping == "all" else grouping.replace("_", " ")
+    lines = [
+        f"| {title} | pairs |" + "".join(f" {scorer} | 95 % interval | ties |" for scorer in results),
+        "|---|---:|" + "---:|---:|---:|" * len(results),
+    ]
+    for group, first in next(iter(results.values())).items():
+        line = f"| {group.replace('|', '&#124;')} | {first['pairs']:,} |"
+        for summary in results.values():
+            found = summary[group]
+            low, high = found["interval"]
+            line += f" {found['accuracy']:.3f} | {low:.3f} to {high:.3f} | {found['ties']:,} |"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], title: str = "") -> None:
+    """Draws accuracies as a PNG: over all pairs, by field and by linguistics term, a bar for each scorer.
+
+    Pairs of neither field nor term are drawn by paradigm. Whiskers are 95 % intervals, the dashed line is chance.
+    """
+    one = next(iter(results.values()))
+    wide = [grouping for grouping in GROUPINGS[:2] if grouping in one]
+    chosen = ["all", *(wide or ["paradigm"] * (len(one["paradigm"]) <= _MOST_BARS))]
+    places, labels, y = [], [], 0.0
+    for grouping in chosen:
+        for group in one[grouping]:
+            places.append((grouping, group, y))
+            labels.append("all pairs" if grouping == "all" else group.replace("_", " "))
+            y += 1
+        y += 0.6
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans"], "font.size": 8}):
+        figure = Figure(figsize=(7, 1.2 + 0.28 * y), dpi=160, layout="constrained")
+        axes = figure.add_subplot()
+        height = 0.8 / len(results)
+        for number, (scorer, summary) in enumerate(results.items()):
+            found = [summary[grouping][group] for grouping, group, _ in places]
+            share = np.array([one["accuracy"] for one in found])
+            whiskers = np.abs(np.array([one["interval"] for one in found]).T - share)
+            at = [place + (number - (len(results) - 1) / 2) * height for *_, place in places]
+            look: Any = {"color": _COLOURS.get(scorer), "error_kw": {"elinewidth": 0.8, "ecolor": "#333333"}}
+            axes.barh(at, share, height, xerr=whiskers, label=scorer, **look)
+        axes.axvline(0.5, color="#333333", linestyle="--", linewidth=1, label="chance")
+        axes.set_yticks([place for *_, place in places], labels, parse_math=False)
+        axes.set(xlim=(0, 1), ylim=(y - 1, -0.7), xlabel="accuracy")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
+        figure.savefig(path, format="png", facecolor="white")

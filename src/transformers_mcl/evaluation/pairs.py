@@ -1,0 +1,202 @@
+"""Minimal pairs: BLiMP from the Hub, or any file with an acceptable and an unacceptable sentence in each row."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from datasets import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+    get_dataset_config_names,
+    load_dataset,
+)
+
+from ..data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
+from ..data.files import explain, find_files, one_line
+from ..errors import UserError
+
+__all__ = ["BLIMP", "Pair", "PairsArguments", "load_pairs", "sample_pairs"]
+
+BLIMP = "nyu-mll/blimp"
+_PARADIGM_COLUMNS = ("UID", "paradigm")
+
+
+class Pair(NamedTuple):
+    """Two sentences that differ as little as can be.
+
+    Attributes:
+        good, bad: the acceptable sentence, and the one that is not.
+        paradigm: which kind of difference it is; pairs are sampled and reported by it.
+        field, linguistics_term: the wider groups that the paradigm is part of, where the data name them.
+        place: where the pair stands, for messages: `"line 3 of 'pairs.jsonl'"`.
+    """
+
+    good: str
+    bad: str
+    paradigm: str = "pairs"
+    field: str | None = None
+    linguistics_term: str | None = None
+    place: str = ""
+
+
+@dataclass
+class PairsArguments:
+    """Which pairs, and how many of them.
+
+    Raises:
+        UserError: a `limit` that is neither a share nor a number.
+    """
+
+    pairs_file: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Files of pairs: JSON lines, CSV or parquet, compressed or not; globs and directories are fine. "
+            f"By default BLiMP, from the Hub ({BLIMP})."
+        },
+    )
+    limit: float | None = field(
+        default=None,
+        metadata={"help": "Of each paradigm a random sample: a share if below 1, else a number of pairs."},
+    )
+    seed: int = field(default=42, metadata={"help": "Seed of that sample."})
+    sentence_good_column: str = field(default="sentence_good", metadata={"help": "Column of acceptable sentences."})
+    sentence_bad_column: str = field(default="sentence_bad", metadata={"help": "Column of unacceptable sentences."})
+    paradigm_column: str | None = field(
+        default=None,
+        metadata={"help": "Column to group by. Default: UID or paradigm if there is one; else each file is a group."},
+    )
+    field_column: str | None = field(
+        default=None, metadata={"help": "Column of a wider group. Default: field, if there is one."}
+    )
+    linguistics_term_column: str | None = field(
+        default=None, metadata={"help": "Column of another. Default: linguistics_term, if there is one."}
+    )
+
+    def __post_init__(self) -> None:
+        limit = self.limit
+        if limit is not None and not (0 < limit < 1 or (limit >= 1 and math.isfinite(limit) and limit % 1 == 0)):
+            raise UserError(f"limit={limit:g} must be a share between 0 and 1, or a whole number of pairs a paradigm")
+
+
+def load_pairs(args: PairsArguments, cache_dir: str | None = None) -> list[Pair]:
+    """The pairs that `args` names, or its sample of them, in the order in which they stand there.
+
+    Args:
+        args: names files and columns; without files, BLiMP is read from the Hub.
+        cache_dir: where `datasets` keeps what it has read; its own default if None.
+
+    Raises:
+        UserError: a file is missing, unreadable or without pairs; a column is not there, or holds no text; the Hub
+            gives no BLiMP.
+    """
+    if args.pairs_file is None:
+        pairs = _from_hub(args, cache_dir)
+    else:
+        paths = find_files(args.pairs_file, "pairs_file")
+        pairs = [pair for path in paths for pair in _from_file(path, args, cache_dir)]
+    return pairs if args.limit is None else sample_pairs(pairs, args.limit, args.seed)
+
+
+def sample_pairs(pairs: Iterable[Pair], limit: float, seed: int = 42) -> list[Pair]:
+    """Of every paradigm a share (`limit` < 1; at least one pair) or a number of pairs, in their order.
+
+    What is drawn from a paradigm does not depend on the other paradigms.
+    """
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.paradigm, []).append(pair)
+    sample = []
+    for paradigm, group in groups.items():
+        count = max(round(limit * len(group)), 1) if limit < 1 else min(int(limit), len(group))
+        chosen = random.Random(f"{seed} {paradigm}").sample(range(len(group)), count)
+        sample += [group[i] for i in sorted(chosen)]
+    return sample
+
+
+def _from_hub(args: PairsArguments, cache_dir: str | None) -> list[Pair]:
+    try:
+        names = sorted(get_dataset_config_names(BLIMP))
+        tables = [load_dataset(BLIMP, name, split="train", cache_dir=cache_dir) for name in names]
+    except READ_ERRORS as error:
+        raise UserError(f"the Hub gave no {BLIMP}: {one_line(error)}; give its files with --pairs_file") from error
+    return [
+        pair
+        for name, table in zip(names, tables, strict=True)
+        for pair in _to_pairs(table.to_list(), f"{BLIMP}, {name}", name, "row", 1, args)
+    ]
+
+
+def _from_file(path: str, args: PairsArguments, cache_dir: str | None) -> list[Pair]:
+    form = file_format(path, "line")
+    if form.builder == "text":
+        raise UserError(f"pairs_file: {path!r} is of no kind known here: .jsonl, .json, .csv, .tsv or .parquet")
+    try:
+        with silent_datasets(), _no_bars():
+            table = load_dataset(
+                form.builder, data_files=as_pattern(path), split="train", cache_dir=cache_dir, **table_options(form)
+            )
+            rows = table.to_list()
+    except READ_ERRORS as error:
+        raise UserError(f"pairs_file: {explain(path, form.builder, error)}") from error
+    unit = "row" if form.builder == "parquet" else "line"
+    stem = os.path.basename(path).split(".")[0]
+    return _to_pairs(rows, repr(path), stem, unit, 2 if form.builder == "csv" else 1, args)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Pairs are read in a moment, and a bar would share the line of an error."""
+    shown = not are_progress_bars_disabled()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
+
+
+def _to_pairs(
+    rows: list[Mapping[str, Any]], source: str, group: str, unit: str, first: int, args: PairsArguments
+) -> list[Pair]:
+    """`group` is the paradigm where no column says so; rows are counted from `first`."""
+    if not rows:
+        raise UserError(f"pairs_file: no pairs in {source}")
+    good, bad, paradigm, wider, term = _columns(rows[0], source, args)
+    pairs = []
+    for number, row in enumerate(rows, first):
+        place = f"{unit} {number} of {source}"
+        for column in (good, bad):
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise UserError(f"{place}: {column} holds {row[column]!r}, not a sentence")
+        field = _text(row, wider, "").replace("/", "_") or None  # BLiMP writes one field in two ways
+        name = _text(row, paradigm, group)
+        pairs.append(Pair(row[good], row[bad], name, field, _text(row, term, "") or None, place))
+    return pairs
+
+
+def _text(row: Mapping[str, Any], column: str | None, default: str) -> str:
+    return default if column is None or row[column] is None else str(row[column])
+
+
+def _columns(row: Mapping[str, Any], source: str, args: PairsArguments) -> list[Any]:
+    """The columns of `Pair`'s first five fields; None where there is none, and none was asked for."""
+    asked = {
+        "sentence_good_column": (args.sentence_good_column,),
+        "sentence_bad_column": (args.sentence_bad_column,),
+        "paradigm_column": _PARADIGM_COLUMNS if args.paradigm_column is None else (args.paradigm_column,),
+        "field_column": ("field",) if args.field_column is None else (args.field_column,),
+        "linguistics_term_column": (args.linguistics_term_column or "linguistics_term",),
+    }
+    found = {}
+    for name, columns in asked.items():
+        found[name] = next((column for column in columns if column in row), None)
+        if found[name] is None and getattr(args, name) is not None:
+            raise UserError(f"{name}: {source} has no column {columns[0]!r}, only {', '.join(row)}")
+    return list(found.values())
