@@ -15,6 +15,7 @@ DEBUG = "TRANSFORMERS_MCL_DEBUG"
 COMMANDS = {
     "pretrain": "pre-train a generator and a discriminator on text",
     "tokenizer": "train a tokenizer on text",
+    "finetune": "fine-tune an encoder on GLUE, SQuAD or a task of your own",
     "inspect": "show what a pre-trained pair does to a sentence",
 }
 """Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""
