@@ -51,7 +51,9 @@ def read_folder(folder: str, splits: Sequence[str], cache_dir: str | None = None
     """
     tables = DatasetDict()
     for split in splits:
-        named = [str(path) for path in sorted(Path(folder).iterdir()) if path.name.startswith((f"{split}.", f"{split}-"))]
+        named = [
+            str(path) for path in sorted(Path(folder).iterdir()) if path.name.startswith((f"{split}.", f"{split}-"))
+        ]
         if not named:
             raise UserError(f"dataset_name: {folder!r} has no file {split}.csv, .jsonl or .parquet (or .gz of these)")
         tables[split] = read_table(named, "dataset_name", cache_dir)

@@ -54,7 +54,7 @@ def _score(entry: Mapping[str, Any]) -> float:
 
 
 def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
-    """The mean over GLUE's eight tasks (without WNLI) of each best median, as papers give it; None unless all are there.
+    """The mean over GLUE's eight tasks (without WNLI) of each best median; None unless all are there.
 
     MNLI counts with the mean of both its validation sets.
     """
@@ -100,7 +100,9 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
-def plot_results(entries: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+def plot_results(
+    entries: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], path: Path, title: str
+) -> None:
     """A line for each task: a dot a run (grey: settings that were not the best), and the best setting's median."""
     tasks = list(dict.fromkeys(entry["task"] for entry in entries))
     best = {entry["task"]: entry for entry in entries if entry["best"]}
@@ -110,7 +112,9 @@ def plot_results(entries: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[st
         entry = best[run["task"]]
         chosen = run["settings"] == entry["settings"]
         if _finite(value := run["metrics"].get(entry["main_metric"])):
-            look: dict[str, Any] = {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
+            look: dict[str, Any] = (
+                {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
+            )
             axes.scatter([value], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
     for row, task in enumerate(tasks):
         if math.isfinite(score := _score(best[task])):

@@ -10,7 +10,6 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -154,8 +153,3 @@ def extract_answer(
             found[span] = max(score, found.get(span, score))
     spans = sorted(found.items(), key=lambda item: -item[1])[:n_best_size]
     return [Answer(context[start:end], score, start, end) for (start, end), score in spans], null
-
-
-def as_text(answers: Any) -> list[str]:
-    """The texts of an `answers` column's value, each once at most as given."""
-    return list(answers["text"]) if answers else []

@@ -51,7 +51,10 @@ def finetuned_card(
             for metric, value in metrics.items()
         ],
     )
-    shown = {key: [_name(item) for item in value] if isinstance(value, list) else _name(value) for key, value in recipe.items()}
+    shown = {
+        key: [_name(item) for item in value] if isinstance(value, list) else _name(value)
+        for key, value in recipe.items()
+    }
     rows = "\n".join(f"| {metric} | {value:.4f} |" for metric, value in metrics.items())
     return ModelCard(
         f"---\n{meta.to_yaml()}\n---\n\n# {name}\n\n{_name(base_model)}, fine-tuned on {task}.\n\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -24,8 +25,9 @@ from ..evaluation.results import save_results
 from ..hub.finetuned_card import finetuned_card
 from .checkpoints import last_checkpoint
 from .optimizers import layerwise_parameter_groups
+from .task import Task
 from .task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
-from .tasks import Task, make_task
+from .tasks import make_task
 
 __all__ = ["Finetuning", "FinetuningTrainer", "Run", "load_encoder", "prepare_finetuning"]
 
@@ -58,7 +60,9 @@ class Run:
     folder: Path
 
     def __str__(self) -> str:
-        return ", ".join([self.task, *(f"{name} {value}" for name, value in self.settings.items()), f"seed {self.seed}"])
+        return ", ".join(
+            [self.task, *(f"{name} {value}" for name, value in self.settings.items()), f"seed {self.seed}"]
+        )
 
 
 @dataclass
@@ -94,11 +98,11 @@ class Finetuning:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         mine = {**self._identity(), "task": run.task, "seed": run.seed, **run.settings}
         for name in sorted({*found["arguments"], *mine}):
-            before, now = found["arguments"].get(name), mine.get(name)
+            before, now = (given.get(name, "not given") for given in (found["arguments"], mine))
             if before != now:
                 raise UserError(
-                    f"{path} is of a run with {name}={before}, not {now}: choose another output_dir, or run it again "
-                    "with --overwrite_output_dir"
+                    f"{path} is of a run with {name} {before}, which is now {now}: choose another output_dir, or "
+                    "run it again with --overwrite_output_dir"
                 )
         return found if found.get("metrics") is not None else None
 
@@ -148,6 +152,9 @@ class Finetuning:
         if keep or (keep is None and not self.encoder.sweep):
             trainer.write_card = lambda: self._card(task, run, metrics)
             trainer.save_model()
+            if args.process_index == 0:
+                (run.folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
+                (run.folder / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False))
             trainer.create_model_card()
             if args.push_to_hub:
                 trainer.push_to_hub()
@@ -181,6 +188,12 @@ class Finetuning:
                 self.rows = {task.name: {s: task.encode(s, self.tokenizer, length) for s in task.tables}}
         return self.rows[task.name]
 
+    def _recipe(self, run: Run) -> dict[str, Any]:
+        """The arguments that repeat one run."""
+        of_all = ("sweep", "num_seeds", "save_models", "output_dir")
+        kept = {name: value for name, value in self.recipe.items() if name not in of_all}
+        return {**kept, "task_name": [run.task], "seed": run.seed, **run.settings, "output_dir": str(run.folder)}
+
     def _card(self, task: Task, run: Run, metrics: Mapping[str, float]) -> None:
         card = finetuned_card(
             name=run.folder.name if len(self.runs) == 1 else f"{self.folder.name}-{task.name}",
@@ -189,7 +202,7 @@ class Finetuning:
             task=task.name,
             data=task.describe(),
             metrics=metrics,
-            recipe={**self.recipe, "task_name": task.name, "seed": run.seed, **run.settings},
+            recipe=self._recipe(run),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
         card.save(run.folder / "README.md")
@@ -211,6 +224,7 @@ def prepare_finetuning(
     tokenizer = load_tokenizer(
         encoder.tokenizer_name or encoder.model_name_or_path, revision=encoder.model_revision, **hub
     )
+    tokenizer.padding_side = "right"  # "no answer" is the first token
     with args.main_process_first(desc="reading the data"):
         tasks = {name: make_task(name, task_args, **hub) for name in task_args.task_name}
     given = yaml.safe_load(recipe) or {}
@@ -218,7 +232,7 @@ def prepare_finetuning(
     for run in runs:
         prepared.done(run)
     for task in tasks.values():
-        task_length(task_args.max_seq_length, task, tokenizer, encoder)
+        task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, encoder))
         load_encoder(encoder, task, args.seed)
     return prepared
 
@@ -283,14 +297,12 @@ def load_encoder(encoder: EncoderArguments, task: Task, seed: int) -> PreTrained
     if missing:
         raise UserError(
             f"model_name_or_path {name!r} holds no weights of the encoder to fine-tune ({missing[0]} and "
-            f"{len(missing) - 1} more are missing): a generator alone, or no such model; give the pair or its discriminator"
+            f"{len(missing) - 1} more are missing): a generator alone? Give the pair or its discriminator"
         )
     return model
 
 
-def task_length(
-    asked: int | None, task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderArguments
-) -> int:
+def task_length(asked: int | None, task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderArguments) -> int:
     """The length at which rows are cut: as asked, else the task's usual one or what the model can take.
 
     Raises:
@@ -326,7 +338,8 @@ def _figures(evaluated: Mapping[str, Any], task: Task) -> dict[str, float]:
             continue
         mismatched = name.startswith("mismatched_")
         name = name.removeprefix("mismatched_").removeprefix("matched_")
-        figures[f"{name}_mm" if mismatched else name] = float(value) if not isinstance(value, int) else value
+        if math.isfinite(value):
+            figures[f"{name}_mm" if mismatched else name] = value if isinstance(value, int) else float(value)
     first = [task.main_metric, f"{task.main_metric}_mm"]
     return {name: figures[name] for name in sorted(figures, key=lambda n: (n not in first, "loss" in n))}
 

@@ -34,7 +34,7 @@ class TaskArguments:
     dataset_name: str | None = field(
         default=None,
         metadata={
-            "help": "A data set of the Hub, or a folder of files named by split (train.jsonl.gz, validation.csv), or of "
+            "help": "A data set of the Hub, or folder of files named by split (train.jsonl.gz, validation.csv) or of "
             "one such folder for each task; by default the task's own on the Hub."
         },
     )
@@ -111,7 +111,9 @@ class EncoderArguments:
     num_seeds: int = field(default=1, metadata={"help": "Runs of each task, with seeds from --seed up."})
     sweep: dict[str, list[Any]] | None = field(
         default=None,
-        metadata={"help": 'A grid of training arguments: \'{"learning_rate": [1e-5, 2e-5], "num_train_epochs": [3]}\''},
+        metadata={
+            "help": 'A grid of training arguments: \'{"learning_rate": [1e-5, 2e-5], "num_train_epochs": [3]}\''
+        },
     )
     save_models: bool | None = field(
         default=None, metadata={"help": "Keep the model of every run. By default yes, but in a sweep no."}

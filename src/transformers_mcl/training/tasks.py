@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import (
     AutoModelForSequenceClassification,
-    DataCollatorWithPadding,
     EvalPrediction,
     PreTrainedTokenizerBase,
 )
@@ -22,66 +19,11 @@ from ..data.files import nearest_path
 from ..data.tables import load_from_hub, read_folder, read_table
 from ..errors import UserError
 from ..evaluation.glue import GLUE_TASKS, classification_metrics, glue_metrics, regression_metrics
+from .span_tasks import QuestionAnsweringTask, TokenTask
+from .task import Task, check_column
 from .task_arguments import TaskArguments
 
-__all__ = ["SequenceTask", "Task", "check_column", "load_tables", "make_task"]
-
-
-class Task(ABC):
-    """One task with its examples, once checked.
-
-    Attributes:
-        name: as `task_name` calls it.
-        tables: `train` and the validation splits.
-        validations: names of these, the first of which is the main one.
-        main_metric: the figure that stands for the task, the greater the better.
-    """
-
-    auto: Any
-    pipeline_tag: str
-    main_metric: str
-    max_seq_length = 128
-
-    def __init__(self, name: str, args: TaskArguments, tables: DatasetDict):
-        self.name, self.args, self.tables = name, args, tables
-        self.validations = [split for split in tables if split != "train"]
-
-    @property
-    @abstractmethod
-    def model_fields(self) -> dict[str, Any]:
-        """Fields of the configuration that make the head fit the task."""
-
-    @abstractmethod
-    def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
-        """Rows of ids and labels, at most `length` tokens each."""
-
-    @abstractmethod
-    def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
-        """The figures of an evaluation."""
-
-    def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
-        """What makes a batch of rows."""
-        return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
-
-    def save_predictions(self, folder: Path) -> None:  # noqa: B027  (most tasks have none to keep)
-        """Writes what was predicted in the last evaluation, where the task has a format for it."""
-
-    def describe(self) -> str:
-        """One line for people."""
-        counts = ", ".join(f"{len(table):,} {split}" for split, table in self.tables.items())
-        return f"{self.name}: {counts}"
-
-    def map(self, split: str, encode: Callable[..., Any], **fixed: Any) -> Dataset:
-        """`encode` over a split's columns, whose own are dropped."""
-        table, workers = self.tables[split], self.args.preprocessing_num_workers
-        return table.map(
-            encode,
-            batched=True,
-            remove_columns=table.column_names,
-            num_proc=min(workers, len(table)) if workers else None,
-            desc=f"Tokenizing {self.name} {split}",
-            fn_kwargs=fixed,
-        )
+__all__ = ["SequenceTask", "load_tables", "make_task"]
 
 
 class SequenceTask(Task):
@@ -111,7 +53,9 @@ class SequenceTask(Task):
         elif self.glue:
             columns = list(self.glue.columns)
         else:
-            texts = [name for name, kind in train.features.items() if str(getattr(kind, "dtype", "")).endswith("string")]
+            texts = [
+                name for name, kind in train.features.items() if str(getattr(kind, "dtype", "")).endswith("string")
+            ]
             texts = [name for name in texts if name not in (self.label_column, "id", "idx")]
             columns = ["sentence1", "sentence2"] if {"sentence1", "sentence2"} <= set(texts) else texts[:2]
         if not 1 <= len(columns) <= 2:
@@ -201,18 +145,6 @@ class SequenceTask(Task):
         return f"{super().describe()}; {' and '.join(self.columns)} to {kind} ({self.label_column})"
 
 
-def check_column(table: Dataset, column: str, split: str, argument: str) -> None:
-    """That a table has a column.
-
-    Raises:
-        UserError: it has not; the message names those there are.
-    """
-    if column not in table.column_names:
-        raise UserError(
-            f"the {split} data have no column {column!r}, only {', '.join(table.column_names)}: give --{argument}"
-        )
-
-
 def load_tables(name: str, args: TaskArguments, **hub: Any) -> DatasetDict:
     """The examples of a task: `train` and its validation splits.
 
@@ -260,4 +192,8 @@ def make_task(name: str, args: TaskArguments, **hub: Any) -> Task:
     Raises:
         UserError: whatever there is to mend in the data.
     """
-    return SequenceTask(name, args, load_tables(name, args, **hub))
+    if name in ("squad", "squad_v2", "question_answering"):
+        kind: type[Task] = QuestionAnsweringTask
+    else:
+        kind = TokenTask if name == "token_classification" else SequenceTask
+    return kind(name, args, load_tables(name, args, **hub))
