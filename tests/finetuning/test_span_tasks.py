@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict
 from transformers import BertTokenizer, EvalPrediction
 
 from transformers_mcl.cli.main import main
+from transformers_mcl.data.tables import read_table
 from transformers_mcl.training.span_tasks import QuestionAnsweringTask, TokenTask
 from transformers_mcl.training.task_arguments import TaskArguments
 
@@ -56,18 +57,22 @@ def test_answers_are_found_among_the_tokens_of_pieces(squad: QuestionAnsweringTa
     assert seen == {0, 1, 3}  # 2 has no answer
 
 
+def predicted(logits: Any) -> EvalPrediction:
+    return EvalPrediction(tuple(logits), np.zeros(0))
+
+
 def test_perfect_logits_have_perfect_figures(squad: QuestionAnsweringTask, tokenizer: BertTokenizer) -> None:
     rows = squad.encode("validation", tokenizer, 16)
     logits = np.zeros((2, len(rows), 20), np.float32)
     for i, name in enumerate(("start_positions", "end_positions")):
         where = np.array(rows[name])
         logits[i, np.arange(len(rows)), where] = np.where(where > 0, 9, 1)
-    figures = squad.metrics(EvalPrediction((logits[0], logits[1]), np.zeros(0)))
+    figures = squad.metrics(predicted(logits))
     assert (figures["exact"], figures["f1"], figures["NoAns_total"]) == (100, 100, 1)
     assert (figures["best_exact"], figures["best_f1"]) == (100, 100)
     assert squad.predictions["predictions"]["who was good ?"] == ""
     squad.args.null_score_diff_threshold = 100.0
-    assert squad.metrics(EvalPrediction((logits[0], logits[1]), np.zeros(0)))["NoAns_exact"] == 0
+    assert squad.metrics(predicted(logits))["NoAns_exact"] == 0
 
 
 def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> None:
@@ -95,6 +100,16 @@ def test_the_command_answers_and_tags(command: Callable[..., list[str]], write: 
     assert main(command(*words, "--output_dir", str(tmp_path / "tags"))) == 0
     (entry,) = json.loads((tmp_path / "tags" / "results.json").read_text())["summary"]
     assert {"f1", "precision", "recall", "accuracy"} <= set(entry["metrics"])
+
+
+def test_the_files_of_squads_authors(tmp_path: Path) -> None:
+    qas = [{"id": row["id"], "question": row["question"], "is_impossible": not row["answers"]["text"]} for row in ROWS]
+    for qa, row in zip(qas, ROWS, strict=True):
+        answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+        qa["answers"] = [{"text": text, "answer_start": start} for text, start in answers]
+    published = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": qas}]}]}
+    (tmp_path / "dev-v2.0.json").write_text(json.dumps(published))
+    assert read_table([str(tmp_path / "dev-v2.0.json")], "validation_file").to_list() == ROWS
 
 
 def test_what_is_refused(

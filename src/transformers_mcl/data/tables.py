@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import fsspec
 from datasets import Dataset, DatasetDict, load_dataset
 
 from ..errors import UserError
@@ -23,6 +25,8 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
         UserError: files that are missing, empty, unreadable, of several kinds, or plain text.
     """
     files = find_files(list(paths), field)
+    if all(squads := [_squad_rows(path) for path in files]):
+        return Dataset.from_list([row for rows in squads for row in rows or []])
     forms = {file_format(path, "line") for path in files}
     form = forms.pop()
     if forms or form.separator != "row":
@@ -41,6 +45,28 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
     if not len(table):
         raise UserError(f"{field}: {files[0]!r} has no rows")
     return table
+
+
+def _squad_rows(path: str) -> list[dict[str, Any]] | None:
+    """The questions of a file of SQuAD as its authors publish it, a row each; None if it is another."""
+    if not path.lower().removesuffix(".gz").endswith(".json"):
+        return None
+    try:
+        with fsspec.open(path, "rt", encoding="utf-8", compression="infer") as file:
+            articles = json.load(file)["data"]
+        return [
+            {
+                "id": question["id"],
+                "question": question["question"],
+                "context": paragraph["context"],
+                "answers": {key: [answer[key] for answer in question["answers"]] for key in ("text", "answer_start")},
+            }
+            for article in articles
+            for paragraph in article["paragraphs"]
+            for question in paragraph["qas"]
+        ]
+    except (*READ_ERRORS, KeyError, TypeError):
+        return None  # JSON lines say, or damaged: then the reader of these says how
 
 
 def read_folder(folder: str, splits: Sequence[str], cache_dir: str | None = None) -> DatasetDict:

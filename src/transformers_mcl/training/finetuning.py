@@ -231,6 +231,8 @@ def prepare_finetuning(
     prepared = Finetuning(encoder, args, tasks, tokenizer, task_args.max_seq_length, runs, given)
     for run in runs:
         prepared.done(run)
+    if args.train_sampling_strategy == "group_by_length" and any(task.ordered for task in tasks.values()):
+        raise UserError("train_sampling_strategy=group_by_length would mix up the pieces of contexts; use random")
     for task in tasks.values():
         task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, encoder))
         load_encoder(encoder, task, args.seed)

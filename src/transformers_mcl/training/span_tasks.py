@@ -19,13 +19,14 @@ from transformers import (
 
 from ..errors import UserError
 from ..evaluation.spans import tagging_metrics
-from ..evaluation.squad import extract_answer, squad_metrics
+from ..evaluation.squad import Answer, extract_answer, squad_metrics
 from .task import Task, check_column
 from .task_arguments import TaskArguments
 
 __all__ = ["QuestionAnsweringTask", "TokenTask"]
 
 _IGNORED = -100
+_SURE = 1e9  # by how much no answer is likelier than a span where none is possible; JSON knows no infinity
 
 
 class TokenTask(Task):
@@ -122,6 +123,7 @@ class QuestionAnsweringTask(Task):
     pipeline_tag = "question-answering"
     main_metric = "f1"
     max_seq_length = 384
+    ordered = True
 
     def __init__(self, name: str, args: TaskArguments, tables: DatasetDict):
         super().__init__(name, args, tables)
@@ -188,27 +190,30 @@ class QuestionAnsweringTask(Task):
     def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
         assert self.features is not None
         table = self.tables[self.validations[0]]
-        starts, ends = predicted.predictions[:2]
+        logits: Any = predicted.predictions
         pieces: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
-        for i, feature in enumerate(self.features):
-            offsets = np.array(feature["offset_mapping"])
-            pieces.setdefault(feature["example"], []).append((starts[i], ends[i], offsets))
-        best, margins, texts, answers = {}, {}, {}, {}
+        for starts, ends, feature in zip(logits[0], logits[1], self.features, strict=True):
+            pieces.setdefault(feature["example"], []).append((starts, ends, np.array(feature["offset_mapping"])))
+        best: dict[str, list[Answer]] = {}
+        margins, always, texts, references = {}, {}, {}, {}
         for number, row in enumerate(table):
             key = str(row.get("id", number))
             found, null = extract_answer(
                 row["context"], pieces[number], self.args.n_best_size, self.args.max_answer_length
             )
-            best[key] = [{"text": answer.text, "score": answer.score} for answer in found]
-            margins[key] = null - found[0].score if found else float(np.finfo(np.float32).max)
+            best[key] = found
+            margins[key] = null - found[0].score if found else _SURE
+            always[key] = found[0].text if found else ""
             unanswered = self.with_negative and margins[key] > self.args.null_score_diff_threshold
-            texts[key] = "" if unanswered or not found else found[0].text
-            answers[key] = row["answers"]["text"]
-        self.predictions = {"predictions": texts, "nbest_predictions": best, "null_odds": margins}
-        figures = squad_metrics(texts, answers)
+            texts[key] = "" if unanswered else always[key]
+            references[key] = row["answers"]["text"]
+        spans = {
+            key: [{"text": answer.text, "score": answer.score} for answer in found] for key, found in best.items()
+        }
+        self.predictions = {"predictions": texts, "nbest_predictions": spans, "null_odds": margins}
+        figures = squad_metrics(texts, references)
         if self.with_negative:
-            always = {key: found[0]["text"] if found else "" for key, found in best.items()}
-            searched = squad_metrics(always, answers, margins)
+            searched = squad_metrics(always, references, margins)
             figures |= {name: value for name, value in searched.items() if name.startswith("best_")}
         return figures
 

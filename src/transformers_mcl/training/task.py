@@ -23,6 +23,7 @@ class Task(ABC):
         name: as `task_name` calls it.
         tables: `train` and the validation splits.
         validations: names of these, the first of which is the main one.
+        ordered: whether `metrics` needs the predictions in the order of the rows.
         main_metric: the figure that stands for the task, the greater the better.
     """
 
@@ -30,6 +31,7 @@ class Task(ABC):
     pipeline_tag: str
     main_metric: str
     max_seq_length = 128
+    ordered = False
 
     def __init__(self, name: str, args: TaskArguments, tables: DatasetDict):
         self.name, self.args, self.tables = name, args, tables
