@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 WORDS = "good bad fine film plot the a was who wrote in rome paris anna bob lives".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SHAPE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+SHAPE |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,18 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-def test_a_task_is_learnt_and_leaves_a_model(command: Command, glue_folder: str, tmp_path: Path) -> None:
+def test_a_task_is_learnt_and_leaves_a_model(
+    command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[list[float]] = []
+    train = finetuning.FinetuningTrainer.train
+
+    def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        done = train(self, *args, **kwargs)
+        rates.append(sorted({group["initial_lr"] for group in self.optimizer.param_groups}))
+        return done
+
+    monkeypatch.setattr(finetuning.FinetuningTrainer, "train", watch)
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--num_train_epochs", "12")
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
     (entry,) = results(tmp_path)["summary"]
@@ -46,6 +57,8 @@ def test_a_task_is_learnt_and_leaves_a_model(command: Command, glue_folder: str,
         "positive",
         "negative",
     ]
+    # Embeddings, two layers and, above the place of the encoder's own head, the task's.
+    assert rates == [pytest.approx([5e-3 * 0.9**power for power in (4, 3, 2, 0)])]
     card = ModelCard.load(out / "README.md")
     assert card.data.eval_results[0].metric_value == 1
     assert card.data.eval_results[0].dataset_name == "sst2"
@@ -85,6 +98,19 @@ def test_a_killed_sweep_goes_on(
     assert all(entry["seeds"] == [42, 43] for entry in summary)
     assert not list((tmp_path / "out").rglob("model.safetensors"))
     assert "weight_decay not given, which is now 0.2" in refused([*words, "--weight_decay", "0.2"], capsys)
+
+
+def test_one_step_has_one_gradient(command: Command, glue_folder: str, tmp_path: Path) -> None:
+    weights = []
+    for batch, accumulated in ((8, 1), (2, 4)):
+        words = ["--per_device_train_batch_size", str(batch), "--gradient_accumulation_steps", str(accumulated)]
+        words += ["--max_steps", "2", "--learning_rate", "1e-2", "--max_grad_norm", "0", "--optim", "sgd"]
+        out = tmp_path / f"{batch}"
+        words += ["--task_name", "sst2", "--dataset_name", glue_folder, "--output_dir", str(out)]
+        assert main(command(*words)) == 0
+        weights.append(AutoModelForSequenceClassification.from_pretrained(out).state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_both_validation_sets_of_mnli(command: Command, glue_folder: str, tmp_path: Path) -> None:
@@ -141,6 +167,17 @@ def test_what_is_refused(
     sst2 = ["--task_name", "sst2", "--dataset_name", glue_folder]
     assert "max_seq_length=99 is more than the 64" in refused(command(*sst2, "--max_seq_length", "99"), capsys)
     assert "sweep: 'lr' is no training argument" in refused(command(*sst2, "--sweep", '{"lr": [1]}'), capsys)
+    by_length = ["--train_sampling_strategy", "group_by_length"]
+    rows = [{"question": "who", "context": "bob", "answers": {"text": ["bob"], "answer_start": [0]}}]
+    squad = [
+        "--task_name",
+        "squad",
+        "--train_file",
+        (rows_file := write("q.jsonl", rows)),
+        "--validation_file",
+        rows_file,
+    ]
+    assert "group_by_length would mix up" in refused(command(*squad, "--doc_stride", "4", *by_length), capsys)
     assert "no file train.csv" in refused(command("--task_name", "rte", "--dataset_name", glue_folder), capsys)
     config = MclConfig.tiny(vocab_size=len(tokenizer), num_hidden_layers=1, generator_num_hidden_layers=1)
     MclForMaskedLM(config).save_pretrained(tmp_path / "generator")

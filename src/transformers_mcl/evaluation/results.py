@@ -53,6 +53,11 @@ def _score(entry: Mapping[str, Any]) -> float:
     return float(entry["metrics"].get(entry["main_metric"], {}).get("median", -math.inf))
 
 
+def _scale(entry: Mapping[str, Any]) -> float:
+    """From the metric's unit to a share: SQuAD's are percentages."""
+    return 0.01 if "exact" in entry["metrics"] else 1.0
+
+
 def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
     """The mean over GLUE's eight tasks (without WNLI) of each best median; None unless all are there.
 
@@ -115,9 +120,10 @@ def plot_results(
             look: dict[str, Any] = (
                 {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
             )
-            axes.scatter([value], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
+            axes.scatter([value * _scale(entry)], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
     for row, task in enumerate(tasks):
         if math.isfinite(score := _score(best[task])):
+            score *= _scale(best[task])
             axes.plot([score, score], [row - 0.3, row + 0.3], color="#0072B2", linewidth=2)
             axes.annotate(f"{score:.3f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes.set_yticks(range(len(tasks)), [f"{task}\n{best[task]['main_metric']}" for task in tasks], fontsize=8)

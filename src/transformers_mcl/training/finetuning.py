@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 import yaml
+from accelerate.utils import release_memory
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.utils import logging
@@ -124,6 +125,7 @@ class Finetuning:
             say(f"[{number}/{len(self.runs)}] {run}{': done already' if result else ''}")
             if result is None:
                 result = self._train(run)
+                release_memory()  # the next model may need what this one held
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
                 say(f"    {shown} ({result['seconds']:.0f} s)")
             results.append(result)
