@@ -13,7 +13,7 @@ from transformers_mcl.evaluation.results import averaged, results_markdown, save
 
 
 def run(task: str, seed: int, score: float, **settings: Any) -> dict[str, Any]:
-    metrics = {"accuracy": score, "loss": 1.0}
+    metrics = {"accuracy": score, "loss": 1.0, "total": 9}
     return {"task": task, "main_metric": "accuracy", "seed": seed, "settings": settings, "metrics": metrics}
 
 
@@ -28,6 +28,7 @@ def test_median_and_spread_and_the_best_setting() -> None:
     assert (low["best"], high["best"]) == (False, True)
     text = results_markdown([low, high])
     assert "| rte | **accuracy** | 0.7200 | 0.1000 | 0.9900 | 5 | learning_rate 2e-05 |" in text
+    assert "total" not in text
     assert "chosen on the same validation set" in text
 
 

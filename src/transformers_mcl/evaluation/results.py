@@ -93,16 +93,12 @@ def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> lis
     for entry in entries:
         setting = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
         for name, value in entry["metrics"].items():
-            if main_only and name != entry["main_metric"]:
-                continue
+            if isinstance(value["median"], int) or (main_only and name != entry["main_metric"]):
+                continue  # a count of examples, or not asked for
             cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
-            cells += [_number(value[key]) for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
+            cells += [f"{value[key]:.4f}" for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
             lines.append("| " + " | ".join([*cells, *([setting] if swept else [])]) + " |")
     return lines
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def plot_results(

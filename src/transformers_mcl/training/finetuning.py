@@ -203,7 +203,7 @@ class Finetuning:
             pipeline_tag=task.pipeline_tag,
             task=task.name,
             data=task.describe(),
-            metrics=metrics,
+            metrics={name: value for name, value in metrics.items() if not isinstance(value, int)},
             recipe=self._recipe(run),
             versions={"torch": torch.__version__, "transformers": transformers.__version__},
         )
