@@ -25,7 +25,7 @@ def parsed(words: list[str]) -> ParsedArguments:
 def test_commands() -> None:
     blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         words = shlex.split(command)
         assert words[:2] == ["transformers-mcl", "finetune"]

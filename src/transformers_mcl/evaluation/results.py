@@ -93,7 +93,7 @@ def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> lis
     for entry in entries:
         setting = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
         for name, value in entry["metrics"].items():
-            if isinstance(value["median"], int) or (main_only and name != entry["main_metric"]):
+            if isinstance(value["min"], int) or (main_only and name != entry["main_metric"]):
                 continue  # a count of examples, or not asked for
             cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
             cells += [f"{value[key]:.4f}" for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
