@@ -15,6 +15,7 @@ DEBUG = "TRANSFORMERS_MCL_DEBUG"
 COMMANDS = {
     "pretrain": "pre-train a generator and a discriminator on text",
     "tokenizer": "train a tokenizer on text",
+    "finetune": "fine-tune an encoder on GLUE, SQuAD or a task of your own",
     "inspect": "show what a pre-trained pair does to a sentence",
     "evaluate": "judge minimal pairs (BLiMP), without fine-tuning",
 }

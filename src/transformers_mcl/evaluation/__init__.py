@@ -1,1 +1,1 @@
-"""What a pre-trained model can do: benchmarks, with the data and the numbers of each."""
+"""What a trained model is worth: the official metrics of each benchmark, and tables of results."""

@@ -1,0 +1,31 @@
+"""`transformers-mcl finetune`: from a pre-trained encoder to a task's model and its score."""
+
+from __future__ import annotations
+
+from ..training.finetuning import prepare_finetuning
+from ..training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
+from .arguments import parse_arguments
+from .main import COMMANDS
+
+
+def run(argv: list[str]) -> None:
+    """Runs the command; see `transformers-mcl finetune --help`."""
+    parsed = parse_arguments(
+        (EncoderArguments, TaskArguments, FinetuningArguments),
+        argv,
+        prog="transformers-mcl finetune",
+        description=COMMANDS["finetune"],
+    )
+    encoder, task_args, args = parsed
+    finetuning = prepare_finetuning(encoder, task_args, args, parsed.recipe)
+    speaks = args.process_index == 0
+
+    def say(line: str) -> None:
+        if speaks:
+            print(line, flush=True)
+
+    say(f"Fine-tuning {encoder.model_name_or_path}: {len(finetuning.runs)} run(s) into {args.output_dir}")
+    for task in finetuning.tasks.values():
+        say(f"  {task.describe()}")
+    table = finetuning.run(say)
+    say(f"\n{table}\nThis table, results.json and results.png are in {args.output_dir}")

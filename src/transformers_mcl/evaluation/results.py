@@ -1,0 +1,150 @@
+"""Runs of fine-tuning gathered into one table and one picture: medians over seeds, and their spread."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from matplotlib.figure import Figure
+
+__all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]
+
+_AVERAGED = ("mnli", "qqp", "qnli", "sst2", "cola", "rte", "mrpc", "stsb")  # WNLI is left out, as papers do
+
+
+def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One entry for each task and setting, in the order of `runs`: its metrics over the seeds.
+
+    Args:
+        runs: each with `task`, `main_metric`, `settings`, `seed` and `metrics`.
+
+    Returns:
+        `task`, `main_metric`, `settings`, `seeds`, `best` (whether no setting of the task has a higher median) and
+        `metrics`: by name, `median`, `min` and `max`.
+    """
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["task"], json.dumps(run["settings"], sort_keys=True)), []).append(run)
+    entries = [_summarize(group) for group in groups.values()]
+    for task in {entry["task"] for entry in entries}:
+        max((entry for entry in entries if entry["task"] == task), key=_score)["best"] = True
+    return entries
+
+
+def _summarize(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    metrics = {}
+    for name in group[0]["metrics"]:
+        values = [run["metrics"][name] for run in group if _finite(run["metrics"].get(name))]
+        if values:
+            metrics[name] = {"median": median(values), "min": min(values), "max": max(values)}
+    first = {name: group[0][name] for name in ("task", "main_metric", "settings")}
+    return {**first, "seeds": [run["seed"] for run in group], "best": False, "metrics": metrics}
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _score(entry: Mapping[str, Any]) -> float:
+    return float(entry["metrics"].get(entry["main_metric"], {}).get("median", -math.inf))
+
+
+def _scale(entry: Mapping[str, Any]) -> float:
+    """From the metric's unit to a share: SQuAD's are percentages."""
+    return 0.01 if "exact" in entry["metrics"] else 1.0
+
+
+def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
+    """The mean over GLUE's eight tasks (without WNLI) of each best median; None unless all are there.
+
+    MNLI counts with the mean of both its validation sets.
+    """
+    best = {entry["task"]: entry for entry in entries if entry["best"]}
+    if not set(_AVERAGED) <= set(best):
+        return None
+    scores = []
+    for task in _AVERAGED:
+        values = [_score(best[task])]
+        if task == "mnli" and "accuracy_mm" in best[task]["metrics"]:
+            values.append(best[task]["metrics"]["accuracy_mm"]["median"])
+        scores.append(sum(values) / len(values))
+    return sum(scores) / len(scores)
+
+
+def results_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A table of each task's best setting, and where there was a sweep one of all settings."""
+    lines = _table([entry for entry in entries if entry["best"]])
+    if (average := averaged(entries)) is not None:
+        lines += ["", f"Average of the eight tasks without WNLI: {average:.4f}"]
+    if any(not entry["best"] for entry in entries):
+        lines += ["", "The best setting of each task was chosen on the same validation set. All settings:", ""]
+        lines += _table(entries, main_only=True)
+    return "\n".join(lines) + "\n"
+
+
+def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> list[str]:
+    swept = any(entry["settings"] for entry in entries)
+    head = ["task", "metric", "median", "lowest", "highest", "seeds", *(["setting"] if swept else [])]
+    lines = ["| " + " | ".join(head) + " |", "|---|---|---:|---:|---:|---:|" + "---|" * swept]
+    for entry in entries:
+        setting = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
+        for name, value in entry["metrics"].items():
+            if isinstance(value["min"], int) or (main_only and name != entry["main_metric"]):
+                continue  # a count of examples, or not asked for
+            cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
+            cells += [f"{value[key]:.4f}" for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
+            lines.append("| " + " | ".join([*cells, *([setting] if swept else [])]) + " |")
+    return lines
+
+
+def plot_results(
+    entries: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]], path: Path, title: str
+) -> None:
+    """A line for each task: a dot a run (grey: settings that were not the best), and the best setting's median."""
+    tasks = list(dict.fromkeys(entry["task"] for entry in entries))
+    best = {entry["task"]: entry for entry in entries if entry["best"]}
+    figure = Figure(figsize=(7, 1.3 + 0.42 * len(tasks)), dpi=160, layout="constrained")
+    axes = figure.add_subplot()
+    for run in runs:
+        entry = best[run["task"]]
+        chosen = run["settings"] == entry["settings"]
+        if _finite(value := run["metrics"].get(entry["main_metric"])):
+            look: dict[str, Any] = (
+                {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
+            )
+            axes.scatter([value * _scale(entry)], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
+    for row, task in enumerate(tasks):
+        if math.isfinite(score := _score(best[task])):
+            score *= _scale(best[task])
+            axes.plot([score, score], [row - 0.3, row + 0.3], color="#0072B2", linewidth=2)
+            axes.annotate(f"{score:.3f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axes.set_yticks(range(len(tasks)), [f"{task}\n{best[task]['main_metric']}" for task in tasks], fontsize=8)
+    axes.set_ylim(len(tasks) - 0.5, -0.5)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="x", color="#e8e8e8")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel("validation score; the bar is the median over seeds", fontsize=8)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
+    figure.savefig(path, format="png", facecolor="white")
+
+
+def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **more: Any) -> str:
+    """Writes `results.json`, `results.md` and `results.png` into `folder`; returns the Markdown.
+
+    Args:
+        runs: as for `summarize_runs`.
+        more: what else `results.json` is to hold.
+    """
+    entries = summarize_runs(runs)
+    text = results_markdown(entries)
+    results = {**more, "average": averaged(entries), "summary": entries, "runs": list(runs)}
+    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    (folder / "results.md").write_text(f"# {title}\n\n{text}", encoding="utf-8")
+    plot_results(entries, runs, folder / "results.png", title)
+    return text

@@ -1,0 +1,159 @@
+"""What `transformers-mcl finetune` is told beside the training arguments: the task, its data, the model."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import IntervalStrategy, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
+
+from ..errors import UserError
+
+__all__ = ["TASK_NAMES", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
+
+_GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+_KINDS = ("text_classification", "regression", "token_classification", "question_answering")
+TASK_NAMES = (*_GLUE, "squad", "squad_v2", *_KINDS)
+"""What `task_name` may hold, besides `glue`, which stands for the nine."""
+
+
+@dataclass
+class TaskArguments:
+    """Which task, and where its examples are; names as in transformers' `run_glue.py`, `run_ner.py` and `run_qa.py`.
+
+    Raises:
+        UserError: an unknown task, or values that cannot be.
+    """
+
+    task_name: list[str] = field(
+        default_factory=lambda: ["text_classification"],
+        metadata={"help": f"One or more of {', '.join(TASK_NAMES)}; or glue, the nine tasks one after another."},
+    )
+    dataset_name: str | None = field(
+        default=None,
+        metadata={
+            "help": "A data set of the Hub, or folder of files named by split (train.jsonl.gz, validation.csv) or of "
+            "one such folder for each task; by default the task's own on the Hub."
+        },
+    )
+    dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration, if it has several."})
+    train_file: list[str] | None = field(
+        default=None, metadata={"help": "Training examples: CSV, JSON lines or parquet, also .gz."}
+    )
+    validation_file: list[str] | None = field(
+        default=None,
+        metadata={"help": "Examples to evaluate on. For mnli two: the matched, then the mismatched ones."},
+    )
+    text_column_names: str | None = field(
+        default=None,
+        metadata={"help": "Column of the text, or two with a comma between; found by type and name if not given."},
+    )
+    label_column_name: str | None = field(default=None, metadata={"help": "Column of the labels: label, or ner_tags."})
+    max_seq_length: int | None = field(
+        default=None, metadata={"help": "Tokens after which a text is cut: 128; for answering questions 384."}
+    )
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Pad every row to max_seq_length, not to the longest of its batch."}
+    )
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many examples."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on the first so many."})
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    version_2_with_negative: bool | None = field(
+        default=None, metadata={"help": "Whether some questions have no answer; as in squad_v2. By the data."}
+    )
+    null_score_diff_threshold: float = field(
+        default=0.0,
+        metadata={"help": "No answer is given where its score exceeds the best answer's by more than this."},
+    )
+    doc_stride: int = field(default=128, metadata={"help": "Tokens that two pieces of a long context share."})
+    n_best_size: int = field(default=20, metadata={"help": "Starts and ends of answers to look at."})
+    max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
+
+    def __post_init__(self) -> None:
+        names = [name.replace("-", "_").lower() for name in self.task_name]
+        self.task_name = list(dict.fromkeys(n for name in names for n in (_GLUE if name == "glue" else (name,))))
+        for name in self.task_name:
+            if name not in TASK_NAMES:
+                near = difflib.get_close_matches(name, TASK_NAMES, n=1)
+                hint = f"did you mean {near[0]}? " if near else ""
+                raise UserError(f"task_name: unknown task {name!r}; {hint}the tasks are {', '.join(TASK_NAMES)}, glue")
+        for name in ("max_train_samples", "max_eval_samples", "max_seq_length", "n_best_size", "max_answer_length"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f"{name}={value} must be at least 1")
+        if self.doc_stride < 0:
+            raise UserError(f"doc_stride={self.doc_stride} must be 0 or more")
+        if bool(self.train_file) != bool(self.validation_file):
+            missing = "validation_file" if self.train_file else "train_file"
+            raise UserError(f"{missing}: train_file and validation_file go together: give both or neither")
+        if self.train_file and (self.dataset_name or len(self.task_name) > 1):
+            other = "dataset_name" if self.dataset_name else f"task_name {' '.join(self.task_name)}"
+            raise UserError(
+                f"train_file {self.train_file[0]!r} beside {other}: files are of one task; for several give "
+                "--dataset_name FOLDER with a folder of files for each"
+            )
+
+
+@dataclass
+class EncoderArguments:
+    """Which encoder to fine-tune, how often, and what to keep."""
+
+    model_name_or_path: str = field(metadata={"help": "An encoder that AutoModel opens: MCL, ELECTRA, BERT, ..."})
+    tokenizer_name: str | None = field(default=None, metadata={"help": "Its tokenizer, if not with it."})
+    cache_dir: str | None = field(default=None, metadata={"help": "Where downloads are kept."})
+    model_revision: str = field(default="main", metadata={"help": "Revision of the model and tokenizer on the Hub."})
+    token: str | None = field(default=None, metadata={"help": "Token for private repositories of the Hub."})
+    attn_implementation: str | None = field(default=None, metadata={"help": "eager, sdpa, flex_attention, ..."})
+    ignore_mismatched_sizes: bool = field(
+        default=False, metadata={"help": "Start the head anew where the checkpoint's has other classes."}
+    )
+    num_seeds: int = field(default=1, metadata={"help": "Runs of each task, with seeds from --seed up."})
+    sweep: dict[str, list[Any]] | None = field(
+        default=None,
+        metadata={
+            "help": 'A grid of training arguments: \'{"learning_rate": [1e-5, 2e-5], "num_train_epochs": [3]}\''
+        },
+    )
+    save_models: bool | None = field(
+        default=None, metadata={"help": "Keep the model of every run. By default yes, but in a sweep no."}
+    )
+    overwrite_output_dir: bool = field(
+        default=False, metadata={"help": "Run again what an earlier command left in the output folder."}
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_seeds < 1:
+            raise UserError(f"num_seeds={self.num_seeds} must be at least 1")
+
+
+@dataclass
+class FinetuningArguments(TrainingArguments):
+    """[`~transformers.TrainingArguments`] with what is usual in fine-tuning as defaults, and:
+
+    Args:
+        layerwise_learning_rate_decay (`float`, *optional*):
+            Factor of the learning rate from a layer to the one below it, as ELECTRA is fine-tuned (0.8 small and base,
+            0.9 large); one rate for all if not given.
+    """
+
+    learning_rate: float = field(default=2e-5, metadata={"help": "The peak of the learning rate (the head's)."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Examples of a device's step."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Examples of a device's evaluation batch."})
+    weight_decay: float = field(default=0.01, metadata={"help": "Weight decay of all but biases and norms."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up in steps, or below 1 as share of all steps."})
+    eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When to evaluate."})
+    save_strategy: SaveStrategy | str = field(default="no", metadata={"help": "When to save checkpoints on the way."})
+    do_train: bool = field(default=True, metadata={"help": "Train; without, the model is evaluated as it is."})
+    do_eval: bool = field(default=True, metadata={"help": "Evaluate at the end: always done."})
+    layerwise_learning_rate_decay: float | None = field(
+        default=None, metadata={"help": "Factor of the learning rate from each layer to the one below it."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        decay = self.layerwise_learning_rate_decay
+        if decay is not None and not 0 < decay <= 1:
+            raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
+        if self.do_predict:
+            raise UserError("do_predict: predictions for unlabelled examples are made with transformers' pipeline")

@@ -1,0 +1,35 @@
+"""Spans by CoNLL's rules."""
+
+from __future__ import annotations
+
+import pytest
+
+from transformers_mcl.evaluation.spans import find_spans, tagging_metrics
+
+
+@pytest.mark.parametrize(
+    ("tags", "spans"),
+    [
+        ("O B-PER I-PER O", {("PER", 1, 3)}),
+        ("B-PER B-PER", {("PER", 0, 1), ("PER", 1, 2)}),
+        ("I-LOC I-LOC", {("LOC", 0, 2)}),
+        ("B-PER I-LOC", {("PER", 0, 1), ("LOC", 1, 2)}),
+        ("O O", set()),
+        ("B-PER I-PER", {("PER", 0, 2)}),
+    ],
+)
+def test_spans(tags: str, spans: set[tuple[str, int, int]]) -> None:
+    assert find_spans(tags.split()) == spans
+
+
+def test_f1_of_spans_by_hand() -> None:
+    given = ["B-PER I-PER O B-LOC".split(), "B-LOC O".split()]
+    true = ["B-PER O O B-LOC".split(), "B-LOC O".split()]
+    # 3 given, 3 true, 2 the same; 5 of 6 tags.
+    expected = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 5 / 6}
+    assert tagging_metrics(given, true) == pytest.approx(expected)
+
+
+def test_tags_that_are_no_spans_are_averaged() -> None:
+    found = tagging_metrics([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
+    assert found == pytest.approx({"accuracy": 0.5, "f1": (2 / 3 + 0) / 2})

@@ -1,0 +1,188 @@
+"""The command whole: what it learns, leaves, skips and refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoModelForSequenceClassification, pipeline
+
+from transformers_mcl import MclConfig, MclForMaskedLM, MclForPreTraining, MclForSequenceClassification
+from transformers_mcl.cli.main import main
+from transformers_mcl.training import finetuning
+
+Command = Callable[..., list[str]]
+Write = Callable[..., str]
+
+
+def results(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "out" / "results.json").read_text())
+    return found
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert main(words) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    return line
+
+
+def test_a_task_is_learnt_and_leaves_a_model(
+    command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[list[float]] = []
+    train = finetuning.FinetuningTrainer.train
+
+    def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        done = train(self, *args, **kwargs)
+        rates.append(sorted({group["initial_lr"] for group in self.optimizer.param_groups}))
+        return done
+
+    monkeypatch.setattr(finetuning.FinetuningTrainer, "train", watch)
+    words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--num_train_epochs", "12")
+    assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
+    (entry,) = results(tmp_path)["summary"]
+    assert entry["metrics"]["accuracy"]["median"] == 1
+    out = tmp_path / "out"
+    assert not [path for path in out.iterdir() if path.suffix in (".bin", ".pt", ".tmp")]
+    classify = pipeline("text-classification", model=str(out), device="cpu")
+    assert [found["label"] for found in classify(["film was good", "plot was bad"])] == [
+        "positive",
+        "negative",
+    ]
+    # Embeddings, two layers and, above the place of the encoder's own head, the task's.
+    assert rates == [pytest.approx([5e-3 * 0.9**power for power in (4, 3, 2, 0)])]
+    card = ModelCard.load(out / "README.md")
+    assert card.data.eval_results[0].metric_value == 1
+    assert card.data.eval_results[0].dataset_name == "sst2"
+    assert str(tmp_path) not in card.content
+    assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
+
+
+def test_a_killed_sweep_goes_on(
+    command: Command,
+    glue_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("sweep: {learning_rate: [1e-3, 2e-3]}\ntask_name: [sst2, cola]\nnum_seeds: 2\n")
+    words = command("--config", str(recipe), "--dataset_name", glue_folder, "--max_train_samples", "8")
+    trained: list[str] = []
+    train = finetuning.FinetuningTrainer.train
+
+    def stop_at_fourth(self: Any, *args: Any, **kwargs: Any) -> Any:
+        trained.append(f"{self.args.seed} {self.args.learning_rate}")
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return train(self, *args, **kwargs)
+
+    monkeypatch.setattr(finetuning.FinetuningTrainer, "train", stop_at_fourth)
+    assert main(words) == 130
+    assert len(results(tmp_path)["runs"]) == 3
+    assert main(words) == 0
+    assert trained[:4] == ["42 0.001", "43 0.001", "42 0.002", "43 0.002"]
+    assert trained[4:] == ["43 0.002", *trained[:4]]  # the one that was cut off, then the other task
+    summary = results(tmp_path)["summary"]
+    assert [(entry["task"], entry["settings"]["learning_rate"]) for entry in summary] == [
+        ("sst2", 1e-3), ("sst2", 2e-3), ("cola", 1e-3), ("cola", 2e-3),
+    ]  # fmt: skip
+    assert all(entry["seeds"] == [42, 43] for entry in summary)
+    assert not list((tmp_path / "out").rglob("model.safetensors"))
+    assert "weight_decay not given, which is now 0.2" in refused([*words, "--weight_decay", "0.2"], capsys)
+
+
+def test_one_step_has_one_gradient(command: Command, glue_folder: str, tmp_path: Path) -> None:
+    weights = []
+    for batch, accumulated in ((8, 1), (2, 4)):
+        words = ["--per_device_train_batch_size", str(batch), "--gradient_accumulation_steps", str(accumulated)]
+        words += ["--max_steps", "2", "--learning_rate", "1e-2", "--max_grad_norm", "0", "--optim", "sgd"]
+        out = tmp_path / f"{batch}"
+        words += ["--task_name", "sst2", "--dataset_name", glue_folder, "--output_dir", str(out)]
+        assert main(command(*words)) == 0
+        weights.append(AutoModelForSequenceClassification.from_pretrained(out).state_dict())
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_both_validation_sets_of_mnli(command: Command, glue_folder: str, tmp_path: Path) -> None:
+    assert main(command("--task_name", "mnli", "--dataset_name", glue_folder)) == 0
+    metrics = results(tmp_path)["summary"][0]["metrics"]
+    assert {"accuracy", "accuracy_mm", "loss", "loss_mm"} == set(metrics)
+
+
+def test_a_pair_pre_trained_by_us(command: Command, tokenizer: Any, write: Write, tmp_path: Path) -> None:
+    """Regression from CSV, its encoder the discriminator's."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}
+    shape |= {"generator_hidden_size": 16, "generator_num_hidden_layers": 1, "generator_intermediate_size": 16}
+    pair = MclForPreTraining(MclConfig.tiny(vocab_size=len(tokenizer), mask_token_id=4, **shape))
+    pair.save_pretrained(tmp_path / "pair")
+    tokenizer.save_pretrained(tmp_path / "pair")
+    rows = "text,other,label\n" + "".join(f"the film {i},fine,{i / 2}\n" for i in range(8))
+    with gzip.open(tmp_path / "rows.csv.gz", "wt") as file:
+        file.write(rows)
+    files = ["--train_file", str(tmp_path / "rows.csv.gz"), "--validation_file", str(tmp_path / "rows.csv.gz")]
+    words = command(*files, "--model_name_or_path", str(tmp_path / "pair"), "--learning_rate", "0")
+    assert main([*words, "--lr_scheduler_type", "constant"]) == 0
+    assert {"spearmanr", "pearson", "mse"} <= set(results(tmp_path)["summary"][0]["metrics"])
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert isinstance(model, MclForSequenceClassification)
+    assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
+    key = "embeddings.word_embeddings.weight"
+    assert torch.equal(model.electra.state_dict()[key], pair.electra.state_dict()[key])
+
+
+def test_what_is_refused(
+    command: Command,
+    glue_folder: str,
+    tokenizer: Any,
+    write: Write,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "unknown task 'colla'; did you mean cola? the tasks are cola, sst2" in refused(
+        command("--task_name", "colla"), capsys
+    )
+    assert re.search(r"'nyu-mll/glue' \(rte\) cannot be had here.*--train_file and --validation_file", refused(
+        command("--task_name", "rte"), capsys
+    ))  # fmt: skip
+    train = write("train.jsonl", [{"text": "good", "kind": "x"}, {"text": "bad", "kind": "y"}])
+    new = write("new.jsonl", [{"text": "good", "kind": "z"}])
+    files = ["--train_file", train, "--validation_file", new]
+    assert "no column 'label', only text, kind" in refused(command(*files), capsys)
+    assert "holds 'z', not one of x, y, the labels in training" in refused(
+        command(*files, "--label_column_name", "kind"), capsys
+    )
+    assert "no column 'txt', only text, kind" in refused(
+        command(*files, "--label_column_name", "kind", "--text_column_names", "txt"), capsys
+    )
+    sst2 = ["--task_name", "sst2", "--dataset_name", glue_folder]
+    assert "max_seq_length=99 is more than the 64" in refused(command(*sst2, "--max_seq_length", "99"), capsys)
+    assert "sweep: 'lr' is no training argument" in refused(command(*sst2, "--sweep", '{"lr": [1]}'), capsys)
+    by_length = ["--train_sampling_strategy", "group_by_length"]
+    rows = [{"question": "who", "context": "bob", "answers": {"text": ["bob"], "answer_start": [0]}}]
+    squad = [
+        "--task_name",
+        "squad",
+        "--train_file",
+        (rows_file := write("q.jsonl", rows)),
+        "--validation_file",
+        rows_file,
+    ]
+    assert "group_by_length would mix up" in refused(command(*squad, "--doc_stride", "4", *by_length), capsys)
+    assert "no file train.csv" in refused(command("--task_name", "rte", "--dataset_name", glue_folder), capsys)
+    config = MclConfig.tiny(vocab_size=len(tokenizer), num_hidden_layers=1, generator_num_hidden_layers=1)
+    MclForMaskedLM(config).save_pretrained(tmp_path / "generator")
+    tokenizer.save_pretrained(tmp_path / "generator")
+    line = refused(command(*sst2, "--model_name_or_path", str(tmp_path / "generator")), capsys)
+    assert "a generator alone" in line
+    assert "no_such" in refused(command(*sst2, "--model_name_or_path", str(tmp_path / "no_such")), capsys)
+    assert not (tmp_path / "out").exists()

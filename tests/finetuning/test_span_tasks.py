@@ -1,0 +1,129 @@
+"""Answers and tags: where they are among the tokens, what comes back out of logits, and the command on both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset, DatasetDict
+from transformers import BertTokenizer, EvalPrediction
+
+from transformers_mcl.cli.main import main
+from transformers_mcl.data.tables import read_table
+from transformers_mcl.training.span_tasks import QuestionAnsweringTask, TokenTask
+from transformers_mcl.training.task_arguments import TaskArguments
+
+CONTEXT = "anna lives in rome . bob lives in paris . anna wrote a film . bob was in a bad film"
+
+
+def question(text: str, *answers: str) -> dict[str, Any]:
+    found = {"text": list(answers), "answer_start": [CONTEXT.index(answer) for answer in answers]}
+    return {"id": text, "question": text, "context": CONTEXT, "answers": found}
+
+
+ROWS = [
+    question("who lives in paris ?", "bob"),
+    question("who wrote ?", "anna wrote", "anna"),
+    question("who was good ?"),
+    question("a film ?", "a bad film"),
+]
+
+
+@pytest.fixture
+def squad() -> QuestionAnsweringTask:
+    table = Dataset.from_list(ROWS)
+    return QuestionAnsweringTask("squad_v2", TaskArguments(doc_stride=4), DatasetDict(train=table, validation=table))
+
+
+def test_answers_are_found_among_the_tokens_of_pieces(squad: QuestionAnsweringTask, tokenizer: BertTokenizer) -> None:
+    rows = squad.encode("validation", tokenizer, 16)
+    assert squad.features is not None
+    assert len(rows) > len(ROWS)
+    assert max(map(len, rows["input_ids"])) <= 16
+    seen = set()
+    for row, number in zip(rows, squad.features["example"], strict=True):
+        start, end = row["start_positions"], row["end_positions"]
+        if start:
+            answer = tokenizer.decode(row["input_ids"][start : end + 1])
+            assert answer == ROWS[number]["answers"]["text"][0]
+            seen.add(number)
+        else:
+            assert end == 0
+    assert seen == {0, 1, 3}  # 2 has no answer
+
+
+def predicted(logits: Any) -> EvalPrediction:
+    return EvalPrediction(tuple(logits), np.zeros(0))
+
+
+def test_perfect_logits_have_perfect_figures(squad: QuestionAnsweringTask, tokenizer: BertTokenizer) -> None:
+    rows = squad.encode("validation", tokenizer, 16)
+    logits = np.zeros((2, len(rows), 20), np.float32)
+    for i, name in enumerate(("start_positions", "end_positions")):
+        where = np.array(rows[name])
+        logits[i, np.arange(len(rows)), where] = np.where(where > 0, 9, 1)
+    figures = squad.metrics(predicted(logits))
+    assert (figures["exact"], figures["f1"], figures["NoAns_total"]) == (100, 100, 1)
+    assert (figures["best_exact"], figures["best_f1"]) == (100, 100)
+    assert squad.predictions["predictions"]["who was good ?"] == ""
+    squad.args.null_score_diff_threshold = 100.0
+    assert squad.metrics(predicted(logits))["NoAns_exact"] == 0
+
+
+def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> None:
+    row = {"tokens": ["anna", "12", "rome"], "ner_tags": ["B-PER", "O", "B-LOC"]}
+    table = Dataset.from_list([row])
+    task = TokenTask("token_classification", TaskArguments(), DatasetDict(train=table, validation=table))
+    encoded = task.encode("train", tokenizer, 16)[0]
+    assert task.classes == ["B-LOC", "B-PER", "O"]
+    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"])[2:4] == ["1", "##2"]
+    assert encoded["labels"] == [-100, 1, 2, -100, 0, -100]
+    logits = np.zeros((1, 6, 3))
+    logits[0, [1, 2, 4], [1, 2, 2]] = 1
+    figures = task.metrics(EvalPrediction(logits, np.array([encoded["labels"]])))
+    assert figures == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "accuracy": 2 / 3})
+
+
+def test_the_command_answers_and_tags(command: Callable[..., list[str]], write: Any, tmp_path: Path) -> None:
+    squad = write("squad.jsonl", ROWS)
+    words = ["--train_file", squad, "--validation_file", squad, "--doc_stride", "4", "--task_name", "squad_v2"]
+    assert main(command(*words)) == 0
+    predictions = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert list(predictions) == [row["id"] for row in ROWS]
+    tags = write("tags.jsonl", [{"tokens": ["anna", "lives"], "ner_tags": ["B-PER", "O"]}] * 4)
+    words = ["--train_file", tags, "--validation_file", tags, "--task_name", "token-classification"]
+    assert main(command(*words, "--output_dir", str(tmp_path / "tags"))) == 0
+    (entry,) = json.loads((tmp_path / "tags" / "results.json").read_text())["summary"]
+    assert {"f1", "precision", "recall", "accuracy"} <= set(entry["metrics"])
+
+
+def test_the_files_of_squads_authors(tmp_path: Path) -> None:
+    qas = [{"id": row["id"], "question": row["question"], "is_impossible": not row["answers"]["text"]} for row in ROWS]
+    for qa, row in zip(qas, ROWS, strict=True):
+        answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+        qa["answers"] = [{"text": text, "answer_start": start} for text, start in answers]
+    published = {"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": qas}]}]}
+    (tmp_path / "dev-v2.0.json").write_text(json.dumps(published))
+    assert read_table([str(tmp_path / "dev-v2.0.json")], "validation_file").to_list() == ROWS
+
+
+def test_what_is_refused(
+    squad: QuestionAnsweringTask, tokenizer: BertTokenizer, write: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ValueError, match="doc_stride=4 must be below 3, .*max_seq_length=11 leaves"):
+        squad.check(tokenizer, 11)
+    slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow")
+    with pytest.raises(ValueError, match="needs a fast tokenizer"):
+        squad.check(slow, 16)
+    text = Dataset.from_list([{"question": "who", "context": "bob", "answers": "bob"}])
+    with pytest.raises(ValueError, match="'answers' of the train data must hold"):
+        QuestionAnsweringTask("squad", TaskArguments(), DatasetDict(train=text, validation=text))
+    rows = [{"tokens": ["a"], "ner_tags": ["O"]}], [{"tokens": ["a"], "ner_tags": ["B-X"]}]
+    tables = DatasetDict(train=Dataset.from_list(rows[0]), validation=Dataset.from_list(rows[1]))
+    with pytest.raises(ValueError, match="holds 'B-X', which training never had, only O"):
+        TokenTask("token_classification", TaskArguments(), tables)
