@@ -16,6 +16,7 @@ COMMANDS = {
     "pretrain": "pre-train a generator and a discriminator on text",
     "tokenizer": "train a tokenizer on text",
     "inspect": "show what a pre-trained pair does to a sentence",
+    "export": "write one half of a pair for other tools: plain ELECTRA, remote code, ONNX",
 }
 """Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""
 

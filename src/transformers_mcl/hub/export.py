@@ -20,6 +20,7 @@ from ..data.files import nearest_path, one_line
 from ..errors import UserError
 from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..modeling_mcl_pretraining import MclForPreTraining
+from .export_card import export_card
 
 __all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]
 
@@ -46,6 +47,7 @@ def export_model(
     half: str = "discriminator",
     format: str = "mcl",
     tokenizer: PreTrainedTokenizerBase | None = None,
+    name: str = "",
 ) -> PreTrainedModel:
     """Writes one half of a pair into a folder of its own.
 
@@ -57,6 +59,7 @@ def export_model(
             `"remote-code"`, a folder with the code that it needs, for `trust_remote_code=True`; `"onnx"`, a graph with
             dynamic batch and length (needs the extra `onnx`).
         tokenizer: written beside the model.
+        name: what the model card calls it, its name on the Hub say; by default that of the folder.
 
     Returns:
         The model that was written, on the CPU: for `"electra"` an object of transformers' class.
@@ -82,6 +85,7 @@ def export_model(
         taken.save_pretrained(folder, save_original_format=False)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+    export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
     return taken
 
 

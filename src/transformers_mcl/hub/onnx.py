@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,6 @@ from ..modeling_mcl import RelativePositionBias
 __all__ = ["INPUTS", "check_onnx", "output_names", "save_onnx"]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-ATTN = "eager"
 TOLERANCE = 1e-4
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -58,12 +61,16 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
     once in onnxruntime on another batch size and length than it was traced with.
 
     Raises:
-        UserError: a package of the extra `onnx` is not installed, or the graph's outputs differ from the model's.
+        UserError: a package of the extra `onnx` is not installed, the model is one for multiple choice, or the
+            graph's outputs differ from the model's.
     """
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise UserError(f"format='onnx' needs {', '.join(missing)}: pip install 'transformers-mcl[onnx]'")
-    model = copy.deepcopy(model).float()  # onnxruntime's CPU kernels know no bfloat16
-    model.set_attn_implementation(ATTN)
+    if type(model).__name__.endswith("MultipleChoice"):
+        raise UserError("format='onnx': rows of multiple choice have another shape; export the model with format mcl")
+    original = model.float()  # onnxruntime's CPU kernels know no bfloat16
+    model = copy.deepcopy(original)
+    model.set_attn_implementation("eager")  # the exporter cannot convert SDPA with a bias
     for module in model.modules():
         if isinstance(module, RelativePositionBias):
             module.__class__ = _GatheredBias
@@ -72,19 +79,34 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("length", min=2, max=model.config.max_position_embeddings),
     }
-    torch.onnx.export(
-        _Positional(model).eval(),
-        tuple(_example(model, 2, 7).values()),
-        folder / "model.onnx",
-        input_names=list(INPUTS),
-        output_names=list(output_names(model)),
-        dynamic_shapes=tuple(axes for _ in INPUTS),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with _quiet():
+        torch.onnx.export(
+            _Positional(model).eval(),
+            tuple(_example(model, 2, 7).values()),
+            folder / "model.onnx",
+            input_names=list(INPUTS),
+            output_names=list(output_names(model)),
+            dynamic_shapes=tuple(axes for _ in INPUTS),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     model.config.save_pretrained(folder)
-    check_onnx(model, folder / "model.onnx")
+    check_onnx(original, folder / "model.onnx")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of itself: packages that it could use, and functions that it should not."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _example(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tensor]:
@@ -92,7 +114,7 @@ def _example(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tenso
     draws = torch.Generator().manual_seed(0)
     ids = torch.randint(model.config.vocab_size, (batch, length), generator=draws)
     mask = torch.ones_like(ids)
-    mask[0, length - 2 :] = 0
+    mask[0, length // 2 + 1 :] = 0
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
 
 
