@@ -28,7 +28,6 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.refuses = False
 
     @property
     def url(self) -> str:
@@ -97,9 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body, path = self._body(), self.path.split("?")[0]
-        if self.server.refuses:
-            self._answer({"error": "You don't have the rights to do this"}, 403)
-        elif path == "/api/validate-yaml":
+        if path == "/api/validate-yaml":
             problems = problems_of_card(json.loads(body)["content"])
             self._answer(
                 {"errors": [{"message": text} for text in problems], "warnings": []}, 400 if problems else 200
@@ -107,6 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/repos/create":
             asked = json.loads(body)
             name = f"{asked.get('organization') or USER}/{asked['name']}"
+            if name.endswith("forbidden"):
+                return self._answer(
+                    {"error": "You don't have the rights to do this"}, 403, X_Error_Message="no rights"
+                )
             known = name in self.server.repositories
             self.server.repositories.setdefault(name, {})
             self._answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)

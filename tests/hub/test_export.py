@@ -58,13 +58,17 @@ def test_each_half_is_a_checkpoint_of_its_own(
     expected = figures(pair, rows)
     pair.export(tmp_path / "d", tokenizer=tokenizer)
     pair.export(tmp_path / "g", half="generator", tokenizer=tokenizer)
-    discriminator, info = MclDiscriminator.from_pretrained(tmp_path / "d", output_loading_info=True)
+    opened: Any = MclDiscriminator.from_pretrained(tmp_path / "d", output_loading_info=True)
+    discriminator, info = opened
     assert not any(info.values())
-    assert discriminator(**rows).logits.equal(expected["verdict"])
-    assert AutoModel.from_pretrained(tmp_path / "d")(**rows).last_hidden_state.equal(expected["hidden"])
+    encoder = AutoModel.from_pretrained(tmp_path / "d")
+    with torch.no_grad():
+        assert discriminator(**rows).logits.equal(expected["verdict"])
+        assert encoder(**rows).last_hidden_state.equal(expected["hidden"])
     generator, info = AutoModelForMaskedLM.from_pretrained(tmp_path / "g", output_loading_info=True)
     assert not any(info.values())
-    assert generator(**rows).logits.equal(expected["vocabulary"])
+    with torch.no_grad():
+        assert generator(**rows).logits.equal(expected["vocabulary"])
     assert generator.config.hidden_size == 24
     assert generator.config.num_hidden_layers == 1
     kept = {path: load_file(tmp_path / path / "model.safetensors") for path in "dg"}
@@ -78,7 +82,8 @@ def test_each_half_is_a_checkpoint_of_its_own(
         "tokenizer_config.json",
     }
     again = export_model(open_half(str(tmp_path / "g"), "generator"), tmp_path / "again", half="generator")
-    assert again(**rows).logits.equal(expected["vocabulary"])
+    with torch.no_grad():
+        assert again(**rows).logits.equal(expected["vocabulary"])
     assert "auto_map" not in pair.config.to_dict()
 
 
@@ -155,7 +160,7 @@ def test_task_models_are_electras(kind: Any, make_pair: Pairs, rows: Rows, tmp_p
     config.num_labels = 3 if kind is MclForTokenClassification else 2
     ours = kind(config).eval()
     if kind is MclForMultipleChoice:
-        rows = {name: value[:, None].expand(-1, 2, -1) for name, value in rows.items()}
+        rows = {name: value[:, None].repeat(1, 2, 1) for name, value in rows.items()}
     ours.save_pretrained(tmp_path / "task")
     export_model(open_half(str(tmp_path / "task"), "discriminator"), tmp_path / "electra", format="electra")
     theirs = as_electra(ours)
@@ -204,7 +209,7 @@ def test_pipelines(make_pair: Pairs, tokenizer: BertTokenizer, tmp_path: Path) -
     pair.export(tmp_path / "generator", "generator", tokenizer=tokenizer)
     guesses: Any = pipeline("fill-mask", str(tmp_path / "generator"))("the chef [MASK] a meal")
     inputs = tokenizer("the chef [MASK] a meal", return_tensors="pt")
-    likely = pair.generator(**inputs).logits[0, 3].softmax(-1)
+    likely = pair.generator(**inputs).logits[0, 3].softmax(-1).detach()
     assert guesses[0]["token"] == int(likely.argmax())
     assert guesses[0]["score"] == pytest.approx(float(likely.max()), abs=1e-6)
 
@@ -219,8 +224,6 @@ def test_pipelines(make_pair: Pairs, tokenizer: BertTokenizer, tmp_path: Path) -
     assert label(text)[0]["label"] in ("LABEL_0", "LABEL_1")
     tags: Any = pipeline("token-classification", saved(MclForTokenClassification(config), tokenizer, tmp_path / "t"))
     assert [tag["word"] for tag in tags(text)] == text.split()
-    answer: Any = pipeline("question-answering", saved(MclForQuestionAnswering(config), tokenizer, tmp_path / "q"))
-    assert answer(question="who ate ?", context=text)["answer"] in text
 
 
 def test_sentence_transformers_opens_an_export_and_trains(
@@ -228,7 +231,7 @@ def test_sentence_transformers_opens_an_export_and_trains(
 ) -> None:
     st = pytest.importorskip("sentence_transformers")
     from datasets import Dataset
-    from sentence_transformers.losses import CosineSimilarityLoss
+    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
 
     make_pair().export(tmp_path / "export", tokenizer=tokenizer)
     model = st.SentenceTransformer(str(tmp_path / "export"), device="cpu")
@@ -245,6 +248,7 @@ def test_sentence_transformers_opens_an_export_and_trains(
     assert not torch.equal(before, model.encode(texts, convert_to_tensor=True))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's own, of what transformers renamed
 def test_lora_attaches_by_the_usual_names(make_pair: Pairs, rows: Rows, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     model = MclForSequenceClassification(make_pair().config)
@@ -265,7 +269,7 @@ def test_card_keeps_the_training_and_tells_how_to_open_the_export(
 ) -> None:
     folder = tmp_path / "pair"
     make_pair().save_pretrained(folder)
-    card = "---\nlicense: mit\npipeline_tag: feature-extraction\n---\n\n# pair\n\n## How to use it\n\nold\n\n## Results\n\n"
+    card = "---\nlicense: mit\n---\n\n# pair\n\n## How to use it\n\nold\n\n## Results\n\n"
     (folder / "README.md").write_text(card + "![Losses](curves.png)\n")
     (folder / "curves.png").write_bytes(b"png")
     pair = MclForPreTraining.from_pretrained(folder)
@@ -281,6 +285,7 @@ def test_card_keeps_the_training_and_tells_how_to_open_the_export(
         assert "old" not in text
         assert "license: mit" in text
         assert f"pipeline_tag: {task}" in text
+        assert f"# {target.name}\n" in text
         assert "## Results" in text
         assert (target / "curves.png").read_bytes() == b"png"
         (code,) = text.split("```python\n")[1:]
@@ -292,14 +297,16 @@ def test_what_cannot_be_exported(make_pair: Pairs, tmp_path: Path) -> None:
     pair = make_pair()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
-    for words, arguments in {
+    mistakes: dict[str, dict[str, Any]] = {
         "half='encoder' is unknown; choose from discriminator, generator": {"half": "encoder"},
         "format='gguf' is unknown; choose from mcl, electra, remote-code, onnx": {"format": "gguf"},
         "relative_attention_num_buckets=32.*remote-code": {"format": "electra"},
         "full' is not an empty folder": {"output_dir": tmp_path / "full"},
-    }.items():
+    }
+    for words, changes in mistakes.items():
+        arguments: dict[str, Any] = {"output_dir": tmp_path / "new", **changes}
         with pytest.raises(UserError, match=words):
-            pair.export(**{"output_dir": tmp_path / "new", **arguments})
+            pair.export(**arguments)
         assert not (tmp_path / "new").exists()
 
 

@@ -99,7 +99,7 @@ def test_metadata_says_nothing_that_was_not_given(summary: RunSummary, tmp_path:
     (tmp_path / "mcl-plays").mkdir()
     for local in (None, str(tmp_path / "mcl-plays"), "./mcl-plays"):
         data = model_card(replace(summary, base_checkpoint=local)).data.to_dict()
-        assert data.keys() == {"library_name", "pipeline_tag", "tags"}
+        assert data.keys() == {"library_name", "model-index", "pipeline_tag", "tags"}
 
 
 def test_a_pair_made_of_two_models_names_both(summary: RunSummary, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def export_model(
         UserError: an unknown half or format, a folder that holds something, a half that `model` is not, or relative
             positions for ELECTRA.
     """
-    for name, value, choices in (("half", half, HALVES), ("format", format, FORMATS)):
+    for argument, value, choices in (("half", half, HALVES), ("format", format, FORMATS)):
         if value not in choices:
-            raise UserError(f"{name}={value!r} is unknown; choose from {', '.join(choices)}")
+            raise UserError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")
     folder = check_output_dir(output_dir)
     taken = take_half(model, half).eval()
     if format == "electra":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 __all__ = ["PIPELINES", "auto_class", "export_card"]
 
@@ -21,6 +21,7 @@ PIPELINES = {
     "ForMultipleChoice": "multiple-choice",
 }
 _SECTION = re.compile(r"^## How to use it\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+_TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+)\)")
 
 
@@ -58,6 +59,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     card.data.pipeline_tag = task
     usage = f"## How to use it\n\n{_usage(model, name, format)}\n\n"
     text = _SECTION.sub(lambda _: usage, card.content, count=1)
+    text = _TITLE.sub(lambda _: f"# {name}\n", text, count=1)
     return ModelCard(text.rstrip() + "\n")
 
 

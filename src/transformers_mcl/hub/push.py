@@ -53,7 +53,8 @@ def push_folder(
             repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=PICKLES
         )
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {one_line(error)}") from error
+        said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
+        raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {said}") from error
     return str(url)
 
 
