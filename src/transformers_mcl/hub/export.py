@@ -82,7 +82,7 @@ def export_model(
     elif format == "remote-code":
         _save_remote_code(taken, folder)
     else:
-        taken.save_pretrained(folder, save_original_format=False)
+        taken.save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
@@ -181,7 +181,7 @@ def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
     """transformers' `register_for_auto_class` would have every later save of these classes bring its code too."""
     auto_map = _GENERATORS if isinstance(model, MclForMaskedLM) else _DISCRIMINATORS
     model.config.auto_map = dict(auto_map)
-    model.save_pretrained(folder, save_original_format=False)
+    model.save_pretrained(folder)
     custom_object_save(model, folder)
 
 
