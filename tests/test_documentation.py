@@ -11,6 +11,7 @@ import pytest
 
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.export import ExportArguments
 from transformers_mcl.cli.pretrain import _preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.training.pretraining import ModelArguments, _overrides
@@ -81,6 +82,19 @@ def test_the_python_of_the_zero_shot_page() -> None:
     names: dict[str, Any] = {}
     exec(compile(block, "docs/zero_shot.md", "exec"), names)
     assert (names["scores"].good < 0).all()
+
+
+def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "export.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/export.md", "exec"), {})
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    assert [command for command, *_ in commands] == ["export", "export", "pretrain"]
+    for command, *words in commands:
+        kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
+        parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")
 
 
 def test_every_public_name_is_on_a_page() -> None:

@@ -293,4 +293,5 @@ def _known(name: str, value: str, choices: Any) -> str:
     raise UserError(f"{name}: unknown name {value!r}; {hint}")
 
 
-AutoConfig.register("mcl", MclConfig, exist_ok=True)
+if __package__ == "transformers_mcl":  # and not a copy of this file, opened with trust_remote_code
+    AutoConfig.register("mcl", MclConfig, exist_ok=True)

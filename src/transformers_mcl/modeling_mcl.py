@@ -23,6 +23,7 @@ from transformers import (
     ElectraForTokenClassification,
     ElectraModel,
     ElectraPreTrainedModel,
+    PreTrainedConfig,
 )
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
@@ -335,7 +336,7 @@ class MclForMaskedLM(MclWithGenerator):
         """As any model's. A pair's checkpoint holds shared embeddings once, under the discriminator's name: they are
         read from there."""
         config = kwargs.get("config")
-        if not isinstance(config, MclConfig):
+        if not isinstance(config, PreTrainedConfig):  # remote code may be imported twice, with two classes MclConfig
             hub = {k: v for k, v in kwargs.items() if k in _HUB_ARGUMENTS}
             config = MclConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         # Named one by one: saving reverses the mapping, and a mere prefix would also fit `embeddings_project`.
@@ -368,12 +369,14 @@ class MclForMaskedLM(MclWithGenerator):
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 
-for _auto, _model in (
-    (AutoModel, MclModel),
-    (AutoModelForMaskedLM, MclForMaskedLM),
-    (AutoModelForSequenceClassification, MclForSequenceClassification),
-    (AutoModelForTokenClassification, MclForTokenClassification),
-    (AutoModelForQuestionAnswering, MclForQuestionAnswering),
-    (AutoModelForMultipleChoice, MclForMultipleChoice),
-):
-    _auto.register(MclConfig, _model, exist_ok=True)
+_AUTO_CLASSES = {
+    AutoModel: MclModel,
+    AutoModelForMaskedLM: MclForMaskedLM,
+    AutoModelForSequenceClassification: MclForSequenceClassification,
+    AutoModelForTokenClassification: MclForTokenClassification,
+    AutoModelForQuestionAnswering: MclForQuestionAnswering,
+    AutoModelForMultipleChoice: MclForMultipleChoice,
+}
+if __package__ == "transformers_mcl":  # and not a copy of this file, opened with trust_remote_code
+    for _auto, _model in _AUTO_CLASSES.items():
+        _auto.register(MclConfig, _model, exist_ok=True)

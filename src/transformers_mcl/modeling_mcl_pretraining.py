@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForPreTraining
+from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 from transformers.utils.generic import ModelOutput
 
@@ -339,6 +340,18 @@ class MclForPreTraining(MclWithGenerator):
             averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
             verdict = self.detect(course, again, corruption.attention_mask, corruption.document_ids)
             sums.add(name, _binary_cross_entropy(verdict, labels), averaged_over, wrong)
+
+    def export(
+        self,
+        output_dir: str | os.PathLike[str],
+        half: str = "discriminator",
+        format: str = "mcl",
+        tokenizer: PreTrainedTokenizerBase | None = None,
+    ) -> PreTrainedModel:
+        """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
+        from .hub.export import export_model
+
+        return export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
 
     def detect(
         self,

@@ -68,7 +68,23 @@ def table(card: ModelCard, corner: str) -> dict[str, dict[str, str]]:
 def test_saved_card_has_the_metadata_of_a_pretrained_encoder(summary: RunSummary, tmp_path: Path) -> None:
     replace(summary, language="en", license="apache-2.0").save(tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
-    assert card.data.to_dict() == {
+    metadata = card.data.to_dict()
+    (results,) = metadata.pop("model-index")
+    assert results["name"] == "mcl-novels"
+    (held_out,) = results["results"]
+    assert {metric["name"]: (metric["type"], metric["value"]) for metric in held_out["metrics"]} == {
+        "mlm_loss": ("loss", 5.6789),
+        "re_std_loss": ("loss", 0.0123),
+        "rtd_masked_lm_loss": ("loss", 5.6789),
+        "rtd_masked_lm_accuracy": ("accuracy", 0.2345),
+        "std_sampled_masked_lm_accuracy": ("accuracy", 0.1357),
+        "itd_disc_loss": ("loss", 0.1987),
+        "itd_disc_auc": ("roc_auc", 0.8642),
+        "itd_disc_accuracy": ("accuracy", 0.9246),
+        "itd_disc_precision": ("precision", 0.9753),
+        "itd_disc_recall": ("recall", 0.3864),
+    }
+    assert metadata == {
         "base_model": "ada/mcl-plays",
         "language": "en",
         "library_name": "transformers",
@@ -83,7 +99,7 @@ def test_metadata_says_nothing_that_was_not_given(summary: RunSummary, tmp_path:
     (tmp_path / "mcl-plays").mkdir()
     for local in (None, str(tmp_path / "mcl-plays"), "./mcl-plays"):
         data = model_card(replace(summary, base_checkpoint=local)).data.to_dict()
-        assert data.keys() == {"library_name", "pipeline_tag", "tags"}
+        assert data.keys() == {"library_name", "model-index", "pipeline_tag", "tags"}
 
 
 def test_a_pair_made_of_two_models_names_both(summary: RunSummary, tmp_path: Path) -> None:

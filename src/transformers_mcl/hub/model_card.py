@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import yaml
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..configuration_mcl import COURSES, LOSS_NAMES, MclConfig
 from ..metrics import COURSE_FIGURES
@@ -75,7 +76,10 @@ def model_card(summary: RunSummary) -> ModelCard:
     bases = [summary.base_checkpoint] if isinstance(summary.base_checkpoint, str) else summary.base_checkpoint or []
     _names_of_files([*bases, summary.curves], local)
     on_hub = [base for base in bases if re.fullmatch(r"\w[\w.-]*/[\w.-]+", base) and not Path(base).exists()]
+    name = recipe.get("hub_model_id") or PurePosixPath(recipe.get("output_dir", "mcl")).name
     data = ModelCardData(
+        model_name=name,
+        eval_results=_eval_results(summary) or None,
         base_model=on_hub[0] if len(on_hub) == 1 else on_hub or None,
         language=summary.language,
         library_name="transformers",
@@ -88,7 +92,7 @@ def model_card(summary: RunSummary) -> ModelCard:
     card = ModelCard.from_template(
         data,
         template_str=Path(__file__).with_name("model_card_template.md").read_text(encoding="utf-8"),
-        name=recipe.get("hub_model_id") or PurePosixPath(recipe.get("output_dir", "mcl")).name,
+        name=name,
         summary=summary,
         config=summary.config,
         bases=bases,
@@ -102,6 +106,25 @@ def model_card(summary: RunSummary) -> ModelCard:
     for path in sorted(local, key=len, reverse=True):
         text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?![\w/\\])", local[path].replace("\\", r"\\"), text)
     return ModelCard(_LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text))
+
+
+def _eval_results(summary: RunSummary) -> list[EvalResult]:
+    """The held-out figures of the courses, as the Hub reads them; the type is what the last word of the name says."""
+    held_out = {name.removeprefix("eval_"): value for name, value in summary.evaluation.items()}
+    names = [f"{name}_loss" for name in LOSS_NAMES]
+    names += [f"{course}_{name}" for course in summary.config.active_courses for name in COURSE_FIGURES]
+    return [
+        EvalResult(
+            task_type="fill-mask",
+            dataset_type="text",
+            dataset_name="held-out text",
+            metric_type={"auc": "roc_auc"}.get(kind := name.rsplit("_", 1)[1], kind),
+            metric_name=name,
+            metric_value=float(held_out[name]),
+        )
+        for name in names
+        if math.isfinite(held_out.get(name, math.nan))
+    ]
 
 
 def _course(config: MclConfig, course: str) -> list[str]:

@@ -24,6 +24,7 @@ from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
 from ..errors import UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
+from ..hub.push import without_pickles
 from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -334,7 +335,13 @@ class MclTrainer(Trainer):
 
     def _push_from_checkpoint(self, output_dir: str) -> None:
         if is_whole(Path(output_dir)):  # not from within its writing
-            super()._push_from_checkpoint(output_dir)
+            with without_pickles():
+                super()._push_from_checkpoint(output_dir)
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`~transformers.Trainer`]'s, all but the pickles in the folder."""
+        with without_pickles():
+            return super().push_to_hub(*args, **kwargs)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""`transformers-mcl export`: one half of a pair, as an artefact that other tools open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..data.tokenizer import load_tokenizer
+from ..hub.export import check_output_dir, export_model, open_half
+from ..hub.push import check_repo_name, push_folder
+from .arguments import parse_arguments
+from .main import COMMANDS, PROG
+
+
+@dataclass
+class ExportArguments:
+    """Which half of which checkpoint, in what form, and where to."""
+
+    model_name_or_path: str = field(
+        metadata={"help": "A pair, one half of one, or a fine-tuned model: its directory, or its name on the Hub."}
+    )
+    output_dir: str = field(metadata={"help": "A directory that is empty or does not exist."})
+    half: Literal["discriminator", "generator"] = field(
+        default="discriminator", metadata={"help": "A fine-tuned model counts as a discriminator."}
+    )
+    format: Literal["mcl", "electra", "remote-code", "onnx"] = field(
+        default="mcl",
+        metadata={
+            "help": "mcl: a small checkpoint of this package; electra: one that Transformers opens without it; "
+            "remote-code: with its code beside it, for trust_remote_code=True; onnx: a graph."
+        },
+    )
+    push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
+    hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
+    token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
+
+    def __post_init__(self) -> None:
+        check_output_dir(self.output_dir)
+        if self.push_to_hub is not None:
+            check_repo_name(self.push_to_hub)
+
+
+def run(argv: list[str]) -> None:
+    """Runs the command; see `transformers-mcl export --help`."""
+    given: ExportArguments
+    (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
+    model = open_half(given.model_name_or_path, given.half, token=given.token)
+    tokenizer = load_tokenizer(given.model_name_or_path, token=given.token)
+    exported = export_model(
+        model,
+        given.output_dir,
+        half=given.half,
+        format=given.format,
+        tokenizer=tokenizer,
+        name=given.push_to_hub or "",
+    )
+    print(f"{type(exported).__name__}, format {given.format}, with its tokenizer and card: {given.output_dir}")
+    if given.push_to_hub is not None:
+        url = push_folder(
+            given.output_dir, given.push_to_hub, private=given.hub_private_repo, token=given.token, message="Export"
+        )
+        print(f"uploaded to {url}")

@@ -1,0 +1,196 @@
+"""One half of a pair as an artefact of its own: for this package, for transformers without it, for ONNX runtimes."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import logging
+
+from .. import modeling_mcl
+from ..configuration_mcl import MclConfig
+from ..data.files import nearest_path, one_line
+from ..errors import UserError
+from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
+from ..modeling_mcl_pretraining import MclForPreTraining
+from .export_card import export_card
+
+__all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]
+
+HALVES = ("discriminator", "generator")
+FORMATS = ("mcl", "electra", "remote-code", "onnx")
+
+# What a folder of remote code opens as, by class of the Auto classes'.
+_DISCRIMINATORS = {
+    "AutoConfig": "configuration_mcl.MclConfig",
+    "AutoModel": "modeling_mcl.MclModel",
+    "AutoModelForPreTraining": "modeling_mcl.MclDiscriminator",
+    "AutoModelForSequenceClassification": "modeling_mcl.MclForSequenceClassification",
+    "AutoModelForTokenClassification": "modeling_mcl.MclForTokenClassification",
+    "AutoModelForQuestionAnswering": "modeling_mcl.MclForQuestionAnswering",
+    "AutoModelForMultipleChoice": "modeling_mcl.MclForMultipleChoice",
+}
+_GENERATORS = {"AutoConfig": "configuration_mcl.MclConfig", "AutoModelForMaskedLM": "modeling_mcl.MclForMaskedLM"}
+
+
+def export_model(
+    model: PreTrainedModel,
+    output_dir: str | os.PathLike[str],
+    *,
+    half: str = "discriminator",
+    format: str = "mcl",
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    name: str = "",
+) -> PreTrainedModel:
+    """Writes one half of a pair into a folder of its own.
+
+    Args:
+        model: a pair, or a model that is one half already: a discriminator, an encoder, a task model, a generator.
+        output_dir: a folder that is empty or does not exist.
+        half: `"discriminator"` (a task model counts as one) or `"generator"`.
+        format: `"mcl"`, a small checkpoint of this package; `"electra"`, one of transformers' own ELECTRA classes;
+            `"remote-code"`, a folder with the code that it needs, for `trust_remote_code=True`; `"onnx"`, a graph with
+            dynamic batch and length (needs the extra `onnx`).
+        tokenizer: written beside the model.
+        name: what the model card calls it, its name on the Hub say; by default that of the folder.
+
+    Returns:
+        The model that was written, on the CPU: for `"electra"` an object of transformers' class.
+
+    Raises:
+        UserError: an unknown half or format, a folder that holds something, a half that `model` is not, or relative
+            positions for ELECTRA.
+    """
+    for argument, value, choices in (("half", half, HALVES), ("format", format, FORMATS)):
+        if value not in choices:
+            raise UserError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")
+    folder = check_output_dir(output_dir)
+    taken = take_half(model, half).eval()
+    if format == "electra":
+        taken = as_electra(taken)
+    if format == "onnx":
+        from .onnx import save_onnx  # its packages are an extra
+
+        save_onnx(taken, folder)
+    elif format == "remote-code":
+        _save_remote_code(taken, folder)
+    else:
+        taken.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
+    return taken
+
+
+def check_output_dir(output_dir: str | os.PathLike[str]) -> Path:
+    """`output_dir` as a path.
+
+    Raises:
+        UserError: it is a file, or holds something.
+    """
+    folder = Path(output_dir).expanduser()
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"output_dir {str(output_dir)!r} is not an empty folder: give another, or empty it")
+    return folder
+
+
+def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:
+    """Opens one half of a checkpoint, a pair's or one that holds that half alone.
+
+    Args:
+        name_or_path: a folder, or a name on the Hub.
+        half: `"discriminator"` or `"generator"`.
+        hub: `token`, `revision` and the like, of `from_pretrained`.
+
+    Raises:
+        UserError: no such checkpoint, another model's, or one that lacks weights of that half.
+    """
+    where = f"model_name_or_path {name_or_path!r}"
+    try:
+        config = AutoConfig.from_pretrained(name_or_path, **hub)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{where}: {one_line(error)}{nearest_path(name_or_path)}") from error
+    if not isinstance(config, MclConfig):
+        raise UserError(f"{where} is a {config.model_type!r} model: give a checkpoint of this package")
+    architecture = (config.architectures or [""])[0]
+    kind = MclForMaskedLM if half == "generator" else MclDiscriminator
+    if half == "discriminator" and architecture not in ("MclForPreTraining", "MclForMaskedLM"):
+        kind = getattr(modeling_mcl, architecture, MclDiscriminator)
+    with _silence():
+        try:
+            opened: Any = kind.from_pretrained(name_or_path, config=config, output_loading_info=True, **hub)
+        except OSError as error:
+            raise UserError(f"{where} has no weights: {one_line(error)}") from error
+    model, info = opened
+    if missing := sorted({".".join(key.split(".")[:2]) for key in (*info["missing_keys"], *info["mismatched_keys"])}):
+        raise UserError(f"{where} ({architecture}) holds no whole {half}: it lacks weights of {', '.join(missing)}")
+    return model
+
+
+def take_half(model: PreTrainedModel, half: str) -> PreTrainedModel:
+    """A copy, on the CPU, of the `half` that `model` holds or is; its configuration describes it alone.
+
+    Raises:
+        UserError: `model` is the other half, or no model of this package.
+    """
+    is_pair = isinstance(model, MclForPreTraining)
+    if not isinstance(model.config, MclConfig):
+        raise UserError(f"a {type(model).__name__} is no model of this package: there is nothing to export")
+    if not is_pair and isinstance(model, MclForMaskedLM) != (half == "generator"):
+        raise UserError(f"a {type(model).__name__} holds no {half}: give the pair, or export its other half")
+    kind: Any = MclForMaskedLM if half == "generator" else MclDiscriminator if is_pair else type(model)
+    config = model.config.generator_config() if half == "generator" else copy.deepcopy(model.config)
+    taken: PreTrainedModel = kind(config).to(model.dtype)
+    weights = model.state_dict()
+    taken.load_state_dict({name: weights[name] for name in taken.state_dict()})
+    return taken
+
+
+def as_electra(model: PreTrainedModel) -> PreTrainedModel:
+    """The object of transformers' own class that computes what `model`, one half, computes.
+
+    Raises:
+        UserError: `model` has relative positions.
+    """
+    config = model.config
+    if buckets := config.relative_attention_num_buckets:
+        raise UserError(
+            f"format='electra': the model has relative positions (relative_attention_num_buckets={buckets}), which "
+            "ELECTRA has no place for: export it with format remote-code, or pre-train with --config_overrides "
+            "relative_attention_num_buckets=0"
+        )
+    ours = model.generator if isinstance(model, MclForMaskedLM) else model
+    kind: Any = next(kind for kind in type(ours).__mro__ if kind.__module__ == ElectraModel.__module__)
+    not_theirs = {field.name for field in fields(MclConfig)} - {field.name for field in fields(ElectraConfig)}
+    not_theirs |= {"model_type", "architectures", "auto_map"}
+    theirs: PreTrainedModel = kind(
+        ElectraConfig(**{name: value for name, value in config.to_dict().items() if name not in not_theirs})
+    ).to(model.dtype)
+    theirs.load_state_dict(ours.state_dict())
+    return theirs.eval()
+
+
+def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
+    """transformers' `register_for_auto_class` would have every later save of these classes bring its code too."""
+    auto_map = _GENERATORS if isinstance(model, MclForMaskedLM) else _DISCRIMINATORS
+    model.config.auto_map = dict(auto_map)
+    model.save_pretrained(folder)
+    custom_object_save(model, folder)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No list of missing weights: one line says what is wrong."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)

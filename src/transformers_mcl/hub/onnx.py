@@ -1,0 +1,139 @@
+"""A half of a pair as an ONNX graph, by torch's own exporter, checked in onnxruntime."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from ..errors import UserError
+from ..modeling_mcl import RelativePositionBias
+
+__all__ = ["INPUTS", "check_onnx", "output_names", "save_onnx"]
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+TOLERANCE = 1e-4
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+class _Positional(nn.Module):
+    """The model with its arguments in the order of the graph's inputs, and tensors for outputs."""
+
+    def __init__(self, model: PreTrainedModel):
+        super().__init__()
+        self.model, self.names = model, output_names(model)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        return tuple(outputs[name] for name in self.names)
+
+
+class _GatheredBias(RelativePositionBias):
+    """The same numbers, looked up for every pair: a window into all distances needs a length known when exporting."""
+
+    def forward(self, length: int) -> Tensor:  # type: ignore[override]
+        place = torch.arange(length, device=self.weight.device)
+        buckets = self.bucket(place[None, :] - place[:, None])
+        return nn.functional.embedding(buckets, self.weight).permute(2, 0, 1).unsqueeze(0)
+
+
+def output_names(model: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the graph's outputs, those of the model's."""
+    kind = type(model).__name__
+    if kind.endswith("QuestionAnswering"):
+        return ("start_logits", "end_logits")
+    return ("last_hidden_state",) if kind.endswith("Model") else ("logits",)
+
+
+def save_onnx(model: PreTrainedModel, folder: Path) -> None:
+    """Writes `model.onnx`, with dynamic batch and length, and the configuration beside it.
+
+    The graph takes `input_ids`, `attention_mask` and `token_type_ids`, all `(batch, length)` of int64, and is run
+    once in onnxruntime on another batch size and length than it was traced with.
+
+    Raises:
+        UserError: a package of the extra `onnx` is not installed, the model is one for multiple choice, or the
+            graph's outputs differ from the model's.
+    """
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        raise UserError(f"format='onnx' needs {', '.join(missing)}: pip install 'transformers-mcl[onnx]'")
+    if type(model).__name__.endswith("MultipleChoice"):
+        raise UserError("format='onnx': rows of multiple choice have another shape; export the model with format mcl")
+    original = model.float()  # onnxruntime's CPU kernels know no bfloat16
+    model = copy.deepcopy(original)
+    model.set_attn_implementation("eager")  # the exporter cannot convert SDPA with a bias
+    for module in model.modules():
+        if isinstance(module, RelativePositionBias):
+            module.__class__ = _GatheredBias
+    folder.mkdir(parents=True, exist_ok=True)
+    axes: dict[int, Any] = {
+        0: torch.export.Dim("batch"),
+        1: torch.export.Dim("length", min=2, max=model.config.max_position_embeddings),
+    }
+    with _quiet():
+        torch.onnx.export(
+            _Positional(model).eval(),
+            tuple(_example(model, 2, 7).values()),
+            folder / "model.onnx",
+            input_names=list(INPUTS),
+            output_names=list(output_names(model)),
+            dynamic_shapes=tuple(axes for _ in INPUTS),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    model.config.save_pretrained(folder)
+    check_onnx(original, folder / "model.onnx")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of itself: packages that it could use, and functions that it should not."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _example(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tensor]:
+    """Rows of random tokens; the first is padded."""
+    draws = torch.Generator().manual_seed(0)
+    ids = torch.randint(model.config.vocab_size, (batch, length), generator=draws)
+    mask = torch.ones_like(ids)
+    mask[0, length // 2 + 1 :] = 0
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+
+
+def check_onnx(model: PreTrainedModel, path: Path, batch: int = 3, length: int = 11) -> float:
+    """The largest difference between the graph's outputs and the model's on rows of this shape.
+
+    Raises:
+        UserError: it is above 1e-4.
+    """
+    import onnxruntime
+
+    rows = _example(model, batch, min(length, model.config.max_position_embeddings))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = session.run(None, {name: rows[name].numpy() for name in INPUTS})
+    with torch.no_grad():
+        expected = _Positional(model)(**rows)
+    difference = max(
+        float((torch.from_numpy(ours) - theirs).abs().max()) for ours, theirs in zip(found, expected, strict=True)
+    )
+    if not difference <= TOLERANCE:
+        raise UserError(f"format='onnx': the graph's outputs differ from the model's by {difference:.2g}: not written")
+    return difference

@@ -1,0 +1,79 @@
+"""Uploading to the Hub, without pickles: nobody needs one to open our models, and loading one runs what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+from transformers import trainer
+from transformers.utils.hub import hf_api
+
+from ..data.files import one_line
+from ..errors import UserError
+
+__all__ = ["PICKLES", "check_repo_name", "push_folder", "without_pickles"]
+
+PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
+
+
+def check_repo_name(name: str) -> None:
+    """Refuses what cannot be the name of a repository on the Hub."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise UserError(f"push_to_hub={name!r} is no name of a repository: {one_line(error)}") from error
+
+
+def push_folder(
+    folder: str | Path,
+    name: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    message: str | None = None,
+) -> str:
+    """Uploads a folder, all but pickles, to the repository `name`, which is created if there is none.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        UserError: `name` is none, or the Hub refuses.
+    """
+    check_repo_name(name)
+    api = hf_api()
+    try:
+        url = api.create_repo(name, private=private, token=token, exist_ok=True)
+        api.upload_folder(
+            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=PICKLES
+        )
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
+        raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {said}") from error
+    return str(url)
+
+
+class _WithoutPickles(HfApi):
+    def upload_folder(self, **kwargs: Any) -> Any:
+        # A checkpoint that is to be gone on from needs its optimizer's state: who asks for it gets it.
+        pickles = ["training_args.bin"] if kwargs.get("path_in_repo") else PICKLES
+        kwargs["ignore_patterns"] = [*(kwargs.get("ignore_patterns") or []), *pickles]
+        return super().upload_folder(**kwargs)
+
+
+@contextmanager
+def without_pickles() -> Iterator[None]:
+    """Within it, transformers' Trainer, which has no argument for this, uploads folders but for their pickles."""
+    api, names = hf_api(), vars(trainer)
+    theirs = names["hf_api"]
+    ours = _WithoutPickles(library_name=api.library_name, library_version=api.library_version)
+    names["hf_api"] = lambda: ours
+    try:
+        yield
+    finally:
+        names["hf_api"] = theirs

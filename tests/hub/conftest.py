@@ -1,0 +1,58 @@
+"""A pair with its tokenizer and card, small enough for any test, and a Hub on the loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import BertTokenizer
+
+from transformers_mcl import MclConfig, MclForPreTraining
+
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked ate a meal soup who what ? .".split()
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> BertTokenizer:
+    return BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}, model_max_length=32)
+
+
+@pytest.fixture
+def make_pair(tokenizer: BertTokenizer) -> Callable[..., MclForPreTraining]:
+    """A pair whose halves differ in shape, and whose scales are so large that every part of it matters."""
+
+    def make(**overrides: Any) -> MclForPreTraining:
+        torch.manual_seed(0)
+        ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
+        shape = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "embedding_size": 16}
+        shape |= {"generator_hidden_size": 24, "generator_num_attention_heads": 2, "generator_num_hidden_layers": 1}
+        fields = {**shape, **ids, "vocab_size": len(tokenizer), "max_position_embeddings": 32}
+        pair = MclForPreTraining(MclConfig.tiny(**{**fields, "initializer_range": 0.3, **overrides})).eval()
+        with torch.no_grad():
+            for parameter in pair.parameters():  # biases and norms, too
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        return pair
+
+    return make
+
+
+@pytest.fixture
+def rows(tokenizer: BertTokenizer) -> dict[str, torch.Tensor]:
+    """A padded batch."""
+    texts = ["the chef cooked a meal .", "who ate ?"]
+    return dict(tokenizer(texts, padding=True, return_tensors="pt"))
+
+
+@pytest.fixture
+def hub() -> Iterator[Any]:
+    """A Hub on the loopback; see `hub_server.py`."""
+    spec = importlib.util.spec_from_file_location("hub_server", Path(__file__).with_name("hub_server.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.serving() as server:
+        yield server

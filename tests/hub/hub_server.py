@@ -1,0 +1,167 @@
+"""A Hub on the loopback: what the client asks of the real one to create a repository, fill it and read it back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import yaml
+
+REVISION = "0" * 40
+USER = "ada"
+
+
+class Hub(ThreadingHTTPServer):
+    """Holds the repositories, files by name, and every request as `METHOD path`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.repositories: dict[str, dict[str, bytes]] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.requests: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving() -> Iterator[Hub]:
+    """A hub that answers until the end of the block."""
+    hub = Hub()
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.shutdown()
+        hub.server_close()
+        thread.join()
+
+
+def problems_of_card(text: str) -> list[str]:
+    """What the Hub would say against the metadata of a card: the rules of its documentation that concern ours."""
+    match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    if match is None:
+        return ["no metadata"]
+    data = yaml.safe_load(match[1])
+    problems = [
+        f"{key} must be text" for key in ("library_name", "pipeline_tag") if not isinstance(data.get(key, ""), str)
+    ]
+    problems += [f"tag {tag!r}" for tag in data.get("tags", []) if not isinstance(tag, str)]
+    for model in data.get("model-index", []):
+        for result in model["results"]:
+            problems += [f"{part} has no type" for part in ("task", "dataset") if not result[part].get("type")]
+            problems += [f"metric {m}" for m in result["metrics"] if "type" not in m or "value" not in m]
+    return problems
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+    def _answer(self, body: Any, status: int = 200, **headers: str) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        headers = {"Content-Length": str(len(content)), **headers}
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _body(self) -> bytes:
+        self.server.requests.append(f"{self.command} {self.path}")
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _missing(self, code: str) -> None:
+        self._answer({"error": "not found"}, 404, X_Error_Code=code)
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        self.server.blobs[hashlib.sha256(body).hexdigest()] = body
+        self._answer({})
+
+    def do_POST(self) -> None:
+        body, path = self._body(), self.path.split("?")[0]
+        if path == "/api/validate-yaml":
+            problems = problems_of_card(json.loads(body)["content"])
+            self._answer(
+                {"errors": [{"message": text} for text in problems], "warnings": []}, 400 if problems else 200
+            )
+        elif path == "/api/repos/create":
+            asked = json.loads(body)
+            name = f"{asked.get('organization') or USER}/{asked['name']}"
+            if name.endswith("forbidden"):
+                return self._answer(
+                    {"error": "You don't have the rights to do this"}, 403, X_Error_Message="no rights"
+                )
+            known = name in self.server.repositories
+            self.server.repositories.setdefault(name, {})
+            self._answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)
+        elif match := re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", path):
+            self._lfs_batch(json.loads(body))
+        elif match := re.fullmatch(r"/api/models/(.+)/(preupload|commit)/(.+)", path):
+            (self._preupload if match[2] == "preupload" else self._commit)(match[1], body)
+        else:
+            self._missing("EntryNotFound")
+
+    def _preupload(self, name: str, body: bytes) -> None:
+        files = [file["path"] for file in json.loads(body)["files"]]
+        modes = {path: "lfs" if path.endswith((".safetensors", ".png", ".onnx")) else "regular" for path in files}
+        told = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+        self._answer({"files": told})
+
+    def _lfs_batch(self, asked: dict[str, Any]) -> None:
+        upload = {"upload": {"href": f"{self.server.url}/lfs", "header": {}}}
+        objects = [{"oid": o["oid"], "size": o["size"], "actions": upload} for o in asked["objects"]]
+        self._answer({"transfer": "basic", "objects": objects}, Content_Type="application/vnd.git-lfs+json")
+
+    def _commit(self, name: str, body: bytes) -> None:
+        files = self.server.repositories[name]
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.server.blobs[value["oid"]]
+        url = f"{self.server.url}/{name}/commit/{REVISION}"
+        self._answer({"success": True, "commitOid": REVISION, "commitUrl": url, "hookOutput": ""})
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self._body()
+        path = self.path.split("?")[0]
+        if path == "/api/whoami-v2":
+            self._answer({"name": USER, "type": "user", "orgs": [], "auth": {"type": "access_token"}})
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
+            files = self.server.repositories.get(match[1])
+            if files is None:
+                self._missing("RepoNotFound")
+            elif (match[2] or "").startswith("/tree"):
+                self._answer([{"type": "file", "path": f, "size": len(b), "oid": REVISION} for f, b in files.items()])
+            else:
+                siblings = [{"rfilename": file} for file in files]
+                self._answer({"id": match[1], "sha": REVISION, "siblings": siblings, "tags": [], "private": False})
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            content = self.server.repositories.get(match[1], {}).get(match[2])
+            if content is None:
+                self._missing("EntryNotFound")
+            else:
+                self._answer(content, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=REVISION)
+        else:
+            self._missing("EntryNotFound")

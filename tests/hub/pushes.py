@@ -1,0 +1,56 @@
+"""Pushes a pair from a trainer, a model and the command line to the Hub of HF_ENDPOINT, and opens what arrived.
+
+Run as a program, since the client reads where the Hub is when it is imported: `pushes.py FOLDER`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard
+from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
+
+from transformers_mcl import MclForPreTraining, UserError
+from transformers_mcl.cli.main import main
+from transformers_mcl.hub.push import push_folder
+
+
+def run(folder: Path) -> None:
+    text = folder / "text.txt"
+    text.write_text("\n".join(f"the chef number {n} cooked a meal for guest {n * 7 % 100} .\n" for n in range(400)))
+    words = f"--train_file {text} --tokenizer_name {folder / 'tokenizer'} --preset tiny --max_steps 2 --use_cpu"
+    words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_strategy steps --save_steps 1"
+    words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
+    assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
+
+    pair: Any = MclForPreTraining.from_pretrained("ada/trained")
+    pair.push_to_hub("ada/by-model")
+    again = AutoModelForPreTraining.from_pretrained("ada/by-model")
+    assert all(a.equal(b) for a, b in zip(pair.state_dict().values(), again.state_dict().values(), strict=True))
+
+    words = f"--model_name_or_path ada/trained --half generator --output_dir {folder / 'generator'}"
+    assert main(["export", *words.split(), "--push_to_hub", "ada/generator"]) == 0
+    ModelCard.load("ada/trained").validate()
+    ModelCard.load("ada/generator").validate()
+    ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]
+    generator: Any = AutoModelForMaskedLM.from_pretrained("ada/generator")
+    with torch.no_grad():
+        assert generator(ids).logits.equal(pair.generator(ids).logits)
+    (folder / "generator" / "optimizer.pt").touch()
+    push_folder(folder / "generator", "ada/generator")
+    try:
+        push_folder(folder / "generator", "ada/forbidden")
+    except UserError as error:
+        assert re.match(r"push_to_hub='ada/forbidden': http://\S+ refused: .*rights", str(error)), error
+    else:
+        raise AssertionError("a refusal went unnoticed")
+
+
+if __name__ == "__main__":
+    logging.disable()
+    run(Path(sys.argv[1]))

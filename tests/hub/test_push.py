@@ -1,0 +1,60 @@
+"""What reaches the Hub, from everywhere that a model can be pushed from, by the real client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from transformers import BertTokenizer
+
+from transformers_mcl import UserError
+from transformers_mcl.hub.push import check_repo_name
+
+MODEL = {"README.md", "config.json", "model.safetensors"}
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
+
+
+def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: Path) -> None:
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("pushes.py"), tmp_path],
+        env=os.environ | given | {"HF_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
+    assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json", "recipe.yaml"}
+    assert set(by_model) == MODEL
+    assert set(generator) == MODEL | TOKENIZER | {"curves.png"}
+    for name, files in hub.repositories.items():
+        pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl"))]
+        assert pickles == [], name
+    assert (tmp_path / "pair" / "checkpoint-2" / "optimizer.pt").exists()
+
+    card = trained["README.md"].decode()
+    metadata = yaml.safe_load(card.split("---")[1])
+    (results,) = metadata["model-index"]
+    measured = {metric["name"]: metric["value"] for metric in results["results"][0]["metrics"]}
+    told = json.loads(trained["eval_results.json"])
+    assert measured["rtd_loss"] == pytest.approx(told["eval_rtd_loss"])
+    assert "re_std_loss" in measured
+    for words in ("| RTD | 15 % masked |", "## Results", "![Losses", "--config recipe.yaml"):
+        assert words in card
+    exported = generator["README.md"].decode()
+    assert yaml.safe_load(exported.split("---")[1])["pipeline_tag"] == "fill-mask"
+    assert '"ada/generator"' in exported
+    assert "| RTD | 15 % masked |" in exported
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "ada/my model", ""])
+def test_a_name_that_is_none(name: str) -> None:
+    with pytest.raises(UserError, match=f"push_to_hub='{name}' is no name of a repository"):
+        check_repo_name(name)
