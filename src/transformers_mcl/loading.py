@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import logging
@@ -15,18 +16,22 @@ from .errors import UserError
 __all__ = ["load_config", "loading_in_silence"]
 
 
-def load_config(name_or_path: str) -> PreTrainedConfig:
+def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: Any) -> PreTrainedConfig:
     """`AutoConfig.from_pretrained`, with one-line errors.
+
+    Args:
+        argument: what the user calls it.
+        hub: `cache_dir`, `revision`, `token` and the like.
 
     Raises:
         UserError: no such directory or repository, or one that holds no checkpoint.
     """
     try:
-        return AutoConfig.from_pretrained(name_or_path)
+        return AutoConfig.from_pretrained(name_or_path, **hub)
     except (OSError, ValueError) as error:
         problem = "is a directory without a checkpoint" if os.path.isdir(name_or_path) else "is no directory here"
         raise UserError(
-            f"model_name_or_path: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
+            f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
 
 

@@ -152,7 +152,7 @@ class MclForPreTraining(MclWithGenerator):
     def loss_weights(self, weights: Mapping[str, float]) -> None:
         self._loss_weights = dict(weights)
         # Which are in use decides what is computed: known outside of a compiled graph, to which a weight is a number.
-        self._active_losses = frozenset(name for name, weight in weights.items() if weight)
+        self._weights_in_use = {name: weight for name, weight in weights.items() if weight}
 
     @property
     def active_courses(self) -> tuple[str, ...]:
@@ -197,8 +197,8 @@ class MclForPreTraining(MclWithGenerator):
         check_length(self.config, input_ids.shape[1])
         chosen = self._chosen(courses)
         losses = sum(self._is_on(name) for course in chosen for name in COURSES[course])
-        weights = {name: weight for name, weight in self._loss_weights.items() if self._is_on(name)}
-        sums = _Sums(torch.zeros((), device=input_ids.device), weights, losses, num_items_in_batch or {}, backward)
+        zero, items = torch.zeros((), device=input_ids.device), num_items_in_batch or {}
+        sums = _Sums(zero, self._weights_in_use, losses, items, backward)
         records = {}
         for course in chosen:
             corruption = self._corrupt(course, input_ids, attention_mask, generator)
@@ -243,7 +243,7 @@ class MclForPreTraining(MclWithGenerator):
         return tuple(k for k in self.active_courses if k in courses)
 
     def _is_on(self, name: str | None) -> bool:
-        return name in self._active_losses
+        return name in self._weights_in_use
 
     def _operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """True at ordinary tokens: not special, not padding."""

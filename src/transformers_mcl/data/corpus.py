@@ -127,15 +127,22 @@ def check_has_train(splits: dict[str, Any], name: str) -> None:
         raise UserError(f"dataset_name: {name!r} has no split 'train', only {', '.join(map(str, splits))}")
 
 
-def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Dataset]:
-    name = str(args.dataset_name)
+@contextmanager
+def reading_from_hub(name: str) -> Iterator[None]:
+    """With a one-line error where the Hub gives no dataset `name`."""
     try:
-        tables = load_dataset(name, args.dataset_config_name, cache_dir=cache_dir)
+        yield
     except READ_ERRORS as error:
         raise UserError(
             f"dataset_name: {name!r} is no directory here, and the Hub gave no dataset: {one_line(error)}"
             + nearest_path(name)
         ) from error
+
+
+def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Dataset]:
+    name = str(args.dataset_name)
+    with reading_from_hub(name):
+        tables = load_dataset(name, args.dataset_config_name, cache_dir=cache_dir)
     check_has_train(tables, name)
     corpus = {}
     for split in ("train", "validation"):

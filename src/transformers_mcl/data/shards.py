@@ -24,11 +24,12 @@ from .corpus import (
     check_has_train,
     file_format,
     local_files,
+    reading_from_hub,
     silent_datasets,
     split_documents,
     table_options,
 )
-from .files import COMPRESSED, explain, nearest_path, one_line
+from .files import COMPRESSED, explain
 
 _BYTES_A_SHARD = 1 << 20
 _ROWS_A_SHARD = 1000
@@ -67,13 +68,8 @@ def find_shards(args: DataArguments) -> dict[str, list[Shard]]:
 def _remote_files(args: DataArguments) -> dict[str, list[str]]:
     """Addresses of the files of a dataset of the Hub."""
     name = str(args.dataset_name)
-    try:
+    with reading_from_hub(name):
         splits = load_dataset_builder(name, args.dataset_config_name).config.data_files or {}
-    except READ_ERRORS as error:
-        raise UserError(
-            f"dataset_name: {name!r} is no directory here, and the Hub gave no dataset: {one_line(error)}"
-            + nearest_path(name)
-        ) from error
     check_has_train(splits, name)
     return {split: [str(path) for path in splits[split]] for split in ("train", "validation") if split in splits}
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import logging
 
 from .. import modeling_mcl
 from ..configuration_mcl import MclConfig
-from ..data.files import nearest_path, one_line
+from ..data.files import one_line
 from ..errors import UserError
+from ..loading import load_config, loading_in_silence
 from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .export_card import export_card
@@ -113,17 +111,14 @@ def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:
         UserError: no such checkpoint, another model's, or one that lacks weights of that half.
     """
     where = f"model_name_or_path {name_or_path!r}"
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, **hub)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{where}: {one_line(error)}{nearest_path(name_or_path)}") from error
+    config = load_config(name_or_path, **hub)
     if not isinstance(config, MclConfig):
         raise UserError(f"{where} is a {config.model_type!r} model: give a checkpoint of this package")
     architecture = (config.architectures or [""])[0]
     kind = MclForMaskedLM if half == "generator" else MclDiscriminator
     if half == "discriminator" and architecture not in ("MclForPreTraining", "MclForMaskedLM"):
         kind = getattr(modeling_mcl, architecture, MclDiscriminator)
-    with _silence():
+    with loading_in_silence():
         try:
             opened: Any = kind.from_pretrained(name_or_path, config=config, output_loading_info=True, **hub)
         except OSError as error:
@@ -183,14 +178,3 @@ def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
     model.config.auto_map = dict(auto_map)
     model.save_pretrained(folder)
     custom_object_save(model, folder)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """No list of missing weights: one line says what is wrong."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)

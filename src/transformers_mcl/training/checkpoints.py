@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from ..configuration_mcl import MclConfig
+from ..data.files import one_line
 from ..errors import UserError
 
 __all__ = [
@@ -164,7 +165,7 @@ def check_checkpoint(checkpoint: Path) -> None:
             _check_file(path)
         except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"resume_from_checkpoint: {path} is damaged ({' '.join(str(error).split())}): "
+                f"resume_from_checkpoint: {path} is damaged ({one_line(error)}): "
                 "move this checkpoint away, and go on from the one before"
             ) from error
     for name in remembered(checkpoint).get("files", []):

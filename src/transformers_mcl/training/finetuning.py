@@ -24,6 +24,7 @@ from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..evaluation.results import save_results
 from ..hub.finetuned_card import finetuned_card
+from ..loading import load_config
 from .checkpoints import last_checkpoint
 from .optimizers import layerwise_parameter_groups
 from .task import Task
@@ -312,7 +313,7 @@ def task_length(asked: int | None, task: Task, tokenizer: PreTrainedTokenizerBas
     Raises:
         UserError: it is more than the model can take.
     """
-    config = AutoConfig.from_pretrained(
+    config = load_config(
         encoder.model_name_or_path, cache_dir=encoder.cache_dir, revision=encoder.model_revision, token=encoder.token
     )
     most = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)

@@ -11,19 +11,18 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoConfig,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
-    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 from ..configuration_mcl import MclConfig
 from ..data import load_tokenizer
-from ..data.files import nearest_path, one_line
+from ..data.files import one_line
 from ..errors import UserError
+from ..loading import load_config
 from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..modeling_mcl_pretraining import MclForPreTraining
 
@@ -61,7 +60,7 @@ def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -
     Raises:
         UserError: there is no such checkpoint, it is of another model, or `given` changes what its weights have.
     """
-    config = _read_config("model_name_or_path", pair, hub)
+    config = load_config(pair, **hub)
     if not isinstance(config, MclConfig):
         hint = f": give it as --{DISCRIMINATOR} or --{GENERATOR}" if config.model_type == "electra" else ""
         raise UserError(
@@ -112,16 +111,8 @@ def sources_fields(
     return fields
 
 
-def _read_config(argument: str, name: str, hub: Mapping[str, Any]) -> PreTrainedConfig:
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(name, **hub)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{argument} {name!r}: {str(error).splitlines()[0]}{nearest_path(name)}") from error
-    return config
-
-
 def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraConfig:
-    config = _read_config(argument, name, hub)
+    config = load_config(name, argument, **hub)
     if not isinstance(config, ElectraConfig):
         raise UserError(f"{argument} {name!r} is a {config.model_type!r} model, not an ELECTRA")
     holds = set(config.architectures or ())

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -451,4 +450,4 @@ class MclTrainer(Trainer):
 def _plain(value: Tensor) -> Tensor:
     """Without gradient, and of a sharded tensor all."""
     value = value.detach()
-    return value.full_tensor() if isinstance(value, DTensor) else value
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
