@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, create_repo
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
-from transformers_mcl import MclForPreTraining, UserError
+from transformers_mcl import MclDiscriminator, MclForPreTraining, MclForSequenceClassification, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.hub.push import push_folder
 
@@ -29,14 +29,22 @@ def run(folder: Path) -> None:
     assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
 
     pair: Any = MclForPreTraining.from_pretrained("ada/trained")
-    pair.push_to_hub("ada/by-model")
+    url = pair.push_to_hub("ada/by-model", tags=["chefs"])
+    assert url, "as transformers' own"
     again = AutoModelForPreTraining.from_pretrained("ada/by-model")
     assert all(a.equal(b) for a, b in zip(pair.state_dict().values(), again.state_dict().values(), strict=True))
 
     words = f"--model_name_or_path ada/trained --half generator --output_dir {folder / 'generator'}"
     assert main(["export", *words.split(), "--push_to_hub", "ada/generator"]) == 0
-    ModelCard.load("ada/trained").validate()
-    ModelCard.load("ada/generator").validate()
+    words = f"--model_name_or_path ada/trained --format remote-code --output_dir {folder / 'remote'}"
+    assert main(["export", *words.split(), "--push_to_hub", "ada/remote"]) == 0
+    MclForSequenceClassification.from_pretrained("ada/trained").push_to_hub("ada/new-head")
+    create_repo("ada/kept")
+    ModelCard("---\nlicense: mit\n---\n\n# By hand\n").push_to_hub("ada/kept")
+    MclDiscriminator.from_pretrained("ada/trained").push_to_hub("ada/kept")
+    MclDiscriminator.from_pretrained("ada/trained").push_to_hub("ada/half")
+    for name in ("trained", "by-model", "generator", "remote", "new-head", "kept", "half"):
+        ModelCard.load(f"ada/{name}").validate()
     ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]
     generator: Any = AutoModelForMaskedLM.from_pretrained("ada/generator")
     with torch.no_grad():

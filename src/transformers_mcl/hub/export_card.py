@@ -6,11 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
+import torch
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedModel
-from transformers.utils.hub import cached_file
+from transformers.utils.hub import cached_file, hf_api
 
-__all__ = ["PIPELINES", "auto_class", "export_card"]
+from ..data.tokenizer import load_tokenizer
+from ..errors import UserError
+from ..loading import loading_in_silence
+
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -22,6 +27,7 @@ PIPELINES = {
 }
 _SECTION = re.compile(r"^## How to use it\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
+_NAME = re.compile(r'^checkpoint = ".*"$', re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+)\)")
 
 
@@ -41,26 +47,82 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         folder: where it was written.
         format: as `export_model`'s.
         source: the checkpoint it was taken from, a folder or a name on the Hub. If that has a card, what it says of
-            the training is kept, its pictures are copied, and only the way to open the model is another.
+            the training is kept, its pictures and its recipe are copied, and only the way to open the model is another.
         name: what the model is called; by default as `folder`.
     """
     name = name or folder.name
-    old = _file_of(source, "README.md")
-    if old is not None:
-        card = ModelCard.load(old)
-        for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
-            shutil.copy(picture, folder / Path(picture).name)
-    else:
-        data = ModelCardData(tags=["mcl", "electra"])
-        card = ModelCard(f"---\n{data}\n---\n\n# {name}\n\n## How to use it\n")
+    card = _take_card(source, folder)
+    if card is None:
+        card = ModelCard(f"---\n{ModelCardData(tags=['mcl', 'electra'])}\n---\n\n# {name}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
     card.data.library_name = "onnx" if format == "onnx" else "transformers"
     card.data.pipeline_tag = task
     usage = f"## How to use it\n\n{_usage(model, name, format)}\n\n"
-    text = _SECTION.sub(lambda _: usage, card.content, count=1)
-    text = _TITLE.sub(lambda _: f"# {name}\n", text, count=1)
-    return ModelCard(text.rstrip() + "\n")
+    text, told = _SECTION.subn(lambda _: usage, card.content, count=1)
+    if not told:  # a card of another make: before its sections, or at its end
+        start = re.search(r"^## |\Z", text, re.MULTILINE)
+        assert start is not None
+        text = f"{text[: start.start()].rstrip()}\n\n{usage}{text[start.start() :]}"
+    return _renamed(text, name)
+
+
+def bring_card(model: PreTrainedModel, folder: Path, name: str, token: str | bool | None = None) -> None:
+    """Writes the card of the checkpoint that `model` was opened from, its pictures, recipe and tokenizer into `folder`.
+
+    Nothing is written if `model` is not what the card speaks of, as its weights are no longer the checkpoint's, and no
+    file that the repository `name` has already.
+
+    Args:
+        folder: what is about to be uploaded; the tags of the card that is there are kept.
+        name: of the repository.
+    """
+    source = str(model.name_or_path or "")
+    if _file_of(source, "README.md") is None or not _is_as_opened(model, source):
+        return
+    there = [file for file in ("README.md", "tokenizer_config.json") if hf_api().file_exists(name, file, token=token)]
+    if "tokenizer_config.json" not in there:
+        try:
+            load_tokenizer(source).save_pretrained(folder)
+        except UserError:  # it has none
+            pass
+    if "README.md" in there:
+        return
+    tags = ModelCard.load(folder / "README.md").data.tags or []
+    if type(model).__name__ == "MclForPreTraining":
+        taken = _take_card(source, folder)
+        assert taken is not None
+        card = _renamed(_NAME.sub(lambda _: f'checkpoint = "{name}"', taken.content), name)
+    else:
+        card = export_card(model, folder, "mcl", source, name)
+    card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *tags]))
+    card.save(folder / "README.md")
+
+
+def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
+    with loading_in_silence():
+        opened = type(model).from_pretrained(source, dtype=model.dtype).state_dict()
+    return all(torch.equal(weight.cpu(), opened[name]) for name, weight in model.state_dict().items())
+
+
+def _take_card(source: str, folder: Path) -> ModelCard | None:
+    """The card of a checkpoint, if it has one; what the card shows or names is copied into `folder`."""
+    path = _file_of(source, "README.md")
+    if path is None:
+        return None
+    card = ModelCard.load(path)
+    files = [*_PICTURE.findall(card.text), *["recipe.yaml"] * ("`recipe.yaml`" in card.text)]
+    for file in filter(None, [_file_of(source, file) for file in files]):
+        shutil.copy(file, folder / Path(file).name)
+    return card
+
+
+def _renamed(text: str, name: str) -> ModelCard:
+    """A card with another title, under which the Hub lists its figures too."""
+    card = ModelCard(_TITLE.sub(lambda _: f"# {name}\n", text, count=1).rstrip() + "\n")
+    if card.data.eval_results:
+        card.data.model_name = name
+    return card
 
 
 def _file_of(checkpoint: str, file: str) -> str | None:
