@@ -29,12 +29,13 @@ def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: P
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
-    assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json", "recipe.yaml"}
-    assert set(by_model) == MODEL | TOKENIZER | {"curves.png", "recipe.yaml"}
-    assert set(generator) == MODEL | TOKENIZER | {"curves.png", "recipe.yaml"}
+    assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json"}
+    assert set(by_model) == MODEL | TOKENIZER | {"curves.png"}
+    assert set(generator) == MODEL | TOKENIZER | {"curves.png"}
     for name, files in hub.repositories.items():
         pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl"))]
         assert pickles == [], name
+        assert [file for file, content in files.items() if str(tmp_path).encode() in content] == [], name
     assert (tmp_path / "pair" / "checkpoint-2" / "optimizer.pt").exists()
 
     card = trained["README.md"].decode()

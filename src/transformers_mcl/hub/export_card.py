@@ -47,7 +47,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         folder: where it was written.
         format: as `export_model`'s.
         source: the checkpoint it was taken from, a folder or a name on the Hub. If that has a card, what it says of
-            the training is kept, its pictures and its recipe are copied, and only the way to open the model is another.
+            the training is kept, its pictures are copied, and only the way to open the model is another.
         name: what the model is called; by default as `folder`.
     """
     name = name or folder.name
@@ -68,7 +68,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
 
 
 def bring_card(model: PreTrainedModel, folder: Path, name: str, token: str | bool | None = None) -> None:
-    """Writes the card of the checkpoint that `model` was opened from, its pictures, recipe and tokenizer into `folder`.
+    """Writes the card of the checkpoint that `model` was opened from, its pictures and tokenizer into `folder`.
 
     Nothing is written if `model` is not what the card speaks of, as its weights are no longer the checkpoint's, and no
     file that the repository `name` has already.
@@ -106,14 +106,13 @@ def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
 
 
 def _take_card(source: str, folder: Path) -> ModelCard | None:
-    """The card of a checkpoint, if it has one; what the card shows or names is copied into `folder`."""
+    """The card of a checkpoint, if it has one; its pictures are copied into `folder`."""
     path = _file_of(source, "README.md")
     if path is None:
         return None
     card = ModelCard.load(path)
-    files = [*_PICTURE.findall(card.text), *["recipe.yaml"] * ("`recipe.yaml`" in card.text)]
-    for file in filter(None, [_file_of(source, file) for file in files]):
-        shutil.copy(file, folder / Path(file).name)
+    for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
+        shutil.copy(picture, folder / Path(picture).name)
     return card
 
 

@@ -1,4 +1,7 @@
-"""Uploading to the Hub, without pickles: nobody needs one to open our models, and loading one runs what is in it."""
+"""Uploading to the Hub, without pickles: nobody needs one to open our models, and loading one runs what is in it.
+
+The recipe stays here, too: it names folders of this machine, and the card says what else is in it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from transformers.utils.hub import hf_api
 from ..data.files import one_line
 from ..errors import UserError
 
-__all__ = ["PICKLES", "check_repo_name", "push_folder", "without_pickles"]
+__all__ = ["NOT_UPLOADED", "check_repo_name", "push_folder", "without_pickles"]
 
-PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
+NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
 
 
 def check_repo_name(name: str) -> None:
@@ -37,7 +40,7 @@ def push_folder(
     token: str | None = None,
     message: str | None = None,
 ) -> str:
-    """Uploads a folder, all but pickles, to the repository `name`, which is created if there is none.
+    """Uploads a folder, all but `NOT_UPLOADED`, to the repository `name`, which is created if there is none.
 
     Returns:
         The repository's address.
@@ -50,7 +53,7 @@ def push_folder(
     try:
         url = api.create_repo(name, private=private, token=token, exist_ok=True)
         api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=PICKLES
+            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=NOT_UPLOADED
         )
     except (HfHubHTTPError, OSError, ValueError) as error:
         said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
@@ -61,8 +64,8 @@ def push_folder(
 class _WithoutPickles(HfApi):
     def upload_folder(self, **kwargs: Any) -> Any:
         # A checkpoint that is to be gone on from needs its optimizer's state: who asks for it gets it.
-        pickles = ["training_args.bin"] if kwargs.get("path_in_repo") else PICKLES
-        kwargs["ignore_patterns"] = [*(kwargs.get("ignore_patterns") or []), *pickles]
+        ours = ["training_args.bin"] if kwargs.get("path_in_repo") else NOT_UPLOADED
+        kwargs["ignore_patterns"] = [*(kwargs.get("ignore_patterns") or []), *ours]
         return super().upload_folder(**kwargs)
 
 
