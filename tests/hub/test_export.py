@@ -200,13 +200,31 @@ def test_exports_of_either_half_open_as_electras_do(half: str, make_pair: Pairs,
     assert kind.from_pretrained(tmp_path / "half").dtype == torch.float16
 
 
-@pytest.mark.parametrize(("kind", "buckets"), [(MclModel, 8), (MclForSequenceClassification, 0)])
-def test_onnx(kind: Any, buckets: int, make_pair: Pairs, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "buckets", "dtype", "in_one_file"),
+    [
+        (MclModel, 8, torch.bfloat16, True),
+        (MclForSequenceClassification, 0, torch.float16, False),
+    ],
+)
+def test_onnx(
+    kind: Any,
+    buckets: int,
+    dtype: torch.dtype,
+    in_one_file: bool,
+    make_pair: Pairs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    model = kind(make_pair(relative_attention_num_buckets=buckets).config).eval()
+    model = kind(make_pair(relative_attention_num_buckets=buckets).config).to(dtype).eval()
+    if not in_one_file:
+        monkeypatch.setattr("transformers_mcl.hub.onnx._LARGEST_FILE", 0)
     export_model(model, tmp_path / "onnx", format="onnx")
+    assert (tmp_path / "onnx" / "model.onnx.data").exists() != in_one_file
+    model = model.float()  # the same weights, without the rounding of what is computed with them
     session = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx")
     for batch, length, padding in ((1, 3, 0), (2, 7, 2), (5, 32, 9)):
         ids = torch.randint(5, model.config.vocab_size, (batch, length))
@@ -215,6 +233,17 @@ def test_onnx(kind: Any, buckets: int, make_pair: Pairs, tmp_path: Path) -> None
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
         (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
         torch.testing.assert_close(torch.from_numpy(found), model(**given)[0].detach(), rtol=0, atol=1e-4)
+
+
+def test_an_onnx_graph_that_is_off_is_not_left(
+    make_pair: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("transformers_mcl.hub.onnx.TOLERANCE", -1.0)
+    with pytest.raises(UserError, match="differ from the model's by .*: not written"):
+        export_model(MclModel(make_pair().config), tmp_path / "onnx", format="onnx")
+    assert list((tmp_path / "onnx").iterdir()) == []
 
 
 # --- what other tools make of an export ------------------------------------------------------------------------------
