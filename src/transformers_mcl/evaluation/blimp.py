@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from huggingface_hub import EvalResult
 from transformers import AutoModelForMaskedLM, ElectraForPreTraining, PreTrainedModel
 from transformers.utils import logging
 
@@ -22,6 +23,7 @@ from ..configuration_mcl import MclConfig
 from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
+from ..hub.card_results import add_results, card_of
 from ..loading import load_config, loading_in_silence
 from ..modeling_mcl import MclDiscriminator
 from .accuracy import plot_accuracies, summarize, to_markdown
@@ -39,7 +41,7 @@ class MinimalPairsArguments:
     """Which model is evaluated, and how.
 
     Raises:
-        UserError: a batch size below 1.
+        UserError: a batch size below 1, or a card to update that is not there.
     """
 
     model_name_or_path: str = field(
@@ -64,10 +66,15 @@ class MinimalPairsArguments:
     cache_dir: str | None = field(
         default=None, metadata={"help": "Where `datasets` keeps the pairs that it has read."}
     )
+    update_card: bool = field(
+        default=False, metadata={"help": "Add the accuracies to the metadata of the model card in the model's folder."}
+    )
 
     def __post_init__(self) -> None:
         if self.per_device_eval_batch_size < 1:
             raise UserError(f"per_device_eval_batch_size={self.per_device_eval_batch_size} must be at least 1")
+        if self.update_card:
+            card_of(self.model_name_or_path)
 
 
 class _NoHead(UserError):
@@ -111,6 +118,8 @@ def evaluate_minimal_pairs(
     results = {**settings, "results": {name: summarize(ordered, of) for name, of in scores.items()}}
     if state.is_main_process:
         _write(results, Path(args.output_dir))
+        if args.update_card:
+            add_results(args.model_name_or_path, _eval_results(results))
     return results
 
 
@@ -282,6 +291,31 @@ def _estimate(scorer: PairScorer, tasks: Sequence[_Task], rows: int) -> str:
     scorer.score(sample)
     seconds = (time.perf_counter() - start) * rows / scorer.count_rows(sample)
     return f", about {seconds / 60:,.0f} minutes" if seconds >= 100 else f", about {seconds:,.0f} seconds"
+
+
+def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
+    """The accuracies over all pairs and by field, as the Hub writes them."""
+    pairs = results["pairs"]
+    name = "BLiMP" if pairs == BLIMP else ", ".join(Path(file).name for file in pairs)
+    # Of the metric, not of the data: the Hub's format keeps one set of those for all metrics of a data set.
+    sample = {} if results["limit"] is None else {key: results[key] for key in ("limit", "seed")}
+    settings = {"generator": {"pll_metric": results["pll_metric"], **sample}, "discriminator": sample}
+    return [
+        EvalResult(
+            task_type="text-classification",
+            task_name="minimal pairs",
+            dataset_type=pairs if pairs == BLIMP else name,
+            dataset_name=name,
+            dataset_config=None if grouping == "all" else group,
+            metric_type="accuracy",
+            metric_name=f"accuracy ({scorer})",
+            metric_args=settings[scorer] or None,
+            metric_value=found["accuracy"],
+        )
+        for scorer, summary in results["results"].items()
+        for grouping in ("all", "field")
+        for group, found in summary.get(grouping, {}).items()
+    ]
 
 
 def _write(results: dict[str, Any], folder: Path) -> None:
