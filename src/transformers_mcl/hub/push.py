@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import trainer
 from transformers.utils.hub import hf_api
@@ -55,7 +55,7 @@ def push_folder(
         api.upload_folder(
             repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=NOT_UPLOADED
         )
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except (HTTPError, OSError, ValueError) as error:  # HTTPError: also of a host that cannot be reached
         said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
         raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {said}") from error
     return str(url)
