@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -119,12 +118,12 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
         else:
             super()._init_weights(module)
 
-    def _upload_modified_files(self, working_dir: str, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+    def _upload_modified_files(self, *args: Any, **kwargs: Any) -> Any:
         """The last step of `push_to_hub`; transformers comes to it with a card that says nothing."""
         if __name__ == "transformers_mcl.modeling_mcl":  # remote code is without the rest of the package
             card = import_module("transformers_mcl.hub.export_card")
-            card.bring_card(self, Path(working_dir), repo_id, kwargs.get("token"))
-        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+            card.bring_card(self, *args[:2], kwargs.get("token"))
+        return super()._upload_modified_files(*args, **kwargs)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
         if "flash" in (attn_implementation or ""):  # before transformers looks for its package

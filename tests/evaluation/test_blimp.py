@@ -109,7 +109,7 @@ def test_a_card_is_told_the_accuracies(checkpoints: Path, pairs_file: str) -> No
     first = card.read_text()
     evaluate(checkpoints / "mcl", pairs_file, out, update_card=True)
     assert card.read_text() == first, "the same results replace themselves"
-    data = ModelCard(first).data
+    data: Any = ModelCard(first).data
     assert first.endswith("# chef\n\nWords.\n") and data.license == "mit" and data.model_name == "chef"
     found = {(r.dataset_config, r.metric_name): r.metric_value for r in data.eval_results or []}
     assert found.pop((None, None)) == 1.5

@@ -166,7 +166,12 @@ def test_processes_score_each_batch_once(
     shared = PairScorer(models["mcl"], tokenizer, scorer, batch_size=3, shared=True)
     encoded = shared.encode(pairs)
     shares: list[Any] = []
-    monkeypatch.setattr(module, "gather_object", lambda found: shares.append(found) or sum(shares, []))
+
+    def gather(found: Any) -> Any:
+        shares.append(found)
+        return sum(shares, [])
+
+    monkeypatch.setattr(module, "gather_object", gather)
     for rank in range(2):
         state = SimpleNamespace(num_processes=2, process_index=rank)
         monkeypatch.setattr(module, "PartialState", lambda state=state: state)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ def run(folder: Path) -> None:
     words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_strategy steps --save_steps 1"
     words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
     assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
+    words = words.replace(str(folder / "pair"), str(folder / "refused"))
+    with redirect_stderr(StringIO()) as said:
+        assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/forbidden"]) == 2
+    line = said.getvalue().splitlines()[-1]
+    assert re.search(r"error: push_to_hub='ada/forbidden': http://\S+ refused: .*rights", line), line
+    assert not (folder / "refused").exists(), "before any work"
 
     pair: Any = MclForPreTraining.from_pretrained("ada/trained")
     url = pair.push_to_hub("ada/by-model", tags=["chefs"])
@@ -38,11 +46,13 @@ def run(folder: Path) -> None:
     assert main(["export", *words.split(), "--push_to_hub", "ada/generator"]) == 0
     words = f"--model_name_or_path ada/trained --format remote-code --output_dir {folder / 'remote'}"
     assert main(["export", *words.split(), "--push_to_hub", "ada/remote"]) == 0
-    MclForSequenceClassification.from_pretrained("ada/trained").push_to_hub("ada/new-head")
+    task: Any = MclForSequenceClassification.from_pretrained("ada/trained")
+    task.push_to_hub("ada/new-head")
     create_repo("ada/kept")
     ModelCard("---\nlicense: mit\n---\n\n# By hand\n").push_to_hub("ada/kept")
-    MclDiscriminator.from_pretrained("ada/trained").push_to_hub("ada/kept")
-    MclDiscriminator.from_pretrained("ada/trained").push_to_hub("ada/half")
+    half: Any = MclDiscriminator.from_pretrained("ada/trained")
+    half.push_to_hub("ada/kept")
+    half.push_to_hub("ada/half")
     for name in ("trained", "by-model", "generator", "remote", "new-head", "kept", "half"):
         ModelCard.load(f"ada/{name}").validate()
     ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]

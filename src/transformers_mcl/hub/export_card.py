@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelCardData
@@ -56,8 +57,8 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         card = ModelCard(f"---\n{ModelCardData(tags=['mcl', 'electra'])}\n---\n\n# {name}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
-    card.data.library_name = "onnx" if format == "onnx" else "transformers"
-    card.data.pipeline_tag = task
+    data: Any = card.data
+    data.library_name, data.pipeline_tag = "onnx" if format == "onnx" else "transformers", task
     usage = f"## How to use it\n\n{_usage(model, name, format)}\n\n"
     text, told = _SECTION.subn(lambda _: usage, card.content, count=1)
     if not told:  # a card of another make: before its sections, or at its end
@@ -67,7 +68,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     return _renamed(text, name)
 
 
-def bring_card(model: PreTrainedModel, folder: Path, name: str, token: str | bool | None = None) -> None:
+def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str | bool | None = None) -> None:
     """Writes the card of the checkpoint that `model` was opened from, its pictures and tokenizer into `folder`.
 
     Nothing is written if `model` is not what the card speaks of, as its weights are no longer the checkpoint's, and no
@@ -88,15 +89,16 @@ def bring_card(model: PreTrainedModel, folder: Path, name: str, token: str | boo
             pass
     if "README.md" in there:
         return
-    tags = ModelCard.load(folder / "README.md").data.tags or []
+    made: Any = ModelCard.load(Path(folder, "README.md")).data
     if type(model).__name__ == "MclForPreTraining":
-        taken = _take_card(source, folder)
+        taken = _take_card(source, Path(folder))
         assert taken is not None
         card = _renamed(_NAME.sub(lambda _: f'checkpoint = "{name}"', taken.content), name)
     else:
-        card = export_card(model, folder, "mcl", source, name)
-    card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *tags]))
-    card.save(folder / "README.md")
+        card = export_card(model, Path(folder), "mcl", source, name)
+    data: Any = card.data
+    data.tags = list(dict.fromkeys([*(data.tags or []), *(made.tags or [])]))
+    card.save(Path(folder, "README.md"))
 
 
 def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
@@ -119,8 +121,9 @@ def _take_card(source: str, folder: Path) -> ModelCard | None:
 def _renamed(text: str, name: str) -> ModelCard:
     """A card with another title, under which the Hub lists its figures too."""
     card = ModelCard(_TITLE.sub(lambda _: f"# {name}\n", text, count=1).rstrip() + "\n")
-    if card.data.eval_results:
-        card.data.model_name = name
+    data: Any = card.data
+    if data.eval_results:
+        data.model_name = name
     return card
 
 
