@@ -154,6 +154,8 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "modeling_mcl.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map
+    again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")
+    assert "auto_map" not in again.config.to_dict()
     pair.save_pretrained(tmp_path / "pair")
     assert not list((tmp_path / "pair").glob("*.py"))
 
@@ -216,6 +218,7 @@ def test_onnx(
     dtype: torch.dtype,
     in_one_file: bool,
     make_pair: Pairs,
+    tokenizer: BertTokenizer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -225,8 +228,12 @@ def test_onnx(
     model = kind(make_pair(relative_attention_num_buckets=buckets).config).to(dtype).eval()
     if not in_one_file:
         monkeypatch.setattr("transformers_mcl.hub.onnx._LARGEST_FILE", 0)
-    export_model(model, tmp_path / "onnx", format="onnx")
+    export_model(model, tmp_path / "onnx", format="onnx", tokenizer=tokenizer)
     assert (tmp_path / "onnx" / "model.onnx.data").exists() != in_one_file
+    (code,) = (tmp_path / "onnx" / "README.md").read_text().split("```python\n")[1:]
+    names: dict[str, Any] = {}
+    exec(code.split("```")[0].replace('"onnx"', repr(str(tmp_path / "onnx"))), found)
+    assert found["outputs"][0].shape[0] == 1
     model = model.float()  # the same weights, without the rounding of what is computed with them
     session = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx")
     for batch, length, padding in ((1, 3, 0), (2, 7, 2), (5, 32, 9)):

@@ -141,15 +141,7 @@ def _file_of(checkpoint: str, file: str) -> str | None:
 def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     kind = type(model).__name__
     if format == "onnx":
-        return (
-            f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes; it takes `input_ids`, "
-            "`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and length.\n\n"
-            f"```python\nimport onnxruntime\nfrom transformers import AutoTokenizer\n\n"
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n'
-            f'session = onnxruntime.InferenceSession("{name}/model.onnx")\n'
-            'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
-            "outputs = session.run(None, dict(rows))\n```"
-        )
+        return _onnx_usage(kind, name, model.config.max_position_embeddings)
     opener, first = auto_class(model), ""
     imports = f"from transformers import {opener}, AutoTokenizer"
     if format == "mcl" and opener == "AutoModelForPreTraining":  # which opens pairs
@@ -163,8 +155,23 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
     }[format]
     return (
-        f"One half of a pair, a `{kind}`. {needs}\n\n```python\n{first}{imports}\n\n"
+        f"What is here is a `{kind}` alone. {needs}\n\n```python\n{first}{imports}\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained({arguments})\n"
         f"model = {opener}.from_pretrained({arguments})\n"
         'outputs = model(**tokenizer("The chef cooked the meal.", return_tensors="pt"))\n```'
+    )
+
+
+def _onnx_usage(kind: str, name: str, longest: int) -> str:
+    imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
+    if "/" in name:  # on the Hub
+        imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
+    return (
+        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes; it takes `input_ids`, `attention_mask` "
+        f"and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and any length up to {longest}.\n\n"
+        f"```python\nimport onnxruntime\n{imports}\n\n"
+        f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
+        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
+        "outputs = session.run(None, dict(rows))\n```"
     )
