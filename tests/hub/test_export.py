@@ -232,8 +232,8 @@ def test_onnx(
     assert (tmp_path / "onnx" / "model.onnx.data").exists() != in_one_file
     (code,) = (tmp_path / "onnx" / "README.md").read_text().split("```python\n")[1:]
     names: dict[str, Any] = {}
-    exec(code.split("```")[0].replace('"onnx"', repr(str(tmp_path / "onnx"))), found)
-    assert found["outputs"][0].shape[0] == 1
+    exec(code.split("```")[0].replace('"onnx"', repr(str(tmp_path / "onnx"))), names)
+    assert names["outputs"][0].shape[0] == 1
     model = model.float()  # the same weights, without the rounding of what is computed with them
     session = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx")
     for batch, length, padding in ((1, 3, 0), (2, 7, 2), (5, 32, 9)):

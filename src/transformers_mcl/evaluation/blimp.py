@@ -41,7 +41,7 @@ class MinimalPairsArguments:
     """Which model is evaluated, and how.
 
     Raises:
-        UserError: a batch size below 1, or a card to update that is not there.
+        UserError: a batch size below 1.
     """
 
     model_name_or_path: str = field(
@@ -73,8 +73,6 @@ class MinimalPairsArguments:
     def __post_init__(self) -> None:
         if self.per_device_eval_batch_size < 1:
             raise UserError(f"per_device_eval_batch_size={self.per_device_eval_batch_size} must be at least 1")
-        if self.update_card:
-            card_of(self.model_name_or_path)
 
 
 class _NoHead(UserError):
@@ -97,8 +95,11 @@ def evaluate_minimal_pairs(
         What `results.json` holds: under `results`, by scorer, what `summarize` returns; and the settings.
 
     Raises:
-        UserError: a model, tokenizer or file of pairs that cannot be used, a sentence beyond the model's positions.
+        UserError: a model, tokenizer or file of pairs that cannot be used, a sentence beyond the model's positions,
+            no card to update.
     """
+    if args.update_card:
+        card_of(args.model_name_or_path)
     pairs = load_pairs(pairs_args, args.cache_dir)
     tokenizer = load_tokenizer(args.tokenizer_name or args.model_name_or_path)
     # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.

@@ -167,8 +167,9 @@ def _onnx_usage(kind: str, name: str, longest: int) -> str:
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
     return (
-        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes; it takes `input_ids`, `attention_mask` "
-        f"and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and any length up to {longest}.\n\n"
+        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes. It takes `input_ids`, "
+        f"`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and "
+        f"any length up to {longest}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
