@@ -207,6 +207,12 @@ def test_mistakes(
     assert [word for word in words if word not in str(error.value)] == []
 
 
+def test_a_tokenizer_of_another_model(models: dict[str, Any], tokenizer: BertTokenizer) -> None:
+    larger = BertTokenizer(vocab={**tokenizer.get_vocab(), "mouse": len(tokenizer)})
+    with pytest.raises(UserError, match="pair 2: the sentence 'the mouse' has token 15; the model has 15 entries"):
+        score_pairs(models["mcl"], larger, [("the chef", "chef"), ("the mouse", "mouse")])
+
+
 def test_nan_is_no_score(tokenizer: BertTokenizer) -> None:
     model: Any = Planted(torch.full((len(tokenizer),), torch.nan))
     with pytest.raises(UserError, match="NaN"):

@@ -224,13 +224,16 @@ class _KeptScores:
     """
 
     def __init__(self, output_dir: str, keys: set[str]) -> None:
-        self.path, kept = Path(output_dir, "scores.jsonl"), [""]
+        self.path = Path(output_dir, "scores.jsonl")
+        kept: list[str | OSError] = [""]
         if PartialState().is_main_process:
             try:
                 kept = [self._start(keys)]
             except OSError as error:
-                raise UserError(f"output_dir: {output_dir!r} cannot be written to: {error.strerror}") from error
-        lines = map(json.loads, broadcast_object_list(kept)[0].splitlines())
+                kept = [error]
+        if isinstance((found := broadcast_object_list(kept)[0]), OSError):  # of which all processes end alike
+            raise UserError(f"output_dir: {output_dir!r} cannot be written to: {found.strerror}") from found
+        lines = map(json.loads, found.splitlines())
         self.found = {line["key"]: PairScores(np.array(line["good"]), np.array(line["bad"])) for line in lines}
 
     def _start(self, keys: set[str]) -> str:

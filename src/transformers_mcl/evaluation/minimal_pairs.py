@@ -142,16 +142,24 @@ class PairScorer:
         """The pairs as tokens.
 
         Raises:
-            UserError: a sentence without tokens, or longer than the model has positions for, and where it stands.
+            UserError: a sentence without tokens, longer than the model has positions for, or with tokens that it does
+                not have, and where it stands.
         """
         good = self._encode([pair[0] for pair in pairs])
         encoded = list(zip(good, self._encode([pair[1] for pair in pairs]), strict=True))
-        longest = min(getattr(self.model.config, "max_position_embeddings", 2**31), self.tokenizer.model_max_length)
+        config = self.model.config
+        longest = min(getattr(config, "max_position_embeddings", 2**31), self.tokenizer.model_max_length)
+        entries = getattr(config, "vocab_size", 2**31)
         for number, (pair, sentences) in enumerate(zip(pairs, encoded, strict=True), 1):
             for text, sentence in zip(pair[:2], sentences, strict=True):
-                if sentence.scored and len(sentence.ids) <= longest:
+                if not sentence.scored:
+                    what = "is empty"
+                elif len(sentence.ids) > longest:
+                    what = f"has {len(sentence.ids)} tokens; the model takes {longest}"
+                elif (last := max(sentence.ids)) >= entries:
+                    what = f"has token {last}; the model has {entries} entries: is the tokenizer another model's?"
+                else:
                     continue
-                what = f"has {len(sentence.ids)} tokens; the model takes {longest}" if sentence.scored else "is empty"
                 raise UserError(f"{getattr(pair, 'place', '') or f'pair {number}'}: the sentence {text[:60]!r} {what}")
         return encoded
 
