@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file, hf_api
@@ -104,7 +103,8 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
 def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
     with loading_in_silence():
         opened = type(model).from_pretrained(source, dtype=model.dtype).state_dict()
-    return all(torch.equal(weight.cpu(), opened[name]) for name, weight in model.state_dict().items())
+    weights = model.state_dict()
+    return weights.keys() == opened.keys() and all(weight.cpu().equal(opened[name]) for name, weight in weights.items())
 
 
 def _take_card(source: str, folder: Path) -> ModelCard | None:
