@@ -56,6 +56,7 @@ def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: P
     exported = generator["README.md"].decode()
     assert yaml.safe_load(exported.split("---")[1])["pipeline_tag"] == "fill-mask"
     assert '"ada/generator"' in exported
+    assert "It is a pair" in card and "It is a pair" not in exported
     assert "| RTD | 15 % masked |" in exported
 
 

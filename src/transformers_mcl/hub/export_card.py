@@ -59,7 +59,8 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     data: Any = card.data
     data.library_name, data.pipeline_tag = "onnx" if format == "onnx" else "transformers", task
     usage = f"## How to use it\n\n{_usage(model, name, format)}\n\n"
-    text, told = _SECTION.subn(lambda _: usage, card.content, count=1)
+    text = card.content.replace("\nIt is a pair: ", "\nIt was part of a pair: ", 1)
+    text, told = _SECTION.subn(lambda _: usage, text, count=1)
     if not told:  # a card of another make: before its sections, or at its end
         start = re.search(r"^## |\Z", text, re.MULTILINE)
         assert start is not None
@@ -104,7 +105,9 @@ def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
     with loading_in_silence():
         opened = type(model).from_pretrained(source, dtype=model.dtype).state_dict()
     weights = model.state_dict()
-    return weights.keys() == opened.keys() and all(weight.cpu().equal(opened[name]) for name, weight in weights.items())
+    return weights.keys() == opened.keys() and all(
+        weight.cpu().equal(opened[name]) for name, weight in weights.items()
+    )
 
 
 def _take_card(source: str, folder: Path) -> ModelCard | None:
