@@ -4,6 +4,7 @@ is in `modeling_mcl_pretraining.py`."""
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -116,6 +117,13 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=module.initializer_range)
         else:
             super()._init_weights(module)
+
+    def _upload_modified_files(self, *args: Any, **kwargs: Any) -> Any:
+        """The last step of `push_to_hub`; transformers comes to it with a card that says nothing."""
+        if __name__ == "transformers_mcl.modeling_mcl":  # remote code is without the rest of the package
+            card = import_module("transformers_mcl.hub.export_card")
+            card.bring_card(self, *args[:2], kwargs.get("token"))
+        return super()._upload_modified_files(*args, **kwargs)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
         if "flash" in (attn_implementation or ""):  # before transformers looks for its package

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import BertTokenizer
+from transformers.testing_utils import get_torch_dist_unique_port
 
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.arguments import parse_arguments
@@ -54,6 +57,24 @@ def test_prints_the_table_that_it_writes(folder: Path, capsys: pytest.CaptureFix
     assert "row/s" in err, "a progress bar"
 
 
+def test_two_processes_write_what_one_does(folder: Path) -> None:
+    assert evaluate("--per_device_eval_batch_size", "2") == 0
+    (folder / "two").mkdir()
+    first = (folder / "out" / "scores.jsonl").read_text().splitlines()[0]
+    (folder / "two" / "scores.jsonl").write_text(first + "\n")
+    words = "-m transformers_mcl.cli evaluate --task blimp --model_name_or_path model --output_dir two"
+    words += " --pairs_file pairs.csv --per_device_eval_batch_size 2"  # no --use_cpu: there is nothing else
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    launcher += ["--master_port", str(get_torch_dist_unique_port())]
+    done = subprocess.run([*launcher, *words.split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for file in ("scores.jsonl", "results.json", "results.md"):
+        assert (folder / "two" / file).read_text() == (folder / "out" / file).read_text()
+    assert done.stdout.count("# Minimal pairs: model") == 1
+    assert done.stderr.count("generator: 1 of 1 paradigms stand in scores.jsonl") == 1
+    assert done.stderr.count("discriminator: 2 pairs, 3 rows") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -83,6 +104,6 @@ def test_the_commands_of_the_page() -> None:
     commands = [command for command in commands if "evaluate" in command]
     assert len(commands) >= 4
     for command in commands:
-        _, name, *words = shlex.split(command)
-        assert name == "evaluate"
+        words = shlex.split(command)
+        words = words[words.index("evaluate") + 1 :]
         parse_arguments([TaskArguments, MinimalPairsArguments, PairsArguments], words, prog="", description="")

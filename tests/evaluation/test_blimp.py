@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import BertConfig, BertModel, BertTokenizer, ElectraConfig, ElectraForMaskedLM, GPT2Config
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, UserError
@@ -97,6 +98,29 @@ def test_results(
     table = (out / "results.md").read_text()
     assert "| field | pairs | generator | 95 % interval | ties | discriminator |" in table
     assert (out / "results.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_card_is_told_the_accuracies(checkpoints: Path, pairs_file: str) -> None:
+    card, out = checkpoints / "mcl" / "README.md", checkpoints / "out"
+    before = "license: mit\nmodel-index:\n- name: chef\n  results:\n  - task:\n      type: fill-mask\n    dataset:\n"
+    before += "      name: x\n      type: x\n    metrics:\n    - type: loss\n      value: 1.5\n"
+    card.write_text(f"---\n{before}---\n\n# chef\n\nWords.\n")
+    results, _ = evaluate(checkpoints / "mcl", pairs_file, out, update_card=True)
+    first = card.read_text()
+    evaluate(checkpoints / "mcl", pairs_file, out, update_card=True)
+    assert card.read_text() == first, "the same results replace themselves"
+    data: Any = ModelCard(first).data
+    assert first.endswith("# chef\n\nWords.\n") and data.license == "mit" and data.model_name == "chef"
+    found = {(r.dataset_config, r.metric_name): r.metric_value for r in data.eval_results or []}
+    assert found.pop((None, None)) == 1.5
+    assert found == {
+        (None if group == "all" else group, f"accuracy ({scorer})"): summary[grouping][group]["accuracy"]
+        for scorer, summary in results["results"].items()
+        for grouping, group in (("all", "all"), ("field", "syntax"))
+    }
+    card.unlink()
+    with pytest.raises(UserError, match="update_card: .*mcl' is no folder with a model card"):
+        evaluate(checkpoints / "mcl", pairs_file, out, update_card=True)
 
 
 class Killed(BaseException):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import BertTokenizer
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, UserError
+from transformers_mcl.evaluation import minimal_pairs as module
 from transformers_mcl.evaluation.minimal_pairs import PairScorer, ScorerName, score_pairs
 from transformers_mcl.evaluation.pairs import Pair
 
@@ -153,6 +154,36 @@ def test_rows_are_counted_before_and_as_they_come(
         assert max(seen) == 7
 
 
+@pytest.mark.parametrize("scorer", ["generator", "discriminator"])
+def test_processes_score_each_batch_once(
+    scorer: ScorerName,
+    models: dict[str, Any],
+    tokenizer: BertTokenizer,
+    pairs: list[Pair],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone = score_pairs(models["mcl"], tokenizer, pairs, scorer, batch_size=3)
+    shared = PairScorer(models["mcl"], tokenizer, scorer, batch_size=3, shared=True)
+    encoded = shared.encode(pairs)
+    shares: list[Any] = []
+
+    def gather(found: Any) -> Any:
+        shares.append(found)
+        return sum(shares, [])
+
+    monkeypatch.setattr(module, "gather_object", gather)
+    for rank in range(2):
+        state = SimpleNamespace(num_processes=2, process_index=rank)
+        monkeypatch.setattr(module, "PartialState", lambda state=state: state)
+        seen: list[int] = []
+        together = shared.score(encoded, seen.append)
+        assert sum(seen) == shared.count_rows(encoded)
+    assert [len(numbers) > 0 for share in shares for numbers, _ in share] == [True] * sum(map(len, shares))
+    assert abs(len(shares[0]) - len(shares[1])) <= 1
+    assert list(together.good) == list(alone.good)
+    assert list(together.bad) == list(alone.bad)
+
+
 @pytest.mark.parametrize(
     ("kind", "scorer", "rows", "words"),
     [
@@ -174,6 +205,12 @@ def test_mistakes(
     with pytest.raises(UserError) as error:
         score_pairs(models[kind], tokenizer, rows, scorer)
     assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_a_tokenizer_of_another_model(models: dict[str, Any], tokenizer: BertTokenizer) -> None:
+    larger = BertTokenizer(vocab={**tokenizer.get_vocab(), "mouse": len(tokenizer)})
+    with pytest.raises(UserError, match="pair 2: the sentence 'the mouse' has token 15; the model has 15 entries"):
+        score_pairs(models["mcl"], larger, [("the chef", "chef"), ("the mouse", "mouse")])
 
 
 def test_nan_is_no_score(tokenizer: BertTokenizer) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, create_repo
 from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
-from transformers_mcl import MclForPreTraining, UserError
+from transformers_mcl import MclDiscriminator, MclForPreTraining, MclForSequenceClassification, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.hub.push import push_folder
 
@@ -27,16 +29,32 @@ def run(folder: Path) -> None:
     words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_strategy steps --save_steps 1"
     words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
     assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
+    words = words.replace(str(folder / "pair"), str(folder / "refused"))
+    with redirect_stderr(StringIO()) as said:
+        assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/forbidden"]) == 2
+    line = said.getvalue().splitlines()[-1]
+    assert re.search(r"error: push_to_hub='ada/forbidden': http://\S+ refused: .*rights", line), line
+    assert not (folder / "refused").exists(), "before any work"
 
     pair: Any = MclForPreTraining.from_pretrained("ada/trained")
-    pair.push_to_hub("ada/by-model")
+    url = pair.push_to_hub("ada/by-model", tags=["chefs"])
+    assert url, "as transformers' own"
     again = AutoModelForPreTraining.from_pretrained("ada/by-model")
     assert all(a.equal(b) for a, b in zip(pair.state_dict().values(), again.state_dict().values(), strict=True))
 
     words = f"--model_name_or_path ada/trained --half generator --output_dir {folder / 'generator'}"
     assert main(["export", *words.split(), "--push_to_hub", "ada/generator"]) == 0
-    ModelCard.load("ada/trained").validate()
-    ModelCard.load("ada/generator").validate()
+    words = f"--model_name_or_path ada/trained --format remote-code --output_dir {folder / 'remote'}"
+    assert main(["export", *words.split(), "--push_to_hub", "ada/remote"]) == 0
+    task: Any = MclForSequenceClassification.from_pretrained("ada/trained")
+    task.push_to_hub("ada/new-head")
+    create_repo("ada/kept")
+    ModelCard("---\nlicense: mit\n---\n\n# By hand\n").push_to_hub("ada/kept")
+    half: Any = MclDiscriminator.from_pretrained("ada/trained")
+    half.push_to_hub("ada/kept")
+    half.push_to_hub("ada/half")
+    for name in ("trained", "by-model", "generator", "remote", "new-head", "kept", "half"):
+        ModelCard.load(f"ada/{name}").validate()
     ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]
     generator: Any = AutoModelForMaskedLM.from_pretrained("ada/generator")
     with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
@@ -17,6 +18,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
     BertTokenizer,
+    BitsAndBytesConfig,
     ElectraForPreTraining,
     PreTrainedModel,
     pipeline,
@@ -96,6 +98,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 from pathlib import Path
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining
 try:
@@ -151,6 +154,8 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "modeling_mcl.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map
+    again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")
+    assert "auto_map" not in again.config.to_dict()
     pair.save_pretrained(tmp_path / "pair")
     assert not list((tmp_path / "pair").glob("*.py"))
 
@@ -200,13 +205,36 @@ def test_exports_of_either_half_open_as_electras_do(half: str, make_pair: Pairs,
     assert kind.from_pretrained(tmp_path / "half").dtype == torch.float16
 
 
-@pytest.mark.parametrize(("kind", "buckets"), [(MclModel, 8), (MclForSequenceClassification, 0)])
-def test_onnx(kind: Any, buckets: int, make_pair: Pairs, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "buckets", "dtype", "in_one_file"),
+    [
+        (MclModel, 8, torch.bfloat16, True),
+        (MclForSequenceClassification, 0, torch.float16, False),
+    ],
+)
+def test_onnx(
+    kind: Any,
+    buckets: int,
+    dtype: torch.dtype,
+    in_one_file: bool,
+    make_pair: Pairs,
+    tokenizer: BertTokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    model = kind(make_pair(relative_attention_num_buckets=buckets).config).eval()
-    export_model(model, tmp_path / "onnx", format="onnx")
+    model = kind(make_pair(relative_attention_num_buckets=buckets).config).to(dtype).eval()
+    if not in_one_file:
+        monkeypatch.setattr("transformers_mcl.hub.onnx._LARGEST_FILE", 0)
+    export_model(model, tmp_path / "onnx", format="onnx", tokenizer=tokenizer)
+    assert (tmp_path / "onnx" / "model.onnx.data").exists() != in_one_file
+    (code,) = (tmp_path / "onnx" / "README.md").read_text().split("```python\n")[1:]
+    names: dict[str, Any] = {}
+    exec(code.split("```")[0].replace('"onnx"', repr(str(tmp_path / "onnx"))), names)
+    assert names["outputs"][0].shape[0] == 1
+    model = model.float()  # the same weights, without the rounding of what is computed with them
     session = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx")
     for batch, length, padding in ((1, 3, 0), (2, 7, 2), (5, 32, 9)):
         ids = torch.randint(5, model.config.vocab_size, (batch, length))
@@ -215,6 +243,17 @@ def test_onnx(kind: Any, buckets: int, make_pair: Pairs, tmp_path: Path) -> None
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
         (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
         torch.testing.assert_close(torch.from_numpy(found), model(**given)[0].detach(), rtol=0, atol=1e-4)
+
+
+def test_an_onnx_graph_that_is_off_is_not_left(
+    make_pair: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("transformers_mcl.hub.onnx.TOLERANCE", -1.0)
+    with pytest.raises(UserError, match="differ from the model's by .*: not written"):
+        export_model(MclModel(make_pair().config), tmp_path / "onnx", format="onnx")
+    assert list((tmp_path / "onnx").iterdir()) == []
 
 
 # --- what other tools make of an export ------------------------------------------------------------------------------
@@ -272,6 +311,7 @@ def test_sentence_transformers_opens_an_export_and_trains(
 def test_lora_attaches_by_the_usual_names(make_pair: Pairs, rows: Rows, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     model = MclForSequenceClassification(make_pair().config)
+    model.save_pretrained(tmp_path / "base")
     tuned = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"]))
     trained = {name for name, parameter in tuned.named_parameters() if parameter.requires_grad}
     layers = model.config.num_hidden_layers
@@ -279,8 +319,50 @@ def test_lora_attaches_by_the_usual_names(make_pair: Pairs, rows: Rows, tmp_path
     assert all("lora" in name or "classifier" in name for name in trained)
     tuned(**rows, labels=torch.tensor([0, 1])).loss.backward()
     assert all(parameter.grad is not None for parameter in tuned.parameters() if parameter.requires_grad)
-    tuned.save_pretrained(tmp_path)
-    assert (tmp_path / "adapter_model.safetensors").is_file()
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_B" in name:  # which begin at 0
+                parameter.normal_()
+    tuned.eval().save_pretrained(tmp_path / "adapter")
+    expected = tuned(**rows).logits
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} >= {"adapter_model.safetensors"}
+    opened = peft.PeftModel.from_pretrained(
+        MclForSequenceClassification.from_pretrained(tmp_path / "base"), tmp_path / "adapter"
+    )
+    torch.testing.assert_close(opened.eval()(**rows).logits, expected)
+    merged = opened.merge_and_unload()
+    assert type(merged) is MclForSequenceClassification
+    merged.save_pretrained(tmp_path / "merged")
+    again = MclForSequenceClassification.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(again(**rows).logits, expected)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("kind", [MclModel, MclForMaskedLM, MclForSequenceClassification, MclForPreTraining])
+def test_bitsandbytes_quantizes_the_linear_layers(
+    kind: Any, bits: int, make_pair: Pairs, rows: Rows, tmp_path: Path
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    # Of the sizes that its CPU kernels can do, and scales as of a trained model.
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "embedding_size": 64, "initializer_range": 0.02}
+    pair = make_pair(**sizes, generator_hidden_size=64, generator_intermediate_size=128)
+    pair.save_pretrained(tmp_path / "pair")
+    kind.from_pretrained(tmp_path / "pair").save_pretrained(tmp_path / "m")
+    plain: Any = kind.from_pretrained(tmp_path / "m")
+    linear = [name for name, module in plain.named_modules() if isinstance(module, torch.nn.Linear)]
+    heads = [name for name in linear if "encoder.layer" not in name]
+    given: Any = {"load_in_8bit": bits == 8, "load_in_4bit": bits == 4, "llm_int8_skip_modules": heads}
+    model: Any = kind.from_pretrained(tmp_path / "m", quantization_config=BitsAndBytesConfig(**given))
+    made = {name: type(model.get_submodule(name)).__name__ for name in linear}
+    assert {name for name, kind in made.items() if kind == {8: "Linear8bitLt", 4: "Linear4bit"}[bits]} == {*linear} - {
+        *heads
+    }
+    assert {name for name, kind in made.items() if kind == "Linear"} == set(heads)
+    if kind is MclForPreTraining:
+        return
+    with torch.no_grad():
+        found, expected = model(**rows)[0], plain(**rows)[0]
+    assert (found - expected).abs().max() < {8: 0.05, 4: 0.3}[bits] * expected.abs().max()
 
 
 # --- the card --------------------------------------------------------------------------------------------------------
@@ -310,6 +392,26 @@ def test_card_keeps_the_training_and_tells_how_to_open_the_export(
         assert (target / "curves.png").read_bytes() == b"png"
         (code,) = text.split("```python\n")[1:]
         exec(code.split("```")[0].replace(f'"{target.name}"', f'"{target}"'), {})
+
+
+def test_card_of_another_make_is_told_how_to_open_the_export(
+    make_pair: Pairs, tokenizer: BertTokenizer, tmp_path: Path
+) -> None:
+    for number, body in enumerate(("Words.\n\n## Results\n\nGood.\n", "Words.\n")):
+        folder, target = tmp_path / f"task {number}", tmp_path / f"export {number}"
+        MclForSequenceClassification(make_pair().config).save_pretrained(folder)
+        index = "model-index:\n- name: old\n  results:\n  - task: {type: x}\n    dataset: {type: y, name: y}\n"
+        index += "    metrics:\n    - {type: accuracy, value: 0.5}\n"
+        (folder / "README.md").write_text(f"---\nlicense: mit\n{index}---\n\n# old\n\n{body}")
+        export_model(MclForSequenceClassification.from_pretrained(folder), target, tokenizer=tokenizer, name="a/new")
+        card = ModelCard.load(target / "README.md")
+        assert card.data.model_name == "a/new" and card.data.pipeline_tag == "text-classification"
+        title, use, *rest = card.text.strip().split("\n## ")
+        assert title == "# a/new\n\nWords.\n"
+        assert (
+            use.startswith("How to use it\n") and 'AutoModelForSequenceClassification.from_pretrained("a/new")' in use
+        )
+        assert rest == (["Results\n\nGood."] if number == 0 else [])
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

@@ -23,20 +23,19 @@ TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("pushes.py"), tmp_path],
-        env=os.environ | given | {"HF_HOME": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = os.environ | given | {"HF_HOME": str(tmp_path / "cache")}
+    for program in ([Path(__file__).with_name("pushes.py")], ["-c", OPENED_BY_NAME]):
+        command = [sys.executable, *program, tmp_path]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
     trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
-    assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json", "recipe.yaml"}
-    assert set(by_model) == MODEL
+    assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json"}
+    assert set(by_model) == MODEL | TOKENIZER | {"curves.png"}
     assert set(generator) == MODEL | TOKENIZER | {"curves.png"}
     for name, files in hub.repositories.items():
         pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl"))]
         assert pickles == [], name
+        assert [file for file, content in files.items() if str(tmp_path).encode() in content] == [], name
     assert (tmp_path / "pair" / "checkpoint-2" / "optimizer.pt").exists()
 
     card = trained["README.md"].decode()
@@ -48,10 +47,36 @@ def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: P
     assert "re_std_loss" in measured
     for words in ("| RTD | 15 % masked |", "## Results", "![Losses", "--config recipe.yaml"):
         assert words in card
+    pushed = by_model["README.md"].decode()
+    assert pushed.replace("- chefs\n", "").replace("ada/by-model", "ada/trained") == card
+    assert "has been automatically generated" in hub.repositories["ada/new-head"]["README.md"].decode()
+    assert b"# By hand" in hub.repositories["ada/kept"]["README.md"]
+    half = hub.repositories["ada/half"]["README.md"].decode()
+    assert 'MclDiscriminator.from_pretrained("ada/half")' in half and "| RTD | 15 % masked |" in half
     exported = generator["README.md"].decode()
     assert yaml.safe_load(exported.split("---")[1])["pipeline_tag"] == "fill-mask"
     assert '"ada/generator"' in exported
+    assert "It is a pair" in card and "It is a pair" not in exported
     assert "| RTD | 15 % masked |" in exported
+
+
+OPENED_BY_NAME = """
+import sys
+sys.modules["transformers_mcl"] = None  # as where it is not installed
+import torch
+from transformers import AutoModel, AutoModelForPreTraining, AutoModelForSequenceClassification, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("ada/remote")
+rows = tokenizer(["the chef cooked", "a meal"], padding=True, return_tensors="pt")
+model = AutoModelForSequenceClassification.from_pretrained("ada/remote", trust_remote_code=True, num_labels=3)
+assert type(model).__module__.startswith("transformers_modules.ada"), type(model)
+model.save_pretrained(sys.argv[1] + "/saved")
+again = AutoModelForSequenceClassification.from_pretrained(sys.argv[1] + "/saved", trust_remote_code=True)
+with torch.no_grad():
+    assert again(**rows).logits.equal(model.eval()(**rows).logits)
+    hidden = AutoModel.from_pretrained("ada/remote", trust_remote_code=True)(**rows).last_hidden_state
+    assert hidden.equal(model.electra(**rows).last_hidden_state)
+    assert AutoModelForPreTraining.from_pretrained("ada/remote", trust_remote_code=True)(**rows).logits.dim() == 2
+"""
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "ada/my model", ""])

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from accelerate import PartialState
+
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.evaluation.blimp import MinimalPairsArguments, evaluate_minimal_pairs
@@ -25,5 +27,6 @@ def run(argv: list[str]) -> None:
     kinds = (TaskArguments, MinimalPairsArguments, PairsArguments)
     _, args, pairs_args = parse_arguments(kinds, argv, prog=f"{PROG} evaluate", description=COMMANDS["evaluate"])
     evaluate_minimal_pairs(args, pairs_args, report=lambda line: print(line, file=sys.stderr, flush=True))
-    print(Path(args.output_dir, "results.md").read_text(encoding="utf-8"))
-    print(f"results.json, results.md, results.png and scores.jsonl are in {args.output_dir}")
+    if PartialState().is_main_process:
+        print(Path(args.output_dir, "results.md").read_text(encoding="utf-8"))
+        print(f"results.json, results.md, results.png and scores.jsonl are in {args.output_dir}")

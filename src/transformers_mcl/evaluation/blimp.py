@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from huggingface_hub import EvalResult
 from transformers import AutoModelForMaskedLM, ElectraForPreTraining, PreTrainedModel
 from transformers.utils import logging
 
@@ -21,6 +23,7 @@ from ..configuration_mcl import MclConfig
 from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
+from ..hub.card_results import add_results, card_of
 from ..loading import load_config, loading_in_silence
 from ..modeling_mcl import MclDiscriminator
 from .accuracy import plot_accuracies, summarize, to_markdown
@@ -63,6 +66,9 @@ class MinimalPairsArguments:
     cache_dir: str | None = field(
         default=None, metadata={"help": "Where `datasets` keeps the pairs that it has read."}
     )
+    update_card: bool = field(
+        default=False, metadata={"help": "Add the accuracies to the metadata of the model card in the model's folder."}
+    )
 
     def __post_init__(self) -> None:
         if self.per_device_eval_batch_size < 1:
@@ -79,7 +85,8 @@ def evaluate_minimal_pairs(
     """Scores pairs with a model, and writes `results.json`, `results.md` and `results.png` into `args.output_dir`.
 
     Scores go to `scores.jsonl` there, paradigm by paradigm; those that stand there already, of the same weights and
-    the same tokens, are not computed again.
+    the same tokens, are not computed again. Under a launcher the processes share the forward passes, and the first
+    alone writes and reports.
 
     Args:
         report: called with lines for whoever waits: what there is to do, about how long it takes, how fast it was.
@@ -88,24 +95,32 @@ def evaluate_minimal_pairs(
         What `results.json` holds: under `results`, by scorer, what `summarize` returns; and the settings.
 
     Raises:
-        UserError: a model, tokenizer or file of pairs that cannot be used, a sentence beyond the model's positions.
+        UserError: a model, tokenizer or file of pairs that cannot be used, a sentence beyond the model's positions,
+            no card to update.
     """
+    if args.update_card:
+        card_of(args.model_name_or_path)
     pairs = load_pairs(pairs_args, args.cache_dir)
     tokenizer = load_tokenizer(args.tokenizer_name or args.model_name_or_path)
-    device = PartialState(cpu=args.use_cpu).device
-    scorers: dict[str, PairScorer] = {}
-    for name, model in _open_scorers(args, report).items():
-        size, metric = args.per_device_eval_batch_size, args.pll_metric
-        scorers[name] = PairScorer(model.to(device), tokenizer, name, batch_size=size, pll_metric=metric)
+    # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.
+    state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
+    report = report if state.is_main_process else lambda line: None
+    given: Any = {"batch_size": args.per_device_eval_batch_size, "pll_metric": args.pll_metric, "shared": True}
+    scorers = {
+        name: PairScorer(model.to(state.device), tokenizer, name, **given)
+        for name, model in _open_scorers(args, report).items()
+    }
     tasks = {name: _tasks(pairs, scorer) for name, scorer in scorers.items()}
     kept = _KeptScores(args.output_dir, {task.key for of in tasks.values() for task in of})
     scores = {name: _score(name, scorers[name], of, kept, report) for name, of in tasks.items()}
-    kept.close()
     # Scores come by paradigm, whose pairs need not stand together.
     ordered = [pairs[number] for task in next(iter(tasks.values())) for number in task.numbers]
-    settings = _settings(args, pairs_args, str(device))
+    settings = _settings(args, pairs_args, state.device.type)
     results = {**settings, "results": {name: summarize(ordered, of) for name, of in scores.items()}}
-    _write(results, Path(args.output_dir))
+    if state.is_main_process:
+        _write(results, Path(args.output_dir))
+        if args.update_card:
+            add_results(args.model_name_or_path, _eval_results(results))
     return results
 
 
@@ -203,30 +218,42 @@ def _digest(model: PreTrainedModel) -> str:
 
 
 class _KeptScores:
-    """`scores.jsonl`: a line for each scorer and paradigm, as soon as it is done. Lines of other keys are dropped."""
+    """`scores.jsonl`: a line for each scorer and paradigm, as soon as it is done. Lines of other keys are dropped.
+
+    The first process reads and writes it; all of them know what it holds.
+    """
 
     def __init__(self, output_dir: str, keys: set[str]) -> None:
-        path = Path(output_dir, "scores.jsonl")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            kept = {key: line for line in lines if (key := _key(line)) in keys}
-            aside = path.with_suffix(".tmp")
-            aside.write_text("".join(f"{line}\n" for line in kept.values()), encoding="utf-8")
-            aside.replace(path)
-            self.file = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"output_dir: {output_dir!r} cannot be written to: {error.strerror}") from error
-        self.found = {key: _scores(json.loads(line)) for key, line in kept.items()}
+        self.path = Path(output_dir, "scores.jsonl")
+        kept: list[str | OSError] = [""]
+        if PartialState().is_main_process:
+            try:
+                kept = [self._start(keys)]
+            except OSError as error:
+                kept = [error]
+        if isinstance((found := broadcast_object_list(kept)[0]), OSError):  # of which all processes end alike
+            raise UserError(f"output_dir: {output_dir!r} cannot be written to: {found.strerror}") from found
+        lines = map(json.loads, found.splitlines())
+        self.found = {line["key"]: PairScores(np.array(line["good"]), np.array(line["bad"])) for line in lines}
+
+    def _start(self, keys: set[str]) -> str:
+        """What stands there and is of use, which alone is left."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        found = {key: line for line in lines if (key := _key(line)) in keys}
+        kept = "".join(f"{line}\n" for line in found.values())
+        aside = self.path.with_suffix(".tmp")
+        aside.write_text(kept, encoding="utf-8")
+        aside.replace(self.path)
+        return kept
 
     def add(self, scorer: str, task: _Task, scores: PairScores) -> None:
-        rest = {"good": scores.good.tolist(), "bad": scores.bad.tolist()}
-        self.file.write(json.dumps({"key": task.key, "scorer": scorer, "paradigm": task.paradigm, **rest}) + "\n")
-        self.file.flush()
         self.found[task.key] = scores
-
-    def close(self) -> None:
-        self.file.close()
+        if PartialState().is_main_process:
+            rest = {"good": scores.good.tolist(), "bad": scores.bad.tolist()}
+            line = {"key": task.key, "scorer": scorer, "paradigm": task.paradigm, **rest}
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 def _key(line: str) -> str | None:
@@ -234,10 +261,6 @@ def _key(line: str) -> str | None:
         return json.loads(line)["key"]
     except (json.JSONDecodeError, TypeError, KeyError):  # the last line of a run that was killed, or no line of ours
         return None
-
-
-def _scores(kept: dict[str, Any]) -> PairScores:
-    return PairScores(np.array(kept["good"]), np.array(kept["bad"]))
 
 
 def _score(
@@ -250,8 +273,8 @@ def _score(
         report(f"{name}: {len(tasks) - len(to_do)} of {len(tasks)} paradigms stand in scores.jsonl")
     if to_do:
         report(f"{name}: {pairs:,} pairs, {rows:,} rows{_estimate(scorer, to_do, rows)}")
-    start = time.perf_counter()
-    with logging.tqdm(total=rows, unit="row", unit_scale=True, desc=name, disable=not to_do) as bar:
+    start, shown = time.perf_counter(), PartialState().is_main_process
+    with logging.tqdm(total=rows, unit="row", unit_scale=True, desc=name, disable=not (to_do and shown)) as bar:
         for task in to_do:
             kept.add(name, task, scorer.score(task.encoded, bar.update))
     if to_do:
@@ -272,6 +295,31 @@ def _estimate(scorer: PairScorer, tasks: Sequence[_Task], rows: int) -> str:
     scorer.score(sample)
     seconds = (time.perf_counter() - start) * rows / scorer.count_rows(sample)
     return f", about {seconds / 60:,.0f} minutes" if seconds >= 100 else f", about {seconds:,.0f} seconds"
+
+
+def _eval_results(results: dict[str, Any]) -> list[EvalResult]:
+    """The accuracies over all pairs and by field, as the Hub writes them."""
+    pairs = results["pairs"]
+    name = "BLiMP" if pairs == BLIMP else ", ".join(Path(file).name for file in pairs)
+    # Of the metric, not of the data: the Hub's format keeps one set of those for all metrics of a data set.
+    sample = {} if results["limit"] is None else {key: results[key] for key in ("limit", "seed")}
+    settings = {"generator": {"pll_metric": results["pll_metric"], **sample}, "discriminator": sample}
+    return [
+        EvalResult(
+            task_type="text-classification",
+            task_name="minimal pairs",
+            dataset_type=pairs if pairs == BLIMP else name,
+            dataset_name=name,
+            dataset_config=None if grouping == "all" else group,
+            metric_type="accuracy",
+            metric_name=f"accuracy ({scorer})",
+            metric_args=settings[scorer] or None,
+            metric_value=found["accuracy"],
+        )
+        for scorer, summary in results["results"].items()
+        for grouping in ("all", "field")
+        for group, found in summary.get(grouping, {}).items()
+    ]
 
 
 def _write(results: dict[str, Any], folder: Path) -> None:

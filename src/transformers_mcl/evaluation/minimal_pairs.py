@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -108,6 +110,8 @@ class PairScorer:
 
     Args:
         model, tokenizer, scorer, batch_size, pll_metric: those of [`score_pairs`].
+        shared: all processes of a launch score the same pairs together. Each does its share of the batches, which are
+            the same however many processes there are, and all of them get all scores.
 
     Raises:
         UserError: no such scorer, or a tokenizer that the scorer cannot work with.
@@ -121,6 +125,7 @@ class PairScorer:
         *,
         batch_size: int = 128,
         pll_metric: PllMetric = "original",
+        shared: bool = False,
     ) -> None:
         if scorer not in ("generator", "discriminator"):
             raise UserError(f"scorer: unknown {scorer!r}; choose from generator, discriminator")
@@ -130,23 +135,31 @@ class PairScorer:
             raise UserError(f"tokenizer: {name!r} has no mask token, which the scorer {scorer} needs")
         if pll_metric == "within_word_l2r" and not tokenizer.is_fast:
             raise UserError(f"tokenizer: {name!r} is not a fast tokenizer, which pll_metric={pll_metric} needs")
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+        self.model, self.tokenizer, self.batch_size, self.shared = model, tokenizer, batch_size, shared
         self.masks, self.by_word = masks, masks and pll_metric == "within_word_l2r"
 
     def encode(self, pairs: Sequence[tuple[Any, ...]]) -> list[tuple[Sentence, Sentence]]:
         """The pairs as tokens.
 
         Raises:
-            UserError: a sentence without tokens, or longer than the model has positions for, and where it stands.
+            UserError: a sentence without tokens, longer than the model has positions for, or with tokens that it does
+                not have, and where it stands.
         """
         good = self._encode([pair[0] for pair in pairs])
         encoded = list(zip(good, self._encode([pair[1] for pair in pairs]), strict=True))
-        longest = min(getattr(self.model.config, "max_position_embeddings", 2**31), self.tokenizer.model_max_length)
+        config = self.model.config
+        longest = min(getattr(config, "max_position_embeddings", 2**31), self.tokenizer.model_max_length)
+        entries = getattr(config, "vocab_size", 2**31)
         for number, (pair, sentences) in enumerate(zip(pairs, encoded, strict=True), 1):
             for text, sentence in zip(pair[:2], sentences, strict=True):
-                if sentence.scored and len(sentence.ids) <= longest:
+                if not sentence.scored:
+                    what = "is empty"
+                elif len(sentence.ids) > longest:
+                    what = f"has {len(sentence.ids)} tokens; the model takes {longest}"
+                elif (last := max(sentence.ids)) >= entries:
+                    what = f"has token {last}; the model has {entries} entries: is the tokenizer another model's?"
+                else:
                     continue
-                what = f"has {len(sentence.ids)} tokens; the model takes {longest}" if sentence.scored else "is empty"
                 raise UserError(f"{getattr(pair, 'place', '') or f'pair {number}'}: the sentence {text[:60]!r} {what}")
         return encoded
 
@@ -184,26 +197,35 @@ class PairScorer:
         """
         # The longest first: what does not fit into memory fails at once. Each sentence once: a tie stays one.
         sentences = sorted(_unique(encoded), key=lambda sentence: len(sentence.ids), reverse=True)
-        numbers, values = [], []
         was_training = self.model.training
         self.model.eval()
         try:
-            rows = self._rows(sentences)
-            while batch := list(islice(rows, self.batch_size)):
-                numbers += [row.sentence for row in batch for _ in row.positions]
-                values.append(self._log_probabilities(batch, sentences).cpu())
-                if update is not None:
-                    update(len(batch))
+            found = self._score_batches(sentences, update or (lambda rows: None))
         finally:
             self.model.train(was_training)
         # In float64 a sum of float32 numbers is exact, so that it does not depend on their order.
-        tokens = torch.cat(values).numpy() if values else np.zeros(0)
-        sums = np.bincount(np.array(numbers, dtype=np.int64), tokens, len(sentences))
+        sums = np.zeros(len(sentences))
+        for numbers, tokens in gather_object(found) if self.shared else found:
+            np.add.at(sums, numbers, tokens)
         if np.isnan(sums).any():
             raise UserError(f"{type(self.model).__name__} gives NaN; its weights may have diverged in training")
         of = dict(zip(sentences, sums, strict=True))
         scores = np.array([[of[good], of[bad]] for good, bad in encoded]).reshape(-1, 2)
         return PairScores(scores[:, 0], scores[:, 1])
+
+    def _score_batches(
+        self, sentences: Sequence[Sentence], update: Callable[[int], object]
+    ) -> list[tuple[list[int], NDArray[np.float32]]]:
+        """Of each batch of this process, the sentences that its tokens are of, and their log-probabilities."""
+        state = PartialState() if self.shared else None
+        found: list[tuple[list[int], NDArray[np.float32]]] = []
+        rows = self._rows(sentences)
+        for number, batch in enumerate(iter(lambda: list(islice(rows, self.batch_size)), [])):
+            if state is None or number % state.num_processes == state.process_index:
+                of = [row.sentence for row in batch for _ in row.positions]
+                found.append((of, self._log_probabilities(batch, sentences).cpu().numpy()))
+            update(len(batch))
+        return found
 
     def _rows(self, sentences: Sequence[Sentence]) -> Iterator[_Row]:
         for number, (ids, scored, words) in enumerate(sentences):

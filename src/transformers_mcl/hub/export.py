@@ -142,6 +142,7 @@ def take_half(model: PreTrainedModel, half: str) -> PreTrainedModel:
         raise UserError(f"a {type(model).__name__} holds no {half}: give the pair, or export its other half")
     kind: Any = MclForMaskedLM if half == "generator" else MclDiscriminator if is_pair else type(model)
     config = model.config.generator_config() if half == "generator" else copy.deepcopy(model.config)
+    config.__dict__.pop("auto_map", None)  # of a folder of remote code, whose code does not come along
     taken: PreTrainedModel = kind(config).to(model.dtype)
     weights = model.state_dict()
     taken.load_state_dict({name: weights[name] for name in taken.state_dict()})

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedModel
-from transformers.utils.hub import cached_file
+from transformers.utils.hub import cached_file, hf_api
 
-__all__ = ["PIPELINES", "auto_class", "export_card"]
+from ..data.tokenizer import load_tokenizer
+from ..errors import UserError
+from ..loading import loading_in_silence
+
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -22,6 +27,7 @@ PIPELINES = {
 }
 _SECTION = re.compile(r"^## How to use it\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
+_NAME = re.compile(r'^checkpoint = ".*"$', re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+)\)")
 
 
@@ -45,22 +51,83 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         name: what the model is called; by default as `folder`.
     """
     name = name or folder.name
-    old = _file_of(source, "README.md")
-    if old is not None:
-        card = ModelCard.load(old)
-        for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
-            shutil.copy(picture, folder / Path(picture).name)
-    else:
-        data = ModelCardData(tags=["mcl", "electra"])
-        card = ModelCard(f"---\n{data}\n---\n\n# {name}\n\n## How to use it\n")
+    card = _take_card(source, folder)
+    if card is None:
+        card = ModelCard(f"---\n{ModelCardData(tags=['mcl', 'electra'])}\n---\n\n# {name}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
-    card.data.library_name = "onnx" if format == "onnx" else "transformers"
-    card.data.pipeline_tag = task
+    data: Any = card.data
+    data.library_name, data.pipeline_tag = "onnx" if format == "onnx" else "transformers", task
     usage = f"## How to use it\n\n{_usage(model, name, format)}\n\n"
-    text = _SECTION.sub(lambda _: usage, card.content, count=1)
-    text = _TITLE.sub(lambda _: f"# {name}\n", text, count=1)
-    return ModelCard(text.rstrip() + "\n")
+    text = card.content.replace("\nIt is a pair: ", "\nIt was part of a pair: ", 1)
+    text, told = _SECTION.subn(lambda _: usage, text, count=1)
+    if not told:  # a card of another make: before its sections, or at its end
+        start = re.search(r"^## |\Z", text, re.MULTILINE)
+        assert start is not None
+        text = f"{text[: start.start()].rstrip()}\n\n{usage}{text[start.start() :]}"
+    return _renamed(text, name)
+
+
+def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str | bool | None = None) -> None:
+    """Writes the card of the checkpoint that `model` was opened from, its pictures and tokenizer into `folder`.
+
+    Nothing is written if `model` is not what the card speaks of, as its weights are no longer the checkpoint's, and no
+    file that the repository `name` has already.
+
+    Args:
+        folder: what is about to be uploaded; the tags of the card that is there are kept.
+        name: of the repository.
+    """
+    source = str(model.name_or_path or "")
+    if _file_of(source, "README.md") is None or not _is_as_opened(model, source):
+        return
+    there = [file for file in ("README.md", "tokenizer_config.json") if hf_api().file_exists(name, file, token=token)]
+    if "tokenizer_config.json" not in there:
+        try:
+            load_tokenizer(source).save_pretrained(folder)
+        except UserError:  # it has none
+            pass
+    if "README.md" in there:
+        return
+    made: Any = ModelCard.load(Path(folder, "README.md")).data
+    if type(model).__name__ == "MclForPreTraining":
+        taken = _take_card(source, Path(folder))
+        assert taken is not None
+        card = _renamed(_NAME.sub(lambda _: f'checkpoint = "{name}"', taken.content), name)
+    else:
+        card = export_card(model, Path(folder), "mcl", source, name)
+    data: Any = card.data
+    data.tags = list(dict.fromkeys([*(data.tags or []), *(made.tags or [])]))
+    card.save(Path(folder, "README.md"))
+
+
+def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
+    with loading_in_silence():
+        opened = type(model).from_pretrained(source, dtype=model.dtype).state_dict()
+    weights = model.state_dict()
+    return weights.keys() == opened.keys() and all(
+        weight.cpu().equal(opened[name]) for name, weight in weights.items()
+    )
+
+
+def _take_card(source: str, folder: Path) -> ModelCard | None:
+    """The card of a checkpoint, if it has one; its pictures are copied into `folder`."""
+    path = _file_of(source, "README.md")
+    if path is None:
+        return None
+    card = ModelCard.load(path)
+    for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
+        shutil.copy(picture, folder / Path(picture).name)
+    return card
+
+
+def _renamed(text: str, name: str) -> ModelCard:
+    """A card with another title, under which the Hub lists its figures too."""
+    card = ModelCard(_TITLE.sub(lambda _: f"# {name}\n", text, count=1).rstrip() + "\n")
+    data: Any = card.data
+    if data.eval_results:
+        data.model_name = name
+    return card
 
 
 def _file_of(checkpoint: str, file: str) -> str | None:
@@ -77,15 +144,7 @@ def _file_of(checkpoint: str, file: str) -> str | None:
 def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     kind = type(model).__name__
     if format == "onnx":
-        return (
-            f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes; it takes `input_ids`, "
-            "`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and length.\n\n"
-            f"```python\nimport onnxruntime\nfrom transformers import AutoTokenizer\n\n"
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")\n'
-            f'session = onnxruntime.InferenceSession("{name}/model.onnx")\n'
-            'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
-            "outputs = session.run(None, dict(rows))\n```"
-        )
+        return _onnx_usage(kind, name, model.config.max_position_embeddings)
     opener, first = auto_class(model), ""
     imports = f"from transformers import {opener}, AutoTokenizer"
     if format == "mcl" and opener == "AutoModelForPreTraining":  # which opens pairs
@@ -99,8 +158,24 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
     }[format]
     return (
-        f"One half of a pair, a `{kind}`. {needs}\n\n```python\n{first}{imports}\n\n"
+        f"What is here is a `{kind}` alone. {needs}\n\n```python\n{first}{imports}\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained({arguments})\n"
         f"model = {opener}.from_pretrained({arguments})\n"
         'outputs = model(**tokenizer("The chef cooked the meal.", return_tensors="pt"))\n```'
+    )
+
+
+def _onnx_usage(kind: str, name: str, longest: int) -> str:
+    imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
+    if "/" in name:  # on the Hub
+        imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
+    return (
+        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes. It takes `input_ids`, "
+        f"`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and "
+        f"any length up to {longest}.\n\n"
+        f"```python\nimport onnxruntime\n{imports}\n\n"
+        f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
+        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
+        "outputs = session.run(None, dict(rows))\n```"
     )

@@ -22,6 +22,7 @@ __all__ = ["INPUTS", "check_onnx", "output_names", "save_onnx"]
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOLERANCE = 1e-4
+_LARGEST_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB, and the graph itself needs some
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -57,6 +58,8 @@ def output_names(model: PreTrainedModel) -> tuple[str, ...]:
 def save_onnx(model: PreTrainedModel, folder: Path) -> None:
     """Writes `model.onnx`, with dynamic batch and length, and the configuration beside it.
 
+    The weights are in it, or in `model.onnx.data` where they are too many for one file.
+
     The graph takes `input_ids`, `attention_mask` and `token_type_ids`, all `(batch, length)` of int64, and is run
     once in onnxruntime on another batch size and length than it was traced with.
 
@@ -75,6 +78,7 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
         if isinstance(module, RelativePositionBias):
             module.__class__ = _GatheredBias
     folder.mkdir(parents=True, exist_ok=True)
+    path, size = folder / "model.onnx", sum(weight.nbytes for weight in model.state_dict().values())
     axes: dict[int, Any] = {
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("length", min=2, max=model.config.max_position_embeddings),
@@ -83,16 +87,21 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
         torch.onnx.export(
             _Positional(model).eval(),
             tuple(_example(model, 2, 7).values()),
-            folder / "model.onnx",
+            path,
             input_names=list(INPUTS),
             output_names=list(output_names(model)),
             dynamic_shapes=tuple(axes for _ in INPUTS),
             dynamo=True,
-            external_data=False,
+            external_data=size > _LARGEST_FILE,
             verbose=False,
         )
+    try:
+        check_onnx(original, path)
+    except UserError:
+        for file in folder.glob("model.onnx*"):
+            file.unlink()
+        raise
     model.config.save_pretrained(folder)
-    check_onnx(original, folder / "model.onnx")
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Uploading to the Hub, without pickles: nobody needs one to open our models, and loading one runs what is in it."""
+"""Uploading to the Hub, without pickles: nobody needs one to open our models, and loading one runs what is in it.
+
+The recipe stays here, too: it names folders of this machine, and the card says what else is in it.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-from transformers import trainer
+from transformers import Trainer, trainer
 from transformers.utils.hub import hf_api
 
 from ..data.files import one_line
 from ..errors import UserError
 
-__all__ = ["PICKLES", "check_repo_name", "push_folder", "without_pickles"]
+__all__ = ["NOT_UPLOADED", "PushingTrainer", "check_repo_name", "explaining_refusals", "push_folder"]
 
-PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
+NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
 
 
 def check_repo_name(name: str) -> None:
@@ -37,7 +40,7 @@ def push_folder(
     token: str | None = None,
     message: str | None = None,
 ) -> str:
-    """Uploads a folder, all but pickles, to the repository `name`, which is created if there is none.
+    """Uploads a folder, all but `NOT_UPLOADED`, to the repository `name`, which is created if there is none.
 
     Returns:
         The repository's address.
@@ -47,27 +50,34 @@ def push_folder(
     """
     check_repo_name(name)
     api = hf_api()
-    try:
+    with explaining_refusals(name):
         url = api.create_repo(name, private=private, token=token, exist_ok=True)
         api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=PICKLES
+            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=NOT_UPLOADED
         )
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
-        raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {said}") from error
     return str(url)
+
+
+@contextmanager
+def explaining_refusals(name: str) -> Iterator[None]:
+    """With one line where the Hub takes no repository `name`, or cannot be reached."""
+    try:
+        yield
+    except (HTTPError, OSError, ValueError) as error:
+        said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
+        raise UserError(f"push_to_hub={name!r}: {hf_api().endpoint} refused: {said}") from error
 
 
 class _WithoutPickles(HfApi):
     def upload_folder(self, **kwargs: Any) -> Any:
         # A checkpoint that is to be gone on from needs its optimizer's state: who asks for it gets it.
-        pickles = ["training_args.bin"] if kwargs.get("path_in_repo") else PICKLES
-        kwargs["ignore_patterns"] = [*(kwargs.get("ignore_patterns") or []), *pickles]
+        ours = ["training_args.bin"] if kwargs.get("path_in_repo") else NOT_UPLOADED
+        kwargs["ignore_patterns"] = [*(kwargs.get("ignore_patterns") or []), *ours]
         return super().upload_folder(**kwargs)
 
 
 @contextmanager
-def without_pickles() -> Iterator[None]:
+def _without_pickles() -> Iterator[None]:
     """Within it, transformers' Trainer, which has no argument for this, uploads folders but for their pickles."""
     api, names = hf_api(), vars(trainer)
     theirs = names["hf_api"]
@@ -77,3 +87,21 @@ def without_pickles() -> Iterator[None]:
         yield
     finally:
         names["hf_api"] = theirs
+
+
+class PushingTrainer(Trainer):
+    """transformers' Trainer; it uploads no pickles, and a Hub that refuses is one line, at once where it can be."""
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        name = self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
+        with explaining_refusals(name):
+            super().init_hf_repo(token=token, private=private)
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
+        """As [`~transformers.Trainer`]'s, all but `NOT_UPLOADED`."""
+        with _without_pickles():
+            return super().push_to_hub(*args, **kwargs)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        with _without_pickles():
+            super()._push_from_checkpoint(checkpoint_folder)

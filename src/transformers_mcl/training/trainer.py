@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils import logging
@@ -23,7 +22,7 @@ from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
 from ..errors import UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
-from ..hub.push import without_pickles
+from ..hub.push import PushingTrainer
 from ..metrics import summarize_metrics
 from ..modeling_mcl_pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -41,7 +40,7 @@ __all__ = ["MclTrainer"]
 logger = logging.get_logger(__name__)
 
 
-class MclTrainer(Trainer):
+class MclTrainer(PushingTrainer):
     """Trains [`MclForPreTraining`]; everything that [`~transformers.Trainer`] does, and:
 
     - the gradient of one large batch, however a step is split into micro-batches and processes;
@@ -332,15 +331,9 @@ class MclTrainer(Trainer):
             state_dict = {k: v for k, v in state_dict.items() if k not in self._pair.all_tied_weights_keys}
         super()._save(output_dir, state_dict)
 
-    def _push_from_checkpoint(self, output_dir: str) -> None:
-        if is_whole(Path(output_dir)):  # not from within its writing
-            with without_pickles():
-                super()._push_from_checkpoint(output_dir)
-
-    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
-        """As [`~transformers.Trainer`]'s, all but the pickles in the folder."""
-        with without_pickles():
-            return super().push_to_hub(*args, **kwargs)
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        if is_whole(Path(checkpoint_folder)):  # not from within its writing
+            super()._push_from_checkpoint(checkpoint_folder)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
