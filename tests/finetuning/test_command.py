@@ -38,14 +38,14 @@ def test_a_task_is_learnt_and_leaves_a_model(
     command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[list[float]] = []
-    train = finetuning.FinetuningTrainer.train
+    train = finetuning.Trainer.train
 
     def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
         done = train(self, *args, **kwargs)
         rates.append(sorted({group["initial_lr"] for group in self.optimizer.param_groups}))
         return done
 
-    monkeypatch.setattr(finetuning.FinetuningTrainer, "train", watch)
+    monkeypatch.setattr(finetuning.Trainer, "train", watch)
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--num_train_epochs", "12")
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
     (entry,) = results(tmp_path)["summary"]
@@ -77,7 +77,7 @@ def test_a_killed_sweep_goes_on(
     recipe.write_text("sweep: {learning_rate: [1e-3, 2e-3]}\ntask_name: [sst2, cola]\nnum_seeds: 2\n")
     words = command("--config", str(recipe), "--dataset_name", glue_folder, "--max_train_samples", "8")
     trained: list[str] = []
-    train = finetuning.FinetuningTrainer.train
+    train = finetuning.Trainer.train
 
     def stop_at_fourth(self: Any, *args: Any, **kwargs: Any) -> Any:
         trained.append(f"{self.args.seed} {self.args.learning_rate}")
@@ -85,7 +85,7 @@ def test_a_killed_sweep_goes_on(
             raise KeyboardInterrupt
         return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(finetuning.FinetuningTrainer, "train", stop_at_fourth)
+    monkeypatch.setattr(finetuning.Trainer, "train", stop_at_fourth)
     assert main(words) == 130
     assert len(results(tmp_path)["runs"]) == 3
     assert main(words) == 0

@@ -37,7 +37,7 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _summarize(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     metrics = {}
-    for name in group[0]["metrics"]:
+    for name in dict.fromkeys(name for run in group for name in run["metrics"]):
         values = [run["metrics"][name] for run in group if _finite(run["metrics"].get(name))]
         if values:
             metrics[name] = {"median": median(values), "min": min(values), "max": max(values)}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub import HfApi, RepoUrl
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,  # type: ignore[attr-defined]  # of the HTTP library it uses: no connection
+)
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import trainer
 from transformers.utils.hub import hf_api
@@ -16,7 +20,7 @@ from transformers.utils.hub import hf_api
 from ..data.files import one_line
 from ..errors import UserError
 
-__all__ = ["PICKLES", "check_repo_name", "push_folder", "without_pickles"]
+__all__ = ["PICKLES", "check_repo_name", "create_repository", "push_folder", "without_pickles"]
 
 PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
 
@@ -29,6 +33,17 @@ def check_repo_name(name: str) -> None:
         raise UserError(f"push_to_hub={name!r} is no name of a repository: {one_line(error)}") from error
 
 
+def create_repository(name: str, *, private: bool | None = None, token: str | None = None) -> str:
+    """Creates the repository `name` if there is none; its address.
+
+    Raises:
+        UserError: `name` is none, or the Hub refuses or cannot be reached.
+    """
+    check_repo_name(name)
+    with _refusals(name):
+        return str(hf_api().create_repo(name, private=private, token=token, exist_ok=True))
+
+
 def push_folder(
     folder: str | Path,
     name: str,
@@ -36,26 +51,37 @@ def push_folder(
     private: bool | None = None,
     token: str | None = None,
     message: str | None = None,
+    ignore: Sequence[str] = (),
 ) -> str:
-    """Uploads a folder, all but pickles, to the repository `name`, which is created if there is none.
+    """Uploads a folder, all but pickles and the patterns in `ignore`, to the repository `name`, which is created if
+    there is none.
 
     Returns:
         The repository's address.
 
     Raises:
-        UserError: `name` is none, or the Hub refuses.
+        UserError: `name` is none, or the Hub refuses or cannot be reached.
     """
-    check_repo_name(name)
-    api = hf_api()
-    try:
-        url = api.create_repo(name, private=private, token=token, exist_ok=True)
-        api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=PICKLES
+    url = create_repository(name, private=private, token=token)
+    with _refusals(name):
+        hf_api().upload_folder(
+            repo_id=RepoUrl(url).repo_id,
+            folder_path=folder,
+            commit_message=message,
+            token=token,
+            ignore_patterns=[*PICKLES, *ignore],
         )
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    return url
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Says in one line what the Hub has against it."""
+    try:
+        yield
+    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
         said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
-        raise UserError(f"push_to_hub={name!r}: {api.endpoint} refused: {said}") from error
-    return str(url)
+        raise UserError(f"push_to_hub={name!r}: {hf_api().endpoint} refused: {said}") from error
 
 
 class _WithoutPickles(HfApi):
