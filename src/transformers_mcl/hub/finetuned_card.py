@@ -89,11 +89,11 @@ class FinetunedCard:
     def _eval_results(self) -> list[EvalResult]:
         """The figures of this model; with several seeds also their median, lowest and highest."""
         figures = [(name, name, value) for name, value in self.result["metrics"].items()]
-        (best,) = [entry for entry in self.entries if entry["best"]]
-        if (seeds := len(best["seeds"])) > 1:
+        (setting,) = [entry for entry in self.entries if entry["settings"] == self.result["settings"]]
+        if (seeds := len(setting["seeds"])) > 1:
             figures += [
                 (name, f"{name} ({which} of {seeds} seeds)", spread[key])
-                for name, spread in best["metrics"].items()
+                for name, spread in setting["metrics"].items()
                 for key, which in {"median": "median", "min": "lowest", "max": "highest"}.items()
             ]
         return [

@@ -127,7 +127,8 @@ class Finetuning:
 
     def _identity(self, run: Run) -> dict[str, Any]:
         given = {name: value for name, value in self.recipe.items() if name not in _FREE}
-        return {**given, **self.sources[run.task], "task": run.task, "seed": run.seed, **run.settings}
+        given |= {"task": run.task, "seed": run.seed, "processes": self.args.world_size, **run.settings}
+        return given | self.sources[run.task]
 
     def run(self, say: Callable[[str], None] = logger.info) -> str:
         """Trains and evaluates what is left to do, and writes the table and the picture after each run; in the end
@@ -191,11 +192,14 @@ class Finetuning:
 
     def _model_folder(self, run: Run, results: Sequence[Mapping[str, Any]]) -> Path | None:
         """Where the model of the last of `results` is kept; in a sweep only the best so far of each task is."""
-        keep = self.encoder.save_models
-        if keep or (keep is None and not self.encoder.sweep):
-            return run.folder
-        best = _best([result for result in results if result["task"] == run.task])
-        return self.folder / run.task / "best" if keep is None and best is results[-1] else None
+        if self._keeps_the_best_only:
+            best = _best([result for result in results if result["task"] == run.task])
+            return self.folder / run.task / "best" if best is results[-1] else None
+        return run.folder if self.encoder.save_models is not False else None
+
+    @property
+    def _keeps_the_best_only(self) -> bool:
+        return self.encoder.save_models is None and bool(self.encoder.sweep)
 
     def _save_model(self, trainer: Trainer, task: Task, run: Run, folder: Path) -> None:
         aside = folder if folder == run.folder else folder.with_name("best.tmp")
@@ -245,34 +249,44 @@ class Finetuning:
         return {**kept, "task_name": [run.task], "seed": run.seed, **run.settings, "output_dir": str(run.folder)}
 
     def _present(self, results: Sequence[Mapping[str, Any]], say: Callable[[str], None]) -> None:
-        """Gives the best model of a task, if it was kept, its card with the table of all runs; uploads it."""
-        best, task = _best(results), self.tasks[results[0]["task"]]
-        (run,) = [r for r in self.runs if (r.task, r.seed, r.settings) == (task.name, best["seed"], best["settings"])]
-        folder = (
-            self.folder / task.name / "best" if self.encoder.sweep and not self.encoder.save_models else run.folder
-        )
-        if self.args.process_index != 0 or not (folder / "config.json").exists():
+        """Gives the models of a task that were kept their cards, the best one's with the table of all runs; uploads
+        that one."""
+        if self.args.process_index != 0:
             return
-        name = self._repository(task.name)
-        self._save_results(results, folder)
-        FinetunedCard(
-            name=name or (folder.name if len(self.runs) == 1 else f"{self.folder.name}-{task.name}"),
+        best, task = _best(results), results[0]["task"]
+        for result in results:
+            (run,) = [
+                r for r in self.runs if (r.task, r.seed, r.settings) == (task, result["seed"], result["settings"])
+            ]
+            folder = self.folder / task / "best" if self._keeps_the_best_only else run.folder
+            if (self._keeps_the_best_only and result is not best) or not (folder / "config.json").exists():
+                continue
+            if result is not best:
+                self._card(run, result, [result]).save(folder)
+                continue
+            self._save_results(results, folder)
+            self._card(run, result, results).save(folder)
+            if len(results) > 1:
+                say(f"The best model of {task} ({run}) is in {folder}")
+            if name := self._repository(task):
+                hub = {"private": self.args.hub_private_repo, "token": self.args.hub_token}
+                say(f"Pushed to {push_folder(folder, name, ignore=_LOCAL, **hub)}")
+
+    def _card(self, run: Run, result: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> FinetunedCard:
+        task, one = self.tasks[run.task], len(self.runs) == 1
+        return FinetunedCard(
+            name=self._repository(run.task) or (self.folder.name if one else f"{self.folder.name}-{run.task}"),
             base_model=self.encoder.model_name_or_path,
-            model_type=load_config(str(folder)).model_type,
-            task=task.name,
+            model_type=load_config(self.encoder.model_name_or_path, **hub_arguments(self.encoder)).model_type,
+            task=run.task,
             pipeline_tag=task.pipeline_tag,
             data=task.describe(),
             dataset=self.recipe.get("dataset_name"),
-            result=best,
-            entries=summarize_runs(results),
+            result=result,
+            entries=summarize_runs(among),
             recipe=self._recipe(run),
             versions=self.versions,
-        ).save(folder)
-        if len(self.runs) > 1:
-            say(f"The best model of {task.name} ({run}) is in {folder}")
-        if name:
-            hub = {"private": self.args.hub_private_repo, "token": self.args.hub_token}
-            say(f"Pushed to {push_folder(folder, name, ignore=_LOCAL, **hub)}")
+        )
 
     def _repository(self, task: str) -> str | None:
         """Where the model of a task goes on the Hub: of several tasks each has a repository of its own."""
@@ -311,7 +325,7 @@ def prepare_finetuning(
         task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, encoder))
         _arguments(args, {}, task)
         _, weights = load_encoder(encoder, task, args.seed, args.do_train)
-        prepared.sources[task.name] = {"model weights": weights, "data": task.digest()}
+        prepared.sources[task.name] = {"weights of the model": weights, "data": task.digest()}
     for run in runs:
         prepared.done(run)
         if args.resume_from_checkpoint:

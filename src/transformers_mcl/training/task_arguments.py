@@ -162,13 +162,15 @@ class FinetuningArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        if self.load_best_model_at_end and self.save_strategy in ("no", SaveStrategy.NO):
+            raise UserError("load_best_model_at_end needs --save_strategy epoch or steps: nothing else can be loaded")
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = MAIN_METRIC
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
         super().__post_init__()
+        said = {"true": True, "false": None}  # on the command line it is text
+        self.resume_from_checkpoint = said.get(str(self.resume_from_checkpoint).lower(), self.resume_from_checkpoint)
         decay = self.layerwise_learning_rate_decay
         if decay is not None and not 0 < decay <= 1:
             raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
-        if self.load_best_model_at_end and self.save_strategy == SaveStrategy.NO:
-            raise UserError("load_best_model_at_end needs --save_strategy epoch (or steps): nothing else is loaded")
