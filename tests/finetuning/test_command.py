@@ -18,12 +18,12 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
+    Trainer,
     pipeline,
 )
 
 from transformers_mcl import MclConfig, MclForMaskedLM, MclForPreTraining, MclForSequenceClassification
 from transformers_mcl.cli.main import main
-from transformers_mcl.training import finetuning
 
 Command = Callable[..., list[str]]
 Write = Callable[..., str]
@@ -40,14 +40,14 @@ def test_a_task_is_learnt_and_leaves_a_model(
     command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rates: list[list[float]] = []
-    train = finetuning.Trainer.train
+    train = Trainer.train
 
     def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
         done = train(self, *args, **kwargs)
         rates.append(sorted({group["initial_lr"] for group in self.optimizer.param_groups}))
         return done
 
-    monkeypatch.setattr(finetuning.Trainer, "train", watch)
+    monkeypatch.setattr(Trainer, "train", watch)
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--num_train_epochs", "12")
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
     (entry,) = results(tmp_path)["summary"]
@@ -79,7 +79,7 @@ def test_a_killed_sweep_goes_on(
     recipe.write_text("sweep: {learning_rate: [1e-3, 2e-3]}\ntask_name: [sst2, cola]\nnum_seeds: 2\n")
     words = command("--config", str(recipe), "--dataset_name", glue_folder, "--max_train_samples", "8")
     trained: list[str] = []
-    train = finetuning.Trainer.train
+    train = Trainer.train
 
     def stop_at_fourth(self: Any, *args: Any, **kwargs: Any) -> Any:
         trained.append(f"{self.args.seed} {self.args.learning_rate}")
@@ -87,7 +87,7 @@ def test_a_killed_sweep_goes_on(
             raise KeyboardInterrupt
         return train(self, *args, **kwargs)
 
-    monkeypatch.setattr(finetuning.Trainer, "train", stop_at_fourth)
+    monkeypatch.setattr(Trainer, "train", stop_at_fourth)
     assert main(words) == 130
     assert len(results(tmp_path)["runs"]) == 3
     assert main(words) == 0
@@ -140,7 +140,7 @@ def test_other_data_or_weights_are_another_run(
     write("train.jsonl", reviews(8, 1))
     assert re.search(r"of a run with data 8, \w+, which is now 8, \w+: choose", refused(again))
     write("train.jsonl", reviews(8, 0))
-    other = BertModel.from_pretrained(moved)
+    other: Any = BertModel.from_pretrained(moved)
     other.encoder.layer[0].output.dense.bias.data[0] += 1
     other.save_pretrained(moved)
     assert "of a run with weights of the model" in refused(again)
@@ -169,7 +169,7 @@ def test_the_best_checkpoint_is_by_the_main_metric(
     command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = []
-    train = finetuning.Trainer.train
+    train = Trainer.train
 
     def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
         chosen.append((self.args.metric_for_best_model, self.args.greater_is_better))
@@ -177,7 +177,7 @@ def test_the_best_checkpoint_is_by_the_main_metric(
         assert self.state.best_model_checkpoint
         return done
 
-    monkeypatch.setattr(finetuning.Trainer, "train", watch)
+    monkeypatch.setattr(Trainer, "train", watch)
     best = ["--load_best_model_at_end", "true", "--eval_strategy", "epoch", "--save_strategy", "epoch"]
     words = command("--task_name", "mnli", "--dataset_name", glue_folder, *best)
     for metric in ([], ["--metric_for_best_model", "loss"], ["--metric_for_best_model", "accuracy_mm"]):

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel, BertTokenizer
+from transformers import BertConfig, BertModel, BertTokenizer, Trainer
 
 from transformers_mcl.cli.main import main
-from transformers_mcl.training import finetuning
 
 # Kills itself in the third of five steps of the second run.
 DIES = """
@@ -52,13 +51,13 @@ def test_a_killed_sweep_ends_as_an_unbroken_one(words: list[str], tmp_path: Path
     done = subprocess.run([sys.executable, "-c", DIES, *sweep], capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     begun: list[int] = []
-    step = finetuning.Trainer.training_step
+    step = Trainer.training_step
 
     def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
         begun.append(self.state.global_step)
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(finetuning.Trainer, "training_step", watch)
+    monkeypatch.setattr(Trainer, "training_step", watch)
     assert main([*sweep, "--resume_from_checkpoint", "true"]) == 0
     assert begun == [2, 3, 4]
     assert main([*sweep, "--output_dir", str(tmp_path / "unbroken")]) == 0

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard
 
@@ -31,7 +32,7 @@ def run(folder: Path) -> None:
 
     context = "the chef cooked a meal . who ate ?"
     answers = {"text": ["a meal"], "answer_start": [16]}
-    row = {"id": "1", "question": "what ?", "context": context, "answers": answers}
+    row: dict[str, Any] = {"id": "1", "question": "what ?", "context": context, "answers": answers}
     rows = [row, {**row, "id": "2", "answers": {"text": [], "answer_start": []}}]
     (folder / "squad.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     files = ["--train_file", f"{folder / 'squad.jsonl'}", "--validation_file", f"{folder / 'squad.jsonl'}"]

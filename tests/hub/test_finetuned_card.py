@@ -48,17 +48,18 @@ def card(tmp_path: Path) -> ModelCard:
 
 
 def test_the_results_are_metadata(card: ModelCard) -> None:
-    found = [(r.dataset_split, r.metric_type, r.metric_name, r.metric_value) for r in card.data.eval_results]
+    data: Any = card.data
+    found = [(r.dataset_split, r.metric_type, r.metric_name, r.metric_value) for r in data.eval_results]
     assert found[0] == ("validation_matched", "accuracy", "accuracy", 0.6)
     assert ("validation_matched", "accuracy", "accuracy (median of 2 seeds)", 0.55) in found
     assert ("validation_matched", "accuracy", "accuracy (lowest of 2 seeds)", 0.5) in found
     assert ("validation_mismatched", "accuracy", "accuracy_mm", 0.4) in found
     assert len(found) == 8  # of either set the model's, and three of all; no loss
-    assert {(r.dataset_type, r.dataset_config, r.task_type) for r in card.data.eval_results} == {
+    assert {(r.dataset_type, r.dataset_config, r.task_type) for r in data.eval_results} == {
         ("nyu-mll/glue", "mnli", "text-classification")
     }
-    assert card.data.base_model == "google/electra-small-discriminator"
-    assert card.data.datasets == ["nyu-mll/glue"]
+    assert data.base_model == "google/electra-small-discriminator"
+    assert data.datasets == ["nyu-mll/glue"]
 
 
 def test_the_text_names_no_folder_and_says_what_was_chosen(card: ModelCard) -> None:

@@ -129,7 +129,8 @@ def plot_results(
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("validation score; the bar is the median over seeds", fontsize=8)
+    others = "; grey: the other settings" if any(not entry["best"] for entry in entries) else ""
+    axes.set_xlabel(f"validation score: a dot for each run, a bar at their median{others}", fontsize=8)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
     figure.savefig(path, format="png", facecolor="white")
 

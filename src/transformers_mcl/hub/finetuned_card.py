@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..evaluation.glue import GLUE_TASKS
 from ..evaluation.results import results_markdown
 
-__all__ = ["FinetunedCard"]
+__all__ = ["ANSWERING", "FinetunedCard"]
 
 # The Hub's names of metrics, where they are others.
 _TYPES = {"exact": "exact_match", "pearson": "pearsonr"}
@@ -112,7 +112,8 @@ class FinetunedCard:
         ]
 
     def _opening(self) -> str:
-        text = f"{_name(self.base_model)}, fine-tuned on {self.task} with `transformers-mcl finetune`."
+        base = Path(self.base_model).name if Path(self.base_model).exists() else self.base_model
+        text = f"{base}, fine-tuned on {self.task} with `transformers-mcl finetune`."
         if self._runs > 1:
             text += (
                 f" Of {self._runs} runs this is the one with the highest {self.result['main_metric']} on the "

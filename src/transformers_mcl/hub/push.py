@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi, RepoUrl
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,  # type: ignore[attr-defined]  # of the HTTP library it uses: no connection
-)
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import trainer
 from transformers.utils.hub import hf_api
@@ -22,6 +18,7 @@ from ..errors import UserError
 
 __all__ = ["PICKLES", "check_repo_name", "create_repository", "push_folder", "without_pickles"]
 
+_NO_CONNECTION = HfHubHTTPError.__bases__[0]  # of the HTTP library that the client uses, which has changed
 PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
 
 
@@ -79,7 +76,7 @@ def _refusals(name: str) -> Iterator[None]:
     """Says in one line what the Hub has against it."""
     try:
         yield
-    except (HfHubHTTPError, HTTPError, OSError, ValueError) as error:
+    except (HfHubHTTPError, _NO_CONNECTION, OSError, ValueError) as error:
         said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
         raise UserError(f"push_to_hub={name!r}: {hf_api().endpoint} refused: {said}") from error
 

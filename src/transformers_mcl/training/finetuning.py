@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ __all__ = ["Finetuning", "Run", "prepare_finetuning"]
 logger = logging.get_logger(__name__)
 
 _RUN = "run.json"
+_LAST = re.compile("true", re.IGNORECASE)  # of resume_from_checkpoint, which is text: each run's own last one
 # Of the arguments, those that may differ between the commands that fill one output folder: what is said of each run
 # beside them (its task, seed and settings, hashes of its data and weights), what moves, and what only keeps or shows.
 _FREE = {"output_dir", "task_name", "num_seeds", "seed", "sweep", "save_models", "overwrite_output_dir", "token"}
@@ -182,7 +184,7 @@ class Finetuning:
         if (folder := self._model_folder(run, [*earlier, result])) is not None:
             self._save_model(trainer, task, run, folder)
         trainer.compute_metrics = None
-        predicted = {split: trainer.predict(self._rows(task, args)[split]) for split in task.tests}  # type: ignore[arg-type]
+        predicted = {split: trainer.predict(self._rows(task, args)[split]) for split in task.tests}
         if args.process_index == 0:
             task.save_predictions(run.folder)
             for split, found in predicted.items():
@@ -269,7 +271,7 @@ class Finetuning:
             if len(results) > 1:
                 say(f"The best model of {task} ({run}) is in {folder}")
             if name := self._repository(task):
-                hub = {"private": self.args.hub_private_repo, "token": self.args.hub_token}
+                hub: dict[str, Any] = {"private": self.args.hub_private_repo, "token": self.args.hub_token}
                 say(f"Pushed to {push_folder(folder, name, ignore=_LOCAL, **hub)}")
 
     def _card(self, run: Run, result: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> FinetunedCard:
@@ -360,7 +362,7 @@ def _runs(encoder: EncoderArguments, task_args: TaskArguments, args: FinetuningA
     for task, point, seed in itertools.product(task_args.task_name, points, seeds):
         slug = ",".join(f"{name}={value}" for name, value in point.items()).replace("/", "_")
         runs.append(Run(task, seed, point, folder if single else folder / task / slug / f"seed-{seed}"))
-    if not single and isinstance(args.resume_from_checkpoint, str):
+    if not single and args.resume_from_checkpoint and not _LAST.fullmatch(str(args.resume_from_checkpoint)):
         raise UserError(
             f"resume_from_checkpoint={args.resume_from_checkpoint!r} is of one run, and these are {len(runs)}: give "
             "true, and each goes on with its own last checkpoint"
@@ -419,8 +421,9 @@ def _checkpoint(args: FinetuningArguments) -> str | None:
     Raises:
         UserError: it is damaged, or none.
     """
-    asked = args.resume_from_checkpoint
-    path = asked if isinstance(asked, str) else last_checkpoint(str(args.output_dir)) if asked else None
+    path = args.resume_from_checkpoint
+    if _LAST.fullmatch(str(path)):
+        path = last_checkpoint(str(args.output_dir))
     if path is not None:
         check_checkpoint(Path(path))
     return path

@@ -184,7 +184,9 @@ class QuestionAnsweringTask(Task):
         """Whether some questions have no answer; warns of answers that are not where they are said to be."""
         none, astray = False, []
         for number, (context, answers) in enumerate(zip(table["context"], table["answers"], strict=True)):
-            given = [answers.get(key) for key in ("text", "answer_start")] if isinstance(answers, dict) else []
+            given: list[Any] = (
+                [answers.get(key) for key in ("text", "answer_start")] if isinstance(answers, dict) else []
+            )
             if not all(isinstance(values, list) for values in given) or len({len(v) for v in given}) != 1:
                 raise UserError(
                     f"column 'answers' of the {split} data must hold {{text: [...], answer_start: [...]}}, as "

@@ -153,7 +153,7 @@ def model_order(names: Sequence[str], config: PreTrainedConfig, argument: str = 
     Raises:
         UserError: it is, and its classes have other names. Those that nobody named, LABEL_0 and so on, are no others.
     """
-    theirs = [str(config.id2label[i]).lower() for i in range(len(config.id2label or {}))]
+    theirs = [str(name).lower() for _, name in sorted((config.id2label or {}).items())]
     ours = [name.lower() for name in names]
     if sorted(theirs) == sorted(ours) and len(set(ours)) == len(ours):
         return [ours.index(name) for name in theirs]

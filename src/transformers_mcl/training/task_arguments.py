@@ -155,6 +155,7 @@ class FinetuningArguments(TrainingArguments):
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up in steps, or below 1 as share of all steps."})
     eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When to evaluate."})
     save_strategy: SaveStrategy | str = field(default="no", metadata={"help": "When to save checkpoints on the way."})
+    logging_steps: float = field(default=0.1, metadata={"help": "Log each so many steps, or below 1 each such share."})
     do_train: bool = field(default=True, metadata={"help": "Train; without, the model is evaluated as it is."})
     do_eval: bool = field(default=True, metadata={"help": "Evaluate at the end: always done."})
     layerwise_learning_rate_decay: float | None = field(
@@ -169,8 +170,8 @@ class FinetuningArguments(TrainingArguments):
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
         super().__post_init__()
-        said = {"true": True, "false": None}  # on the command line it is text
-        self.resume_from_checkpoint = said.get(str(self.resume_from_checkpoint).lower(), self.resume_from_checkpoint)
+        if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
+            self.resume_from_checkpoint = None
         decay = self.layerwise_learning_rate_decay
         if decay is not None and not 0 < decay <= 1:
             raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
