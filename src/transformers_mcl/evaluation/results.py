@@ -109,14 +109,18 @@ def plot_results(
     best = {entry["task"]: entry for entry in entries if entry["best"]}
     figure = Figure(figsize=(7, 1.3 + 0.42 * len(tasks)), dpi=160, layout="constrained")
     axes = figure.add_subplot()
+    looks: dict[bool, dict[str, Any]] = {
+        False: {"color": "#bbbbbb", "s": 12},
+        True: {"color": "#0072B2", "s": 26, "zorder": 3},
+    }
+    dots: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # one call for all: a sweep may have a thousand
     for run in runs:
         entry = best[run["task"]]
-        chosen = run["settings"] == entry["settings"]
         if _finite(value := run["metrics"].get(entry["main_metric"])):
-            look: dict[str, Any] = (
-                {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
-            )
-            axes.scatter([value * _scale(entry)], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
+            place = (value * _scale(entry), tasks.index(run["task"]))
+            dots[run["settings"] == entry["settings"]].append(place)
+    for chosen, places in dots.items():
+        axes.scatter([x for x, _ in places], [y for _, y in places], alpha=0.7, linewidths=0, **looks[chosen])
     for row, task in enumerate(tasks):
         if math.isfinite(score := _score(best[task])):
             score *= _scale(best[task])

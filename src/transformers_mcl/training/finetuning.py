@@ -266,7 +266,8 @@ class Finetuning:
             if result is not best:
                 self._card(run, result, [result]).save(folder)
                 continue
-            self._save_results(results, folder)
+            if folder != self.folder:
+                self._save_results(results, folder)
             self._card(run, result, results).save(folder)
             if len(results) > 1:
                 say(f"The best model of {task} ({run}) is in {folder}")
