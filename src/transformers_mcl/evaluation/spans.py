@@ -13,7 +13,7 @@ _MARKS = {f"{letter}-" for letter in "BIELSU"}
 
 def find_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Kind, first word and the word after the last of every span, by the rules of CoNLL's evaluation: a span begins at
-    `B-X`, and at an `I-X` that follows another kind or none. In schemes that mark these, `E-X` or `L-X` is its last word,
+    `B-X`, and at an `I-X` that follows another kind or none. Where they are marked, `E-X` or `L-X` is its last word and
     `S-X` or `U-X` its only one."""
     spans, start = set(), 0
     for i, tag in enumerate([*tags, "O"]):
