@@ -46,18 +46,24 @@ def words(command: Callable[..., list[str]], bert: str, tokenizer: BertTokenizer
     return command(*files, "--max_steps", "5", "--save_strategy", "steps", "--save_steps", "2")
 
 
-def test_a_killed_sweep_ends_as_an_unbroken_one(words: list[str], tmp_path: Path, monkeypatch: Any) -> None:
-    sweep = [*words, "--sweep", '{"learning_rate": [1e-2, 2e-2]}', "--save_models", "true"]
-    done = subprocess.run([sys.executable, "-c", DIES, *sweep], capture_output=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    begun: list[int] = []
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that were begun in this process."""
+    steps: list[int] = []
     step = Trainer.training_step
 
     def watch(self: Any, *args: Any, **kwargs: Any) -> Any:
-        begun.append(self.state.global_step)
+        steps.append(self.state.global_step)
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(Trainer, "training_step", watch)
+    return steps
+
+
+def test_a_killed_sweep_ends_as_an_unbroken_one(words: list[str], tmp_path: Path, begun: list[int]) -> None:
+    sweep = [*words, "--sweep", '{"learning_rate": [1e-2, 2e-2]}', "--save_models", "true"]
+    done = subprocess.run([sys.executable, "-c", DIES, *sweep], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert main([*sweep, "--resume_from_checkpoint", "true"]) == 0
     assert begun == [2, 3, 4]
     assert main([*sweep, "--output_dir", str(tmp_path / "unbroken")]) == 0
@@ -67,11 +73,17 @@ def test_a_killed_sweep_ends_as_an_unbroken_one(words: list[str], tmp_path: Path
         assert all(found[name].equal(wanted[name]) for name in wanted)
 
 
-def test_a_checkpoint_may_be_named_and_must_be_one(words: list[str], tmp_path: Path, refused: Any) -> None:
+def test_a_checkpoint_may_be_named_and_must_be_one(
+    words: list[str], tmp_path: Path, refused: Any, begun: list[int]
+) -> None:
     assert main(words) == 0
+    assert begun == [0, 1, 2, 3, 4]
+    begun.clear()
     two = tmp_path / "out" / "checkpoint-2"
     other = [*words, "--output_dir", str(tmp_path / "other"), "--resume_from_checkpoint"]
     assert main([*other, str(two)]) == 0
+    assert begun == [2, 3, 4]
+    begun.clear()
     found, wanted = (load_file(tmp_path / folder / "model.safetensors") for folder in ("other", "out"))
     assert all(found[name].equal(wanted[name]) for name in wanted)
     shutil.rmtree(tmp_path / "other")
@@ -79,4 +91,8 @@ def test_a_checkpoint_may_be_named_and_must_be_one(words: list[str], tmp_path: P
     (two / "optimizer.pt").write_bytes(b"cut off")
     assert "optimizer.pt is damaged" in refused([*other, str(two)])
     # Run again from the start, nothing is gone on from.
+    (two / "optimizer.pt").unlink()
+    assert "has no optimizer state" in refused([*other, str(two)])
+    shutil.rmtree(two)
     assert main([*words, "--overwrite_output_dir", "true", "--resume_from_checkpoint", "true"]) == 0
+    assert begun == [0, 1, 2, 3, 4]

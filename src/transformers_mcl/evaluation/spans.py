@@ -13,8 +13,8 @@ _MARKS = {f"{letter}-" for letter in "BIELSU"}
 
 def find_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Kind, first word and the word after the last of every span, by the rules of CoNLL's evaluation: a span begins at
-    `B-X`, and at an `I-X` that follows another kind or none. Where they are marked, `E-X` or `L-X` is its last word and
-    `S-X` or `U-X` its only one."""
+    `B-X`, and at an `I-X` that follows another kind or none. Where marked, `E-X` or `L-X` is its last word, `S-X` or
+    `U-X` its only one."""
     spans, start = set(), 0
     for i, tag in enumerate([*tags, "O"]):
         before = tags[i - 1] if i else "O"

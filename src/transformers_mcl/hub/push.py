@@ -18,7 +18,7 @@ from ..errors import UserError
 
 __all__ = ["PICKLES", "check_repo_name", "create_repository", "push_folder", "without_pickles"]
 
-_NO_CONNECTION: type[Exception] = HfHubHTTPError.__bases__[0]  # of the HTTP library that the client uses, which has changed
+_NO_CONNECTION: type[Exception] = HfHubHTTPError.__bases__[0]  # of whichever HTTP library the client uses
 PICKLES = ["*.bin", "*.pt", "*.pth", "*.pkl"]
 
 
