@@ -15,6 +15,9 @@ from transformers_mcl.evaluation.spans import find_spans, tagging_metrics
         ("I-LOC I-LOC", {("LOC", 0, 2)}),
         ("B-PER I-LOC", {("PER", 0, 1), ("LOC", 1, 2)}),
         ("O O", set()),
+        ("S-PER S-PER E-PER", {("PER", 0, 1), ("PER", 1, 2), ("PER", 2, 3)}),
+        ("B-PER I-PER E-PER E-PER", {("PER", 0, 3), ("PER", 3, 4)}),
+        ("B-PER L-PER I-PER U-LOC", {("PER", 0, 2), ("PER", 2, 3), ("LOC", 3, 4)}),
         ("B-PER I-PER", {("PER", 0, 2)}),
     ],
 )

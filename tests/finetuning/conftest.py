@@ -12,6 +12,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
+from transformers_mcl.cli.main import main
+
 WORDS = "good bad fine film plot the a was who wrote in rome paris anna bob lives".split()
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SHAPE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -47,7 +49,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
     return write_rows
 
 
-def reviews(count: int, seed: int) -> list[dict[str, Any]]:
+def make_reviews(count: int, seed: int) -> list[dict[str, Any]]:
     """Sentences whose class one word gives away."""
     draw = random.Random(seed)
     labels = [i % 2 for i in range(count)]
@@ -59,9 +61,11 @@ def reviews(count: int, seed: int) -> list[dict[str, Any]]:
 def glue_folder(write: Callable[..., str], tmp_path: Path) -> str:
     """A folder with a folder for each of three tasks."""
     for task in ("sst2", "cola"):
-        write(f"glue/{task}/train.jsonl", reviews(48, 0))
-        write(f"glue/{task}/validation.jsonl", reviews(16, 1))
-    pairs = [{"premise": r["sentence"], "hypothesis": "fine", "label": i % 3} for i, r in enumerate(reviews(12, 2))]
+        write(f"glue/{task}/train.jsonl", make_reviews(48, 0))
+        write(f"glue/{task}/validation.jsonl", make_reviews(16, 1))
+    pairs = [
+        {"premise": r["sentence"], "hypothesis": "fine", "label": i % 3} for i, r in enumerate(make_reviews(12, 2))
+    ]
     for split in ("train", "validation_matched", "validation_mismatched"):
         write(f"glue/mnli/{split}.jsonl", pairs)
     return str(tmp_path / "glue")
@@ -77,3 +81,22 @@ def command(bert: str, tmp_path: Path) -> Callable[..., list[str]]:
         return ["finetune", *fixed, "--num_train_epochs", "1", "--eval_strategy", "no", *more]
 
     return words
+
+
+@pytest.fixture
+def reviews() -> Callable[[int, int], list[dict[str, Any]]]:
+    """Sentences whose class one word gives away: of a number and a seed."""
+    return make_reviews
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[list[str]], str]:
+    """Runs a command that must fail as a user's mistake does; its one line."""
+
+    def run(words: list[str]) -> str:
+        capsys.readouterr()
+        assert main(words) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+        return line
+
+    return run

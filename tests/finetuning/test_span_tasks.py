@@ -42,11 +42,10 @@ def squad() -> QuestionAnsweringTask:
 
 def test_answers_are_found_among_the_tokens_of_pieces(squad: QuestionAnsweringTask, tokenizer: BertTokenizer) -> None:
     rows = squad.encode("validation", tokenizer, 16)
-    assert squad.features is not None
     assert len(rows) > len(ROWS)
     assert max(map(len, rows["input_ids"])) <= 16
     seen = set()
-    for row, number in zip(rows, squad.features["example"], strict=True):
+    for row, number in zip(rows, squad.features["validation"]["example"], strict=True):
         start, end = row["start_positions"], row["end_positions"]
         if start:
             answer = tokenizer.decode(row["input_ids"][start : end + 1])
@@ -117,7 +116,7 @@ def test_what_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="doc_stride=4 must be below 3, .*max_seq_length=11 leaves"):
         squad.check(tokenizer, 11)
-    slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow")
+    slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow", pad_token="[PAD]")
     with pytest.raises(ValueError, match="needs a fast tokenizer"):
         squad.check(slow, 16)
     text = Dataset.from_list([{"question": "who", "context": "bob", "answers": "bob"}])

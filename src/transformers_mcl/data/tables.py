@@ -41,6 +41,8 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
                 **table_options(form),
             )
     except READ_ERRORS as error:
+        if "corresponds to no data" in str(error):
+            raise UserError(f"{field}: {files[0]!r} has no rows") from error
         raise UserError(f"{field}: {explain(files[0], form.builder, error)}") from error
     if not len(table):
         raise UserError(f"{field}: {files[0]!r} has no rows")

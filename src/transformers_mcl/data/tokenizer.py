@@ -101,7 +101,11 @@ def _train(
 
 
 def load_tokenizer(
-    name_or_path: str, cache_dir: str | None = None, revision: str | None = None, token: str | bool | None = None
+    name_or_path: str,
+    cache_dir: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    trust_remote_code: bool | None = None,
 ) -> PreTrainedTokenizerBase:
     """`AutoTokenizer.from_pretrained`, with one-line errors.
 
@@ -109,7 +113,8 @@ def load_tokenizer(
         UserError: no such directory or repository, or one that holds no tokenizer.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, cache_dir=cache_dir, revision=revision, token=token)
+        hub = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, **hub)
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a checkpoint without one
             raise ValueError("there are no tokens but the special ones")
         return tokenizer

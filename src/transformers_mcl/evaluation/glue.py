@@ -73,10 +73,11 @@ def regression_metrics(predictions: Any, references: Any) -> dict[str, float]:
     """Spearman's and Pearson's correlation, and the mean squared error.
 
     A correlation with a constant is not defined; it is 0 here, as scikit-learn's Matthews correlation is, so that a
-    run that learnt nothing has a place in a median.
+    run that learnt nothing has a place in a median; so it is with scores that are not finite, of one that diverged.
     """
     predictions, references = np.asarray(predictions, float), np.asarray(references, float)
     constant = len(references) < 2 or np.ptp(predictions) == 0 or np.ptp(references) == 0
+    constant |= not np.isfinite(predictions).all()
     return {
         "spearmanr": 0.0 if constant else float(spearmanr(predictions, references).statistic),
         "pearson": 0.0 if constant else float(pearsonr(predictions, references).statistic),

@@ -37,7 +37,7 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _summarize(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     metrics = {}
-    for name in group[0]["metrics"]:
+    for name in dict.fromkeys(name for run in group for name in run["metrics"]):
         values = [run["metrics"][name] for run in group if _finite(run["metrics"].get(name))]
         if values:
             metrics[name] = {"median": median(values), "min": min(values), "max": max(values)}
@@ -109,14 +109,18 @@ def plot_results(
     best = {entry["task"]: entry for entry in entries if entry["best"]}
     figure = Figure(figsize=(7, 1.3 + 0.42 * len(tasks)), dpi=160, layout="constrained")
     axes = figure.add_subplot()
+    looks: dict[bool, dict[str, Any]] = {
+        False: {"color": "#bbbbbb", "s": 12},
+        True: {"color": "#0072B2", "s": 26, "zorder": 3},
+    }
+    dots: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # one call for all: a sweep may have a thousand
     for run in runs:
         entry = best[run["task"]]
-        chosen = run["settings"] == entry["settings"]
         if _finite(value := run["metrics"].get(entry["main_metric"])):
-            look: dict[str, Any] = (
-                {"color": "#0072B2", "s": 26, "zorder": 3} if chosen else {"color": "#bbbbbb", "s": 12}
-            )
-            axes.scatter([value * _scale(entry)], [tasks.index(run["task"])], alpha=0.7, linewidths=0, **look)
+            place = (value * _scale(entry), tasks.index(run["task"]))
+            dots[run["settings"] == entry["settings"]].append(place)
+    for chosen, places in dots.items():
+        axes.scatter([x for x, _ in places], [y for _, y in places], alpha=0.7, linewidths=0, **looks[chosen])
     for row, task in enumerate(tasks):
         if math.isfinite(score := _score(best[task])):
             score *= _scale(best[task])
@@ -129,7 +133,8 @@ def plot_results(
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("validation score; the bar is the median over seeds", fontsize=8)
+    others = "; grey: the other settings" if any(not entry["best"] for entry in entries) else ""
+    axes.set_xlabel(f"validation score: a dot for each run, a bar at their median{others}", fontsize=8)
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
     figure.savefig(path, format="png", facecolor="white")
 

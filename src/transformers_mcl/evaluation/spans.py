@@ -8,14 +8,17 @@ from sklearn.metrics import accuracy_score, f1_score
 
 __all__ = ["find_spans", "tagging_metrics"]
 
+_MARKS = {f"{letter}-" for letter in "BIELSU"}
+
 
 def find_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Kind, first word and the word after the last of every span, by the rules of CoNLL's evaluation: a span begins at
-    `B-X`, and at an `I-X` that follows another kind or none."""
+    `B-X`, and at an `I-X` that follows another kind or none. Where marked, `E-X` or `L-X` is its last word, `S-X` or
+    `U-X` its only one."""
     spans, start = set(), 0
     for i, tag in enumerate([*tags, "O"]):
         before = tags[i - 1] if i else "O"
-        goes_on = tag.startswith("I-") and before[2:] == tag[2:] and before != "O"
+        goes_on = tag[:2] in ("I-", "E-", "L-") and before[:2] in ("B-", "I-") and before[2:] == tag[2:]
         if before != "O" and not goes_on:
             spans.add((before[2:], start, i))
         if not goes_on:
@@ -24,8 +27,8 @@ def find_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
 
 
 def tagging_metrics(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Accuracy by word; and where the tags are `B-X`, `I-X` and `O`, precision, recall and F1 of whole spans, counted
-    over all rows, else the mean F1 of the tags.
+    """Accuracy by word; and where the tags mark spans (`B-X`, `I-X`, `O` and so on), precision, recall and F1 of whole
+    spans, counted over all rows, else the mean F1 of the tags.
 
     Args:
         predictions: the tags of every word of every row.
@@ -33,7 +36,7 @@ def tagging_metrics(predictions: Sequence[Sequence[str]], references: Sequence[S
     """
     given, wanted = ([tag for row in rows for tag in row] for rows in (predictions, references))
     accuracy = float(accuracy_score(wanted, given))
-    if not all(tag == "O" or tag[:2] in ("B-", "I-") for tag in (*given, *wanted)):
+    if not all(tag == "O" or tag[:2] in _MARKS for tag in (*given, *wanted)):
         return {"accuracy": accuracy, "f1": float(f1_score(wanted, given, average="macro", zero_division=0))}
     found = [(find_spans(p), find_spans(r)) for p, r in zip(predictions, references, strict=True)]
     same = sum(len(p & r) for p, r in found)

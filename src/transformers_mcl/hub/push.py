@@ -5,12 +5,12 @@ The recipe stays here, too: it names folders of this machine, and the card says 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, RepoUrl
 from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import Trainer, trainer
@@ -19,7 +19,7 @@ from transformers.utils.hub import hf_api
 from ..data.files import one_line
 from ..errors import UserError
 
-__all__ = ["NOT_UPLOADED", "PushingTrainer", "check_repo_name", "explaining_refusals", "push_folder"]
+__all__ = ["NOT_UPLOADED", "PushingTrainer", "check_repo_name", "create_repository", "explaining_refusals", "push_folder"]
 
 NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
 
@@ -32,6 +32,17 @@ def check_repo_name(name: str) -> None:
         raise UserError(f"push_to_hub={name!r} is no name of a repository: {one_line(error)}") from error
 
 
+def create_repository(name: str, *, private: bool | None = None, token: str | None = None) -> str:
+    """Creates the repository `name` if there is none; its address.
+
+    Raises:
+        UserError: `name` is none, or the Hub refuses or cannot be reached.
+    """
+    check_repo_name(name)
+    with explaining_refusals(name):
+        return str(hf_api().create_repo(name, private=private, token=token, exist_ok=True))
+
+
 def push_folder(
     folder: str | Path,
     name: str,
@@ -39,23 +50,27 @@ def push_folder(
     private: bool | None = None,
     token: str | None = None,
     message: str | None = None,
+    ignore: Sequence[str] = (),
 ) -> str:
-    """Uploads a folder, all but `NOT_UPLOADED`, to the repository `name`, which is created if there is none.
+    """Uploads a folder, all but `NOT_UPLOADED` and the patterns in `ignore`, to the repository `name`, which is created
+    if there is none.
 
     Returns:
         The repository's address.
 
     Raises:
-        UserError: `name` is none, or the Hub refuses.
+        UserError: `name` is none, or the Hub refuses or cannot be reached.
     """
-    check_repo_name(name)
-    api = hf_api()
+    url = create_repository(name, private=private, token=token)
     with explaining_refusals(name):
-        url = api.create_repo(name, private=private, token=token, exist_ok=True)
-        api.upload_folder(
-            repo_id=url.repo_id, folder_path=folder, commit_message=message, token=token, ignore_patterns=NOT_UPLOADED
+        hf_api().upload_folder(
+            repo_id=RepoUrl(url).repo_id,
+            folder_path=folder,
+            commit_message=message,
+            token=token,
+            ignore_patterns=[*NOT_UPLOADED, *ignore],
         )
-    return str(url)
+    return url
 
 
 @contextmanager

@@ -67,7 +67,12 @@ class _Panel:
 
 
 def plot_curves(
-    log_history: _LogHistory, path: str | PathLike[str], *, title: str = "", baseline: float | None = None
+    log_history: _LogHistory,
+    path: str | PathLike[str],
+    *,
+    title: str = "",
+    baseline: float | None = None,
+    figures: Mapping[str, str] | None = None,
 ) -> None:
     """Draws a run as a PNG: a panel for each kind of figure, a colour for each course.
 
@@ -79,8 +84,10 @@ def plot_curves(
         path: the file to write.
         title: a line above all panels.
         baseline: share of the most frequent token among those to predict; a generator has to beat it.
+        figures: what to draw instead of pre-training's, a panel for each: its title and the figure's name.
     """
-    panels = [p for p in _panels(baseline) if any(_lines(log_history, curve) for curve in p.curves)]
+    chosen = _panels(baseline) if figures is None else [_Panel(t, [_Curve(name)]) for t, name in figures.items()]
+    panels = [p for p in chosen if any(_lines(log_history, curve) for curve in p.curves)]
     columns = min(len(panels), 3) or 1
     rows = math.ceil(len(panels) / columns) or 1
     with matplotlib.rc_context(_STYLE):

@@ -11,12 +11,14 @@ from transformers.trainer_utils import SaveStrategy
 
 from ..errors import UserError
 
-__all__ = ["TASK_NAMES", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
+__all__ = ["MAIN_METRIC", "TASK_NAMES", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
 
 _GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 _KINDS = ("text_classification", "regression", "token_classification", "question_answering")
 TASK_NAMES = (*_GLUE, "squad", "squad_v2", *_KINDS)
 """What `task_name` may hold, besides `glue`, which stands for the nine."""
+MAIN_METRIC = "main"
+"""Of `metric_for_best_model`: each task's own."""
 
 
 @dataclass
@@ -46,6 +48,9 @@ class TaskArguments:
         default=None,
         metadata={"help": "Examples to evaluate on. For mnli two: the matched, then the mismatched ones."},
     )
+    test_file: list[str] | None = field(
+        default=None, metadata={"help": "Examples to predict with --do_predict; their labels, if any, are not read."}
+    )
     text_column_names: str | None = field(
         default=None,
         metadata={"help": "Column of the text, or two with a comma between; found by type and name if not given."},
@@ -59,6 +64,7 @@ class TaskArguments:
     )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many examples."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on the first so many."})
+    max_predict_samples: int | None = field(default=None, metadata={"help": "Predict the first so many."})
     preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
     version_2_with_negative: bool | None = field(
         default=None, metadata={"help": "Whether some questions have no answer; as in squad_v2. By the data."}
@@ -79,7 +85,8 @@ class TaskArguments:
                 near = difflib.get_close_matches(name, TASK_NAMES, n=1)
                 hint = f"did you mean {near[0]}? " if near else ""
                 raise UserError(f"task_name: unknown task {name!r}; {hint}the tasks are {', '.join(TASK_NAMES)}, glue")
-        for name in ("max_train_samples", "max_eval_samples", "max_seq_length", "n_best_size", "max_answer_length"):
+        limits = ("max_train_samples", "max_eval_samples", "max_predict_samples")
+        for name in (*limits, "max_seq_length", "n_best_size", "max_answer_length"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name}={value} must be at least 1")
         if self.doc_stride < 0:
@@ -105,6 +112,9 @@ class EncoderArguments:
     model_revision: str = field(default="main", metadata={"help": "Revision of the model and tokenizer on the Hub."})
     token: str | None = field(default=None, metadata={"help": "Token for private repositories of the Hub."})
     attn_implementation: str | None = field(default=None, metadata={"help": "eager, sdpa, flex_attention, ..."})
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "Run code that comes with the model, if it is of a type of its own."}
+    )
     ignore_mismatched_sizes: bool = field(
         default=False, metadata={"help": "Start the head anew where the checkpoint's has other classes."}
     )
@@ -116,7 +126,8 @@ class EncoderArguments:
         },
     )
     save_models: bool | None = field(
-        default=None, metadata={"help": "Keep the model of every run. By default yes, but in a sweep no."}
+        default=None,
+        metadata={"help": "Keep the model of every run. By default yes, but in a sweep each task's best only."},
     )
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Run again what an earlier command left in the output folder."}
@@ -144,6 +155,7 @@ class FinetuningArguments(TrainingArguments):
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up in steps, or below 1 as share of all steps."})
     eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When to evaluate."})
     save_strategy: SaveStrategy | str = field(default="no", metadata={"help": "When to save checkpoints on the way."})
+    logging_steps: float = field(default=0.1, metadata={"help": "Log each so many steps, or below 1 each such share."})
     do_train: bool = field(default=True, metadata={"help": "Train; without, the model is evaluated as it is."})
     do_eval: bool = field(default=True, metadata={"help": "Evaluate at the end: always done."})
     layerwise_learning_rate_decay: float | None = field(
@@ -151,9 +163,15 @@ class FinetuningArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        if self.load_best_model_at_end and self.save_strategy in ("no", SaveStrategy.NO):
+            raise UserError("load_best_model_at_end needs --save_strategy epoch or steps: nothing else can be loaded")
+        if self.load_best_model_at_end and self.metric_for_best_model is None:
+            self.metric_for_best_model = MAIN_METRIC
+        if self.greater_is_better is None and self.metric_for_best_model is not None:
+            self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
         super().__post_init__()
+        if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
+            self.resume_from_checkpoint = None
         decay = self.layerwise_learning_rate_decay
         if decay is not None and not 0 < decay <= 1:
             raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
-        if self.do_predict:
-            raise UserError("do_predict: predictions for unlabelled examples are made with transformers' pipeline")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,17 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import (
     AutoModelForSequenceClassification,
     EvalPrediction,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
+from transformers.trainer_utils import PredictionOutput
 
 from ..data.files import nearest_path
 from ..data.tables import load_from_hub, read_folder, read_table
 from ..errors import UserError
 from ..evaluation.glue import GLUE_TASKS, classification_metrics, glue_metrics, regression_metrics
 from .span_tasks import QuestionAnsweringTask, TokenTask
-from .task import Task, check_column
+from .task import Task, check_column, class_namer, model_order
 from .task_arguments import TaskArguments
 
 __all__ = ["SequenceTask", "load_tables", "make_task"]
@@ -36,15 +40,19 @@ class SequenceTask(Task):
         super().__init__(name, args, tables)
         self.glue = GLUE_TASKS.get(name)
         self.label_column = args.label_column_name or "label"
-        for split, table in tables.items():
+        for split, table in self.labelled.items():
             check_column(table, self.label_column, split, "label_column_name")
         self.columns = self._text_columns()
         self.classes = self._classes()
+        self.order = list(range(len(self.classes)))  # of the head's classes, which a checkpoint may have in another
         self.regression = not self.classes
-        for split in tables:
+        for split in self.labelled:
             self._check(split)
-        named = self.glue.metrics[0] if self.glue else None
-        self.main_metric = named or ("spearmanr" if self.regression else "accuracy")
+        if self.glue:
+            self.metric_names = self.glue.metrics
+        else:
+            self.metric_names = ("spearmanr", "pearson", "mse") if self.regression else ("accuracy", "f1")
+        self.main_metric = self.metric_names[0]
 
     def _text_columns(self) -> list[str]:
         train = self.tables["train"]
@@ -65,13 +73,11 @@ class SequenceTask(Task):
             )
         for split, table in self.tables.items():
             for name in columns:
-                check_column(table, name, split, "text_column_names")
-                if None in table.unique(name):
-                    raise UserError(f"column {name!r} of the {split} data has a row without text")
+                check_column(table, name, split, "text_column_names", text=True)
         return columns
 
-    def _classes(self) -> list[Any]:
-        """The labels in the order of their ids; none of a regression."""
+    def _classes(self) -> list[str]:
+        """The names of the classes in the order of their ids; none of a regression."""
         feature = self.tables["train"].features[self.label_column]
         floats = str(getattr(feature, "dtype", "")).startswith(("float", "double"))
         if self.glue:
@@ -81,23 +87,19 @@ class SequenceTask(Task):
         if isinstance(feature, ClassLabel):
             return list(feature.names)
         values = self.tables["train"].unique(self.label_column)
-        if None in values:
+        if None in values or "" in values:
             raise UserError(f"column {self.label_column!r} of the train data has a row without a label")
-        return sorted(values, key=lambda value: (str(type(value)), value))
+        return [str(value) for value in sorted(values)]
 
     def _check(self, split: str) -> None:
         """Every label of a split can be learnt from the training data."""
-        values = self.tables[split].unique(self.label_column)
+        values, name = self.tables[split].unique(self.label_column), self._namer(split)
+        least, most = (0, 5) if self.glue else (-sys.float_info.max, sys.float_info.max)  # STS-B's scores
+        wanted = f"one of {', '.join(self.classes[:20])}"
+        if self.regression:
+            wanted = f"a number from {least} to {most}" if self.glue else "a number"
         for value in values:
-            if self.regression:
-                try:
-                    fine = math.isfinite(float(value))
-                except (TypeError, ValueError):
-                    fine = False
-                wanted = "a number"
-            else:
-                fine, wanted = self._id(value) is not None, f"one of {', '.join(map(str, self.classes[:20]))}"
-            if not fine:
+            if not (least <= _number(value) <= most if self.regression else name(value) in self.classes):
                 unseen = "" if split == "train" or self.glue or self.regression else ", the labels in training"
                 raise UserError(
                     f"column {self.label_column!r} of the {split} data holds {value!r}, not {wanted}{unseen}"
@@ -105,64 +107,91 @@ class SequenceTask(Task):
         if not self.regression and split == "train" and len(values) < 2:
             raise UserError(f"column {self.label_column!r} of the train data holds one label only, {values[0]!r}")
 
-    def _id(self, value: Any) -> int | None:
-        """The id of a label, given by name or, where the data or GLUE count them, as a number."""
+    def _namer(self, split: str) -> Callable[[Any], str]:
+        """From a label of a split to the name of its class: GLUE counts them, and a training set may."""
         counted = self.glue is not None or isinstance(self.tables["train"].features[self.label_column], ClassLabel)
-        if counted and isinstance(value, int):
-            return value if 0 <= value < len(self.classes) else None
-        return self.classes.index(value) if value in self.classes else None
+        feature = self.tables[split].features[self.label_column]
+        if isinstance(feature, ClassLabel) and self.glue and set(feature.names) != set(self.classes):
+            feature = None  # a copy of GLUE whose names nobody wrote down
+        return class_namer(feature, self.classes if counted else ())
+
+    def adopt(self, config: PreTrainedConfig, trains: bool) -> None:
+        if not self.regression:
+            self.order = model_order(self.classes, config, "" if trains else str(config.name_or_path))
 
     @property
     def model_fields(self) -> dict[str, Any]:
         if self.regression:
             return {"num_labels": 1, "problem_type": "regression"}
-        names = {i: str(value) for i, value in enumerate(self.classes)}
+        names = {i: self.classes[which] for i, which in enumerate(self.order)}
         ids = {name: i for i, name in names.items()}
         return {"id2label": names, "label2id": ids, "problem_type": "single_label_classification"}
 
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
+        convert: Callable[[Any], Any] = float
+        if not self.regression and split not in self.tests:
+            ids, name = self.model_fields["label2id"], self._namer(split)
+            convert = lambda label: ids[name(label)]  # noqa: E731
+
         def rows(batch: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
             texts = [[str(text) for text in batch[column]] for column in self.columns]
             padding = "max_length" if self.args.pad_to_max_length else False
             encoded = dict(tokenizer(*texts, max_length=length, truncation=True, padding=padding))
-            convert: Any = float if self.regression else self._id
+            if split in self.tests:
+                return encoded
             return {**encoded, "labels": [convert(value) for value in batch[self.label_column]]}
 
         return self.map(split, rows)
 
+    def _answers(self, predictions: Any) -> np.ndarray:
+        """Scores or numbers of `classes`, `(examples,)`, of logits."""
+        logits = predictions[0] if isinstance(predictions, tuple) else predictions
+        return np.squeeze(logits, -1) if self.regression else np.array(self.order)[np.argmax(logits, -1)]
+
     def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
-        logits = predicted.predictions[0] if isinstance(predicted.predictions, tuple) else predicted.predictions
-        references = np.asarray(predicted.label_ids)
-        answers = np.squeeze(logits, -1) if self.regression else np.argmax(logits, -1)
+        answers, references = self._answers(predicted.predictions), np.asarray(predicted.label_ids)
+        if not self.regression:
+            references = np.array(self.order)[references]
         if self.glue:
             return glue_metrics(self.name, answers, references)
         if self.regression:
             return regression_metrics(answers, references)
         return classification_metrics(answers, references, len(self.classes))
 
+    def save_predicted(self, split: str, predicted: PredictionOutput, folder: Path) -> None:
+        """`predict_results_TASK.txt`, a number and an answer a line, as `run_glue.py` does."""
+        found = self._answers(predicted.predictions)
+        answers = [f"{answer:.3f}" if self.regression else self.classes[answer] for answer in found]
+        lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(answers))]
+        name = self.name + ("-mm" if split.endswith("mismatched") else "")
+        (folder / f"predict_results_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def describe(self) -> str:
         kind = "a score" if self.regression else f"{len(self.classes)} classes"
         return f"{super().describe()}; {' and '.join(self.columns)} to {kind} ({self.label_column})"
 
 
-def load_tables(name: str, args: TaskArguments, **hub: Any) -> DatasetDict:
-    """The examples of a task: `train` and its validation splits.
+def _number(value: Any) -> float:
+    """NaN if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def load_tables(name: str, args: TaskArguments, predict: bool = False, **hub: Any) -> DatasetDict:
+    """The examples of a task: `train`, its validation splits and, to `predict`, its test splits.
 
     Raises:
         UserError: data that are not there, cannot be read, or cannot be downloaded; it says how to give them as files.
     """
     glue = GLUE_TASKS.get(name)
     splits = ["train", *(glue.validations if glue else ("validation",))]
+    if predict:
+        splits += [split.replace("validation", "test") for split in splits[1:]]
     cache_dir = hub.get("cache_dir")
     if args.train_file and args.validation_file:
-        files = [[path] for path in args.validation_file] if len(splits) > 2 else [args.validation_file]
-        if len(files) > len(splits) - 1:
-            raise UserError(f"validation_file: {name} has {len(splits) - 1} validation sets, not {len(files)}")
-        tables = DatasetDict(train=read_table(args.train_file, "train_file", cache_dir))
-        tables |= {
-            split: read_table(paths, "validation_file", cache_dir)
-            for split, paths in zip(splits[1:], files, strict=False)
-        }
+        tables = _read_files(name, args, splits, cache_dir)
     elif args.dataset_name and os.path.isdir(args.dataset_name):
         inside = os.path.join(args.dataset_name, name)
         tables = read_folder(inside if os.path.isdir(inside) else args.dataset_name, splits, cache_dir)
@@ -175,18 +204,37 @@ def load_tables(name: str, args: TaskArguments, **hub: Any) -> DatasetDict:
         if os.path.isfile(source):
             raise UserError(f"dataset_name: {source!r} is a file; give it as train_file{nearest_path(source)}")
         tables = load_from_hub(source, args.dataset_config_name or config, splits, **hub)
+    limits = {"train": args.max_train_samples, "validation": args.max_eval_samples, "test": args.max_predict_samples}
     for split, table in tables.items():
-        most = args.max_train_samples if split == "train" else args.max_eval_samples
+        most = limits[split.split("_")[0]]
         tables[split] = table.select(range(min(most or len(table), len(table))))
     return DatasetDict(tables)
 
 
-def make_task(name: str, args: TaskArguments, **hub: Any) -> Task:
+def _read_files(name: str, args: TaskArguments, splits: list[str], cache_dir: str | None) -> DatasetDict:
+    """The files of each split; where a task has two validation sets, one file is one of them."""
+    tables = DatasetDict(train=read_table(args.train_file or [], "train_file", cache_dir))
+    for kind in ("validation", "test"):
+        names = [split for split in splits if split.startswith(kind)]
+        if names and not (given := getattr(args, f"{kind}_file")):
+            raise UserError(f"{kind}_file: do_predict needs the examples to predict")
+        if not names:
+            continue
+        files = [[path] for path in given] if len(names) > 1 else [given]
+        if len(files) > len(names):
+            raise UserError(f"{kind}_file: {name} has {len(names)} {kind} sets, not {len(files)}")
+        for split, paths in zip(names, files, strict=False):
+            tables[split] = read_table(paths, f"{kind}_file", cache_dir)
+    return tables
+
+
+def make_task(name: str, args: TaskArguments, predict: bool = False, **hub: Any) -> Task:
     """A task with its examples, checked.
 
     Args:
         name: one of `TASK_NAMES`.
         args: where its examples are.
+        predict: whether there are some to predict, too.
         hub: `cache_dir` and `token` for what is downloaded.
 
     Raises:
@@ -196,4 +244,4 @@ def make_task(name: str, args: TaskArguments, **hub: Any) -> Task:
         kind: type[Task] = QuestionAnsweringTask
     else:
         kind = TokenTask if name == "token_classification" else SequenceTask
-    return kind(name, args, load_tables(name, args, **hub))
+    return kind(name, args, load_tables(name, args, predict, **hub))

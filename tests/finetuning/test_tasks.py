@@ -1,0 +1,158 @@
+"""Labels by name, whatever a file calls them; what a task takes over from a checkpoint; what data it refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import List as ListOf
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import BertConfig, BertTokenizer, EvalPrediction, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from transformers_mcl.errors import UserError
+from transformers_mcl.training.span_tasks import QuestionAnsweringTask, TokenTask
+from transformers_mcl.training.task_arguments import FinetuningArguments, TaskArguments
+from transformers_mcl.training.tasks import SequenceTask
+
+
+def table(labels: list[Any], names: list[str] | None = None) -> Dataset:
+    rows = [{"sentence": f"film {i}", "label": label} for i, label in enumerate(labels)]
+    if names is None:
+        return Dataset.from_list(rows)
+    return Dataset.from_list(rows, Features({"sentence": Value("string"), "label": ClassLabel(names=names)}))
+
+
+def sequence(train: Dataset, validation: Dataset, name: str = "text_classification") -> SequenceTask:
+    return SequenceTask(name, TaskArguments(), DatasetDict(train=train, validation=validation))
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "classes", "ids"),
+    [
+        (table(["b", "a"]), table(["a", "b"]), ["a", "b"], [0, 1]),
+        (table([10, 9]), table([9, 10]), ["9", "10"], [0, 1]),  # in the order of numbers
+        (table(["1", "x"]), table([1, 1]), ["1", "x"], [0, 0]),  # a file where all labels look like numbers
+        (table([True, False]), table([False, True]), ["False", "True"], [0, 1]),
+        (table([0, 1], ["neg", "pos"]), table([0, 1], ["pos", "neg"]), ["neg", "pos"], [1, 0]),
+        (table([0, 1], ["neg", "pos"]), table(["pos", "neg"]), ["neg", "pos"], [1, 0]),
+        (table([0, 1], ["neg", "pos"]), table([1, 0]), ["neg", "pos"], [1, 0]),
+        (table(["neg", "pos"]), table([1, 0], ["neg", "pos"]), ["neg", "pos"], [1, 0]),
+    ],
+)
+def test_labels_are_matched_by_name(
+    train: Dataset, validation: Dataset, classes: list[str], ids: list[int], tokenizer: BertTokenizer
+) -> None:
+    task = sequence(train, validation)
+    assert task.classes == classes
+    assert list(task.encode("validation", tokenizer, 8)["labels"]) == ids
+
+
+def test_glue_counts_its_labels_or_names_them(tokenizer: BertTokenizer) -> None:
+    task = sequence(table(["acceptable", "unacceptable"]), table([0, 1]), "cola")
+    assert list(task.encode("train", tokenizer, 8)["labels"]) == [1, 0]
+    assert list(task.encode("validation", tokenizer, 8)["labels"]) == [0, 1]
+    unnamed = sequence(table([0, 1], ["0", "1"]), table([1, 0], ["acceptable", "unacceptable"]), "cola")
+    assert list(unnamed.encode("train", tokenizer, 8)["labels"]) == [0, 1]
+    assert list(unnamed.encode("validation", tokenizer, 8)["labels"]) == [0, 1]
+
+
+def test_the_order_of_a_checkpoints_classes_is_kept(tokenizer: BertTokenizer) -> None:
+    task = sequence(table(["a", "b"]), table(["a", "b", "b"]))
+    task.adopt(BertConfig(id2label={0: "B", 1: "a"}), trains=True)
+    assert task.model_fields["label2id"] == {"b": 0, "a": 1}
+    ids = list(task.encode("validation", tokenizer, 8)["labels"])
+    assert ids == [1, 0, 0]
+    logits = np.eye(2)[[1, 0, 1]]  # a, b, a: of the second class one of two is found
+    figures = task.metrics(EvalPrediction(logits, np.array(ids)))
+    assert figures == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "validation", "says"),
+    [
+        ("text_classification", ["a", ""], ["a"], "train data has a row without a label"),
+        ("text_classification", ["a", "b"], [""], "holds '', not one of a, b, the labels in training"),
+        ("text_classification", ["a", "b"], [None], "holds None, not one of a, b"),
+        ("text_classification", ["a", "a"], ["a"], "one label only, 'a'"),
+        ("cola", [0, 1], [-1], "holds -1, not one of unacceptable, acceptable"),
+        ("regression", [0.5, 1.5], [float("nan")], "holds nan, not a number"),
+        ("regression", [0.5, 1.5], [float("inf")], "holds inf, not a number"),
+        ("regression", ["a", "b"], ["1"], "holds 'a', not a number"),
+        ("stsb", [0.0, 5.0], [5.1], "holds 5.1, not a number from 0 to 5"),
+    ],
+)
+def test_labels_that_are_none(name: str, train: list[Any], validation: list[Any], says: str) -> None:
+    def rows(values: list[Any]) -> Dataset:
+        return Dataset.from_list([{"sentence": "a", "sentence1": "a", "sentence2": "b", "label": v} for v in values])
+
+    with pytest.raises(UserError, match=re.escape(says)):
+        sequence(rows(train), rows(validation), name)
+
+
+def tags(rows: list[list[Any]], names: list[str] | None = None) -> Dataset:
+    words = [{"tokens": ["film"] * len(row), "ner_tags": row} for row in rows]
+    kind = ListOf(ClassLabel(names=names)) if names else None
+    features = Features({"tokens": ListOf(Value("string")), "ner_tags": kind}) if kind else None
+    return Dataset.from_list(words, features)
+
+
+def test_tags_are_matched_by_name_and_some_are_none(tokenizer: BertTokenizer) -> None:
+    tables = DatasetDict(train=tags([[0, 1]], ["O", "B-X"]), validation=tags([[0, 1]], ["B-X", "O"]))
+    task = TokenTask("token_classification", TaskArguments(), tables)
+    assert list(task.encode("validation", tokenizer, 8)["labels"]) == [[-100, 1, 0, -100]]
+    tables = DatasetDict(train=tags([[3, -100, 4], []]), validation=tags([[4, 3, 4]]))
+    task = TokenTask("token_classification", TaskArguments(), tables)
+    assert task.classes == ["3", "4"]
+    assert list(task.encode("train", tokenizer, 8)["labels"]) == [[-100, 0, -100, 1, -100], [-100, -100]]
+    with pytest.raises(UserError, match="without nulls"):
+        TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([["O", None]])))
+    with pytest.raises(UserError, match="has no tag"):
+        TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([[]])))
+
+
+def test_tokenizers_that_will_not_do() -> None:
+    task = TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([["O", "B-X"]])))
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    with pytest.raises(UserError, match="has no pad_token"):
+        task.check(PreTrainedTokenizerFast(tokenizer_object=backend), 8)
+    with pytest.raises(UserError, match="add_prefix_space=True"):
+        task.check(PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]"), 8)
+
+
+def squad(*answers: dict[str, Any], ids: str = "01") -> DatasetDict:
+    rows = [
+        {"id": i, "question": "who", "context": "bob was", "answers": a} for i, a in zip(ids, answers, strict=False)
+    ]
+    return DatasetDict(train=Dataset.from_list(rows), validation=Dataset.from_list(rows))
+
+
+def test_answers_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
+    bob: dict[str, Any] = {"text": ["bob"], "answer_start": [0]}
+    with pytest.raises(UserError, match="must hold"):
+        QuestionAnsweringTask("squad", TaskArguments(), squad({"text": ["bob"]}))
+    with pytest.raises(UserError, match="the same id twice"):
+        QuestionAnsweringTask("squad", TaskArguments(), squad(bob, bob, ids="00"))
+    assert QuestionAnsweringTask("squad_v2", TaskArguments(), squad(bob)).with_negative
+    assert not QuestionAnsweringTask("squad", TaskArguments(), squad(bob)).with_negative
+    logger = logging.get_logger("transformers_mcl.training.span_tasks")
+    logger.addHandler(caplog.handler)
+    try:
+        QuestionAnsweringTask("squad", TaskArguments(), squad(bob, {"text": ["bob"], "answer_start": [1]}))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "1 of the 2 train questions have an answer that does not stand" in caplog.text
+    assert "row 2" in caplog.text
+
+
+def test_the_better_checkpoint_has_the_lower_error() -> None:
+    def greater(metric: str) -> bool | None:
+        return FinetuningArguments("x", use_cpu=True, metric_for_best_model=metric).greater_is_better
+
+    assert [greater(name) for name in ("mse", "loss", "f1")] == [False, False, True]
