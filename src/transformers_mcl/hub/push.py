@@ -19,7 +19,14 @@ from transformers.utils.hub import hf_api
 from ..data.files import one_line
 from ..errors import UserError
 
-__all__ = ["NOT_UPLOADED", "PushingTrainer", "check_repo_name", "create_repository", "explaining_refusals", "push_folder"]
+__all__ = [
+    "NOT_UPLOADED",
+    "PushingTrainer",
+    "check_repo_name",
+    "create_repository",
+    "explaining_refusals",
+    "push_folder",
+]
 
 NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
 
@@ -52,8 +59,8 @@ def push_folder(
     message: str | None = None,
     ignore: Sequence[str] = (),
 ) -> str:
-    """Uploads a folder, all but `NOT_UPLOADED` and the patterns in `ignore`, to the repository `name`, which is created
-    if there is none.
+    """Uploads a folder, but not what `NOT_UPLOADED` or `ignore` match, to the repository `name`; creates that if
+    there is none.
 
     Returns:
         The repository's address.
