@@ -21,6 +21,8 @@ MODELS = {
 }
 # Imports, of which each is the first that a program makes.
 ORDERS = [
+    "import transformers_mcl; from transformers import AutoTokenizer",
+    "from transformers_mcl import MclTokenizer",
     "from transformers import AutoConfig; import transformers_mcl",
     "from transformers import AutoModel; import transformers_mcl",
     "from transformers_mcl import MclConfig",

@@ -6,7 +6,7 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from ._registration import register
+from ._registration import register, unregister
 
 if TYPE_CHECKING:
     from .configuration_mcl import MclConfig
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MclModel,
     )
     from .modeling_mcl_pretraining import MclForPreTraining
+    from .tokenization_mcl import MclTokenizer
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -34,10 +35,12 @@ __all__ = [
     "MclForSequenceClassification",
     "MclForTokenClassification",
     "MclModel",
+    "MclTokenizer",
     "MclTrainer",
     "MclTrainingArguments",
     "UserError",
     "register",
+    "unregister",
 ]
 
 try:
@@ -50,6 +53,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 _MODULES = {
     "MclConfig": "configuration_mcl",
     "MclForPreTraining": "modeling_mcl_pretraining",
+    "MclTokenizer": "tokenization_mcl",
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",

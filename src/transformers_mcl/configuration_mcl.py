@@ -4,6 +4,7 @@
 
 import copy
 import difflib
+import importlib
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -132,6 +133,11 @@ class MclConfig(ElectraConfig):
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
         super().__post_init__(**kwargs)
         self._check()
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As any configuration's, repositories of fairseq's included."""
+        return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
 
     def _check(self) -> None:
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
@@ -291,6 +297,14 @@ def _known(name: str, value: str, choices: Any) -> str:
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     raise UserError(f"{name}: unknown name {value!r}; {hint}")
+
+
+def located(name_or_path: Any, hub: dict[str, Any]) -> Any:
+    """Where to open `name_or_path` from: for a repository of fairseq's, what it was converted to."""
+    if __package__ != "transformers_mcl":  # a copy of this file, opened with trust_remote_code, which is on its own
+        return name_or_path
+    # Not an import statement: whatever this file imports is copied along with it.
+    return importlib.import_module("transformers_mcl.hub.load_by_name").locate(name_or_path, **hub)
 
 
 if __package__ == "transformers_mcl":  # and not a copy of this file, opened with trust_remote_code

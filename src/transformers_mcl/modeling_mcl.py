@@ -29,7 +29,7 @@ from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
 
-from .configuration_mcl import MclConfig
+from .configuration_mcl import MclConfig, located
 from .documents import positions_in_documents
 from .errors import UserError
 
@@ -105,6 +105,16 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
         r"^discriminator_predictions\.",
         r"^course_predictions\.",
     ]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any model's, repositories of fairseq's included."""
+        folder = located(pretrained_model_name_or_path, kwargs)
+        opened: Any = super().from_pretrained(folder, *args, **kwargs)
+        if folder != pretrained_model_name_or_path:
+            model = opened[0] if isinstance(opened, tuple) else opened
+            model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
+        return opened
 
     @property
     def _reads_documents(self) -> bool:

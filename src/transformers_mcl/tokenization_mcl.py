@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from .configuration_mcl import MclConfig
 from .errors import UserError
+from .hub.load_by_name import locate
 
 __all__ = ["MclTokenizer"]
 
@@ -58,6 +59,13 @@ class MclTokenizer(XLMRobertaTokenizer):
                 that is not a Unigram, or was trained with options of SentencePiece that have no counterpart here.
         """
         return cls(tokenizer_object=_backend(Path(sentencepiece_file), Path(dict_file), extra_masks, multiple), **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any tokenizer's, repositories of fairseq's included."""
+        opened = super().from_pretrained(locate(pretrained_model_name_or_path, **kwargs), *args, **kwargs)
+        opened.name_or_path = str(pretrained_model_name_or_path)
+        return opened
 
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
