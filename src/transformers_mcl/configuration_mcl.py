@@ -149,7 +149,9 @@ class MclConfig(ElectraConfig):
         self._check()
 
     @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """As any configuration's, repositories of fairseq's included."""
         return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
 

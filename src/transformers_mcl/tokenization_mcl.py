@@ -58,7 +58,9 @@ class MclTokenizer(XLMRobertaTokenizer):
             UserError: a file that cannot be read, or that is none of these; a piece that `dict_file` has twice; a model
                 that is not a Unigram, or was trained with options of SentencePiece that have no counterpart here.
         """
-        return cls(tokenizer_object=_backend(Path(sentencepiece_file), Path(dict_file), extra_masks, multiple), **kwargs)
+        return cls(
+            tokenizer_object=_backend(Path(sentencepiece_file), Path(dict_file), extra_masks, multiple), **kwargs
+        )
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -152,7 +154,9 @@ def _read_dictionary(path: Path) -> list[str]:
     for number, line in enumerate(lines, 1):
         word, _, count = line.rstrip().rpartition(" ")
         if not word or not count.isdecimal():
-            raise UserError(f"{str(path)!r}, line {number}: {line!r} is not a piece and its count, as fairseq writes them")
+            raise UserError(
+                f"{str(path)!r}, line {number}: {line!r} is not a piece and its count, as fairseq writes them"
+            )
         if word in words or word in _FIRST:
             raise UserError(f"{str(path)!r}, line {number}: {word!r} occurs twice")
         words[word] = None

@@ -129,7 +129,7 @@ def _is_fairseq(files: Collection[str]) -> bool:
 
 def _convert(source: str, target: Path, **hub: Any) -> None:
     """Converts `source` to the folder `target`, which is there whole or not at all."""
-    from .. import convert_fairseq_checkpoint
+    from .fairseq import convert_fairseq_checkpoint
 
     begun = target.with_name(f"{target.name}.incomplete")  # whatever is half done lies in here
     try:
@@ -147,5 +147,7 @@ def _convert(source: str, target: Path, **hub: Any) -> None:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "No space left" in reason:
-            reason += f": make room for twice the size of the checkpoint at {target.parent}, or set HF_HOME to another place"
+            reason += (
+                f": make room for twice the size of the checkpoint at {target.parent}, or set HF_HOME to another place"
+            )
         raise NotConverted(f"{source!r} is a fairseq repository that could not be converted: {reason}") from error
