@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2 as protobuf
+from sentencepiece import sentencepiece_model_pb2
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
@@ -21,29 +21,12 @@ from transformers_mcl import MclConfig, MclTokenizer, UserError
 
 FIXTURE = Path(__file__).parent / "fixtures" / "fairseq" / "mcl_base_like"
 DEMO = Path(transformers_mcl.__file__).parent / "data" / "demo" / "train.txt"
+protobuf: Any = sentencepiece_model_pb2
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 # What normalisation, spaces and rare characters can do, besides what is drawn at random.
-TEXTS = [
-    "",
-    " ",
-    "a",
-    " a  b ",
-    "a\nb\tc\r\n",
-    "a\x00b\x7fc\x85d",
-    "a\u00a0b\u3000c\u200bd",
-    "▁a ▁ b",
-    "ﬁne ½ Ａ①",
-    "é e\u0301",
-]
-TEXTS += [
-    "日本語テキスト",
-    "한국어 \u1112\u1161\u11ab",
-    "😀👨‍👩‍👧 ok",
-    "नमस्ते مرحبا",
-    "don't --- stop...",
-    "x" * 100,
-    "the\ufeff end\u2028",
-]
+TEXTS = ["", " ", "a", " a  b ", "a\nb\tc\r\n", "a\x00b\x7fc\x85d", "a\u00a0b\u3000c\u200bd", "▁a ▁ b"]
+TEXTS += ["ﬁne ½ Ａ①", "é e\u0301", "don't --- stop...", "x" * 100, "the\ufeff end\u2028", "日本語テキスト"]
+TEXTS += ["한국어 \u1112\u1161\u11ab", "😀👨\u200d👩\u200d👧 ok", "नमस्ते مرحبا"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +43,7 @@ def golden() -> dict[str, Any]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SentencePiece model and a dictionary in another order."""
     folder = tmp_path_factory.mktemp("trained")
-    settings = {"vocab_size": 600, "num_threads": 1, "minloglevel": 2, "input_sentence_size": 2000}
+    settings: dict[str, Any] = {"vocab_size": 600, "num_threads": 1, "minloglevel": 2, "input_sentence_size": 2000}
     sentencepiece.SentencePieceTrainer.train(input=str(DEMO), model_prefix=str(folder / "spm"), **settings)
     pieces = sentencepiece.SentencePieceProcessor(str(folder / "spm.model"))
     words = [pieces.id_to_piece(i) for i in range(3, len(pieces))]
@@ -75,15 +58,9 @@ def _from(folder: Path, **changes: Any) -> MclTokenizer:
 
 def _random_texts(count: int) -> Iterator[str]:
     draw = random.Random(0)
-    blocks = [
-        range(0x20, 0x7F),
-        range(0xA0, 0x250),
-        range(0x2000, 0x2100),
-        range(0x3040, 0x3100),
-        range(0x4E00, 0x4F00),
-    ]
+    bounds = [(0x20, 0x7F), (0xA0, 0x250), (0x2000, 0x2100), (0x3040, 0x3100), (0x4E00, 0x4F00)]
     for _ in range(count):
-        block = draw.choice(blocks)
+        block = range(*draw.choice(bounds))
         yield "".join(draw.choice([chr(draw.choice(block)), draw.choice("etaoin "), " "]) for _ in range(20))
 
 
@@ -114,7 +91,7 @@ def test_any_text_has_the_ids_of_sentencepiece_and_the_dictionary(trained: Path)
     pieces = sentencepiece.SentencePieceProcessor(str(trained / "spm.model"))
     lines = (trained / "dict.txt").read_text(encoding="utf-8").splitlines()
     numbers = {word: i for i, word in enumerate([*SPECIALS, *(line.split(" ")[0] for line in lines)])}
-    tokenizer = _from(trained)
+    tokenizer: Any = _from(trained)
     texts = [*TEXTS, *_random_texts(2000), *DEMO.read_text().splitlines()[:500]]
     expected = [[numbers.get(piece, 3) for piece in row] for row in pieces.encode_as_pieces(texts)]
     assert tokenizer(texts, add_special_tokens=False)["input_ids"] == expected

@@ -106,9 +106,9 @@ def _tables() -> Iterator[dict[Any, Any]]:
 
 
 def register() -> None:
-    """Makes transformers' Auto classes know MCL's, and open repositories of fairseq's; `import transformers_mcl` calls it.
+    """Makes transformers' Auto classes know MCL's, and open repositories of fairseq's.
 
-    Calling it again does nothing.
+    `import transformers_mcl` calls it. Calling it again does nothing.
     """
     if not any(isinstance(finder, _Following) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Following())

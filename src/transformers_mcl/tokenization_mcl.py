@@ -30,8 +30,8 @@ class MclTokenizer(XLMRobertaTokenizer):
     in their order, and then `<mask>`, `<mask_0>` and so on, and `madeupword0000` and so on up to a round number.
 
     A sentence becomes `<s> a </s>`, and a pair `<s> a </s> </s> b </s>`, with no segment ids. Saving and opening are
-    [`~transformers.XLMRobertaTokenizer`]'s, from one `tokenizer.json`, which needs nothing of SentencePiece or fairseq.
-    A text next to a special token is not given the space that begins a text: in `"a word<mask>."` the full stop is the
+    [`~transformers.XLMRobertaTokenizer`]'s, from one `tokenizer.json` that needs neither SentencePiece nor fairseq. A
+    text next to a special token is not given the space that begins a text: in `"a word<mask>."` the full stop is the
     piece that follows words.
     """
 
@@ -55,12 +55,11 @@ class MclTokenizer(XLMRobertaTokenizer):
             kwargs: of any tokenizer, as `model_max_length`.
 
         Raises:
-            UserError: a file that cannot be read, or that is none of these; a piece that `dict_file` has twice; a model
-                that is not a Unigram, or was trained with options of SentencePiece that have no counterpart here.
+            UserError: a file that cannot be read, or that is none of these; a piece that `dict_file` has twice; a
+                model that is not a Unigram, or was trained with options that have no counterpart here.
         """
-        return cls(
-            tokenizer_object=_backend(Path(sentencepiece_file), Path(dict_file), extra_masks, multiple), **kwargs
-        )
+        backend = _backend(Path(sentencepiece_file), Path(dict_file), extra_masks, multiple)
+        return cls(tokenizer_object=backend, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -80,8 +79,9 @@ class MclTokenizer(XLMRobertaTokenizer):
 def _backend(sentencepiece_file: Path, dict_file: Path, extra_masks: int, multiple: int) -> Tokenizer:
     model = _read_model(sentencepiece_file)
     words = _read_dictionary(dict_file)
-    specials = [*_FIRST, *(word for word in _masks(extra_masks) if word not in words)]
-    specials += _made_up(-(len(words) + len(specials)) % multiple)
+    masks = ["<mask>", *(f"<mask_{number}>" for number in range(extra_masks))]
+    specials = [*_FIRST, *(mask for mask in masks if mask not in words)]
+    specials += [f"madeupword{number:04d}" for number in range(-(len(words) + len(specials)) % multiple)]
     symbols = [*_FIRST, *words, *specials[len(_FIRST) :]]
     scores = {piece.piece: piece.score for piece in model.pieces if piece.type == _NORMAL}
     if missing := scores.keys() - set(words):
@@ -97,18 +97,12 @@ def _backend(sentencepiece_file: Path, dict_file: Path, extra_masks: int, multip
     return backend
 
 
-def _masks(extra: int) -> list[str]:
-    return ["<mask>", *(f"<mask_{number}>" for number in range(extra))]
-
-
-def _made_up(count: int) -> list[str]:
-    return [f"madeupword{number:04d}" for number in range(count)]
-
-
 def _spaces(model: Any) -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer, decoders.Decoder]:
     """What SentencePiece does to characters, and to spaces, before it looks for pieces, and undoes after."""
     spec = model.normalizer_spec
-    steps = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
+    steps: list[normalizers.Normalizer] = []
+    if spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
     if spec.remove_extra_whitespaces:  # those before a text are the one that `first` puts there
         steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r" \z"), "")]
     scheme = "first" if spec.add_dummy_prefix else "never"

@@ -17,7 +17,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, ResolvedRevision, cached_assets_path, constants, is_offline_mode, snapshot_download
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.utils import WeakFileLock
+from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
@@ -56,20 +56,22 @@ def locate(
     name_or_path: Any,
     *,
     revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
+    cache_dir: str | Path | None = None,
     token: str | bool | None = None,
     local_files_only: bool = False,
     **other: Any,
 ) -> Any:
-    """Where to open `name_or_path` from: if it is a repository of fairseq's, the folder that it was converted to, which
-    happens now unless it has happened before; `name_or_path` itself, unchanged, for everything else.
+    """Where to open `name_or_path` from.
+
+    If it is a repository of fairseq's, the folder that it was converted to, which happens now unless it has happened
+    before; `name_or_path` itself, unchanged, for everything else.
 
     A repository of fairseq's has a `dict.txt` and a checkpoint `*.pt`, and no `config.json`; it is a local folder, or
     lies on the Hub. Whatever keeps this from being found out is left for transformers to report.
 
     Args:
         revision, cache_dir, token, local_files_only: as of `from_pretrained`.
-        other: the other arguments of `from_pretrained`. With `subfolder` or `gguf_file` among them, nothing is looked for.
+        other: the other arguments of `from_pretrained`. With `subfolder` or `gguf_file`, nothing is looked for.
 
     Raises:
         NotConverted: it is one, and could not be fetched or converted; the message, one line, says why.
@@ -79,7 +81,7 @@ def locate(
     if os.path.isdir(name_or_path):
         return _locate_folder(Path(name_or_path), cache_dir) or name_or_path
     offline = local_files_only or is_offline_mode()
-    hub = {"cache_dir": cache_dir, "token": token, "local_files_only": offline}
+    hub: dict[str, Any] = {"cache_dir": cache_dir, "token": token, "local_files_only": offline}
     try:
         commit = HfApi().resolve_revision(str(name_or_path), revision=revision, **hub)
         target = _home(str(name_or_path), cache_dir) / commit.resolved
@@ -96,7 +98,7 @@ def locate(
     return str(target)
 
 
-def _locate_folder(folder: Path, cache_dir: str | os.PathLike[str] | None) -> str | None:
+def _locate_folder(folder: Path, cache_dir: str | Path | None) -> str | None:
     files = [file for file in folder.iterdir() if file.is_file()]
     if not _is_fairseq({file.name for file in files}):
         return None
@@ -109,7 +111,7 @@ def _locate_folder(folder: Path, cache_dir: str | os.PathLike[str] | None) -> st
     return str(target)
 
 
-def _home(repo_id: str, cache_dir: str | os.PathLike[str] | None) -> Path:
+def _home(repo_id: str, cache_dir: str | Path | None) -> Path:
     """Inside the repository's own part of the cache, so that whoever removes it removes this too."""
     cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
     return cache / repo_folder_name(repo_id=repo_id, repo_type="model") / "converted" / _FORMAT
@@ -147,7 +149,5 @@ def _convert(source: str, target: Path, **hub: Any) -> None:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "No space left" in reason:
-            reason += (
-                f": make room for twice the size of the checkpoint at {target.parent}, or set HF_HOME to another place"
-            )
+            reason += f": make room for twice the checkpoint at {target.parent}, or set HF_HOME to another place"
         raise NotConverted(f"{source!r} is a fairseq repository that could not be converted: {reason}") from error
