@@ -28,6 +28,9 @@ __all__ = ["locate", "open_fairseq_too"]
 logger = logging.get_logger(__name__)
 
 _FORMAT = "1"  # part of where converted files lie; another one makes every copy in a cache obsolete
+_QUIETLY: dict[str, Any] = {
+    f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")
+}
 
 
 def open_fairseq_too(from_pretrained: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +91,7 @@ def locate(
         if target.is_dir():
             return str(target)
         # Given a commit, this costs a request only if it was not made before.
-        if cached_file(str(name_or_path), "config.json", revision=commit, **hub):
+        if cached_file(str(name_or_path), "config.json", revision=commit, **hub, **_QUIETLY):
             return name_or_path
         if not _is_fairseq(_files(str(name_or_path), commit, hub)):
             return name_or_path
