@@ -259,7 +259,7 @@ def test_heads_of_the_other_courses_are_found_by_their_names(original: Originals
     names = ("discriminator_swap_head", "discriminator_insert_head", "discriminator_re_rtd_head", "unknown_head")
     added = further_heads(content, *names)
     report = convert_fairseq_checkpoint(saved(content, tmp_path), tmp_path / "out")
-    pair = MclForPreTraining.from_pretrained(tmp_path / "out")
+    pair: Any = MclForPreTraining.from_pretrained(tmp_path / "out")
     assert pair.config.objective == "mcl"
     for course, name in {"std": names[0], "itd": names[1]}.items():
         weight = added[name][".weight"]
@@ -282,7 +282,7 @@ def test_heads_of_unknown_names_are_kept_until_they_are_named(original: Original
     assert {name.split(".")[0] for name in report.extra} == {"head_b", "head_c"}
     heads = {"rtd": "head_c", "std": "head_a"}
     report = convert_fairseq_checkpoint(path, tmp_path / "named", course_heads=heads)
-    pair = MclForPreTraining.from_pretrained(tmp_path / "named")
+    pair: Any = MclForPreTraining.from_pretrained(tmp_path / "named")
     assert pair.config.active_courses == ("rtd", "std")
     assert pair.discriminator_predictions.dense.weight.equal(added["head_c"][".dense.weight"])
     assert pair.course_predictions["std"].dense.weight.equal(added["head_a"][".dense.weight"])

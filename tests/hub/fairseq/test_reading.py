@@ -73,11 +73,15 @@ def test_half_precision_is_widened(original: Originals, tmp_path: Path) -> None:
 
 
 def test_reading_is_safe_and_mapped(original: Originals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    load = torch.load
-    monkeypatch.setattr(torch, "load", lambda path, **given: calls.append(given) or load(path, **given))
-    read_checkpoint(original("coco_lm").path)
     torch.save(original("coco_lm").content(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    load, calls = torch.load, []
+
+    def recorded(path: Any, **given: Any) -> Any:
+        calls.append(given)
+        return load(path, **given)
+
+    monkeypatch.setattr(torch, "load", recorded)
+    read_checkpoint(original("coco_lm").path)
     read_checkpoint(tmp_path / "old.pt")
     assert [(given["weights_only"], given["mmap"]) for given in calls] == [(True, True), (True, False)]
     assert argparse.Namespace not in torch.serialization.get_safe_globals()

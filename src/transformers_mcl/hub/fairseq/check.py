@@ -17,7 +17,8 @@ from ...modeling_mcl_pretraining import MclForPreTraining
 
 __all__ = ["Check", "check_pair"]
 
-# Each token is masked about twice over all rounds, which the same draws decide every time.
+PROSE = Path(__file__).with_name("prose.txt")
+# Each token is masked about twice over all rounds; which are is the same every time.
 _ROUNDS, _SEED = 16, 0
 
 
@@ -61,8 +62,7 @@ def check_pair(folder: str | Path) -> Check:
     Raises:
         UserError: the folder holds no pair, or no tokenizer.
     """
-    if not isinstance(folder, str):
-        folder = str(folder)
+    folder = str(folder)
     if "MclForPreTraining" not in (load_config(folder).architectures or []):
         raise UserError(f"{folder!r} holds no pair: the check needs a generator and a discriminator")
     tokenizer = load_tokenizer(folder)
@@ -93,8 +93,7 @@ def check_pair(folder: str | Path) -> Check:
 
 def _rows(tokenizer: PreTrainedTokenizerBase, length: int) -> list[torch.Tensor]:
     """The text, as rows of full length as far as it goes, `(1, length)` each."""
-    text = Path(__file__).with_name("prose.txt").read_text(encoding="utf-8")
-    given: Any = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    given: Any = tokenizer(PROSE.read_text(encoding="utf-8"), add_special_tokens=False, verbose=False)["input_ids"]
     step = min(length, 512) - tokenizer.num_special_tokens_to_add()
     parts = [given[start : start + step] for start in range(0, len(given), step)]
     wrapped = [[tokenizer.cls_token_id, *part, tokenizer.sep_token_id] for part in parts]
