@@ -11,6 +11,7 @@ from ._registration import register, unregister
 if TYPE_CHECKING:
     from .configuration_mcl import MclConfig
     from .errors import UserError
+    from .hub.fairseq import ConversionReport, convert_fairseq_checkpoint
     from .modeling_mcl import (
         MclDiscriminator,
         MclForMaskedLM,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .training.trainer import MclTrainer
 
 __all__ = [
+    "ConversionReport",
     "MclConfig",
     "MclDiscriminator",
     "MclForMaskedLM",
@@ -39,6 +41,7 @@ __all__ = [
     "MclTrainer",
     "MclTrainingArguments",
     "UserError",
+    "convert_fairseq_checkpoint",
     "register",
     "unregister",
 ]
@@ -51,12 +54,14 @@ except PackageNotFoundError:  # a source tree that was never installed
 # Where the public names are. They are imported on first use, so that importing the package, and
 # `transformers-mcl --help`, cost nothing.
 _MODULES = {
+    "ConversionReport": "hub.fairseq",
     "MclConfig": "configuration_mcl",
     "MclForPreTraining": "modeling_mcl_pretraining",
     "MclTokenizer": "tokenization_mcl",
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
+    "convert_fairseq_checkpoint": "hub.fairseq",
 }
 
 

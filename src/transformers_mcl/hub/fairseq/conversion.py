@@ -18,9 +18,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from ...configuration_mcl import COURSES, MclConfig
+from ...configuration_mcl import COURSES, DISCRIMINATOR_LOSSES, MclConfig
 from ...data.files import one_line
 from ...errors import UserError
+from ...loading import loading_in_silence
 from ...modeling_mcl import (
     MclDiscriminator,
     MclForMaskedLM,
@@ -93,7 +94,7 @@ def convert_fairseq_checkpoint(
     model = conversion.model()
     tokenizer = conversion.tokenizer()
     report = conversion.report(folder, type(model).__name__)
-    with _writing(folder) as temporary:
+    with loading_in_silence(), _writing(folder) as temporary:
         model.save_pretrained(temporary)
         if conversion.extra:
             save_file(conversion.extra, temporary / EXTRA_WEIGHTS)
@@ -230,13 +231,13 @@ class _Conversion:
         for course in ("std", "itd"):
             if course in heads:
                 self.map.detection_head(heads[course], f"course_predictions.{course}")
-        value, origin = self.checkpoint.settings.get("binary_loss_weight")
-        if not origin and self.family.bias_type == "t5":
-            value, origin = self.checkpoint.settings.get("weight")
+        argument = "weight" if self.family.bias_type == "t5" else "binary_loss_weight"
+        value, origin = self.checkpoint.settings.get(argument)
+        losses = {loss for course in heads for loss in COURSES[course] if loss}
+        if len(heads) < len(COURSES):
+            losses -= _SELF_CORRECTION
         weight = float(value) if origin else 50.0
-        names = {name for course in heads for name in COURSES[course] if name}
-        names = {"mlm", "rtd"} | (names if len(heads) == len(COURSES) else names - _SELF_CORRECTION)
-        weights = {name: weight if name.endswith("td") else 1.0 for name in sorted(names)}
+        weights = {loss: weight if loss in DISCRIMINATOR_LOSSES else 1.0 for loss in sorted(losses)}
         self.sizes.put("loss_weights", weights, f"the heads there are, and {origin or 'the usual 50'}")
 
     def _keep_the_rest(self) -> None:
