@@ -27,6 +27,9 @@ _FOLLOWERS = {
     "transformers.models.auto.modeling_auto": "transformers_mcl.modeling_mcl_pretraining",
 }
 
+# `AutoConfig.from_pretrained`, as it was found ("theirs") and as it is now ("ours"); empty while it is transformers' own.
+_hook: dict[str, Any] = {}
+
 # What `unregister` took out of transformers' tables: the table, the key and the class.
 _taken_out: list[tuple[dict[Any, Any], Any, type]] = []
 
@@ -70,29 +73,22 @@ def _follow() -> None:
         if theirs in sys.modules and ours not in sys.modules:
             importlib.import_module(ours)
     if auto := sys.modules.get("transformers.models.auto.configuration_auto"):
-        _Hook.put(auto.AutoConfig)
+        _put_hook(auto.AutoConfig)
 
 
-class _Hook:
-    """On `AutoConfig.from_pretrained`; what was there before, and what is there now."""
+def _put_hook(auto: Any) -> None:
+    from .hub.load_by_name import open_fairseq_too
 
-    theirs: Any = None
-    ours: Any = None
+    if not _hook:  # asked last: that import may have led here, too
+        _hook["theirs"] = vars(auto)["from_pretrained"]
+        _hook["ours"] = staticmethod(open_fairseq_too(auto.from_pretrained))
+        auto.from_pretrained = _hook["ours"]
 
-    @classmethod
-    def put(cls, auto: Any) -> None:
-        if cls.ours is None:
-            from .hub.load_by_name import open_fairseq_too
 
-            cls.theirs = vars(auto)["from_pretrained"]
-            cls.ours = staticmethod(open_fairseq_too(auto.from_pretrained))
-            auto.from_pretrained = cls.ours
-
-    @classmethod
-    def remove(cls, auto: Any) -> None:
-        if cls.ours is not None and vars(auto)["from_pretrained"] is cls.ours:
-            auto.from_pretrained = cls.theirs
-            cls.ours = None
+def _remove_hook(auto: Any) -> None:
+    if _hook and vars(auto)["from_pretrained"] is _hook["ours"]:
+        auto.from_pretrained = _hook["theirs"]
+        _hook.clear()
 
 
 def _tables() -> Iterator[dict[Any, Any]]:
@@ -129,4 +125,4 @@ def unregister() -> None:
             if kind.__module__.startswith("transformers_mcl."):
                 _taken_out.append((table, key, table.pop(key)))
     if auto := sys.modules.get("transformers.models.auto.configuration_auto"):
-        _Hook.remove(auto.AutoConfig)
+        _remove_hook(auto.AutoConfig)

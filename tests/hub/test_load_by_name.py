@@ -221,9 +221,11 @@ def check_same_error(call: Callable[[], Any]) -> None:
             call()
         return raised.type, str(raised.value)
 
+    assert hasattr(transformers.AutoConfig.from_pretrained, "__wrapped__")
     ours = outcome()
     transformers_mcl.unregister()
     try:
+        assert isinstance(vars(transformers.AutoConfig)["from_pretrained"], classmethod)
         theirs = outcome()
     finally:
         transformers_mcl.register()
