@@ -30,6 +30,7 @@ from transformers.activations import get_activation
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
 from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from .configuration_mcl import MclConfig, located
 from .documents import positions_in_documents
@@ -312,6 +313,7 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         if config.generator_prediction_layers:
             self.layer_mixture = LayerMixture(config)
             self.post_init()
+            maybe_install_capturing_hooks(self.electra)  # now: installing them cannot be compiled, using them can
 
     @can_return_tuple
     def forward(

@@ -204,23 +204,30 @@ class _Conversion:
         """By course, the names of the detection heads that are known; what others there are is noted."""
         family, notes = self.family, self.sizes.notes
         found = self.map.find_heads(family.detection_rows, discriminator.width, family.detection_suffixes)
+        self._check_course_heads(found)
         heads = dict(self.course_heads)
-        for course, name in heads.items():
-            if course not in COURSES or name not in found:
-                raise UserError(
-                    f"course_heads={heads}: no course {course!r}, or no detection head {name!r}; the courses are "
-                    f"{', '.join(COURSES)}, the heads of {self.name} are {', '.join(found) or 'none'}"
-                )
         if not heads:
-            heads = {course: name for name in reversed(found) if (course := _course_of(name))}
-        if family.detection_head in found:
-            heads.setdefault("rtd", family.detection_head)
+            for name in found:
+                if (course := _course_of(name)) and course not in heads:
+                    heads[course] = name
+                    notes.append(f"{name} is taken for the detection head of {course}, by its name")
+        if family.detection_head in found and "rtd" not in self.course_heads:
+            heads["rtd"] = family.detection_head
         if found and "rtd" not in heads:
-            heads["rtd"] = next((name for name in found if name not in heads.values()), found[0])
-            notes.append(f"{heads['rtd']} is taken for the head for replaced tokens, a guess: give course_heads")
+            rtd = next((name for name in found if name not in heads.values()), found[0])
+            heads = {course: name for course, name in heads.items() if name != rtd} | {"rtd": rtd}
+            notes.append(f"{rtd} is taken for the detection head of rtd, a guess: give course_heads if it is wrong")
         if others := [name for name in found if name not in heads.values()]:
             notes.append(f"detection heads of no course that is known, kept: {', '.join(others)}; see course_heads")
         return heads
+
+    def _check_course_heads(self, found: list[str]) -> None:
+        for course, name in self.course_heads.items():
+            if course not in COURSES or name not in found:
+                raise UserError(
+                    f"course_heads: no course {course!r}, or no detection head {name!r}; the courses are "
+                    f"{', '.join(COURSES)}, the heads of {self.name} are {', '.join(found) or 'none'}"
+                )
 
     def _move_detection_heads(self, heads: dict[str, str], pair: bool) -> None:
         """Moves the heads, and says which losses the pair goes on with: those that it has heads for."""
