@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,33 @@ def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for command, *words in commands:
         kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
         parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")
+
+
+def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers_mcl.cli.convert import ConvertArguments, _named
+    from transformers_mcl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    fixture = ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like"
+    shutil.copytree(fixture, tmp_path / "McmanusChen" / "MCL-base")  # found before the Hub's
+    for name in ("train.csv", "test.csv"):
+        rows = "".join(f"The chef cooked meal {n}.,{'good' if n % 2 else 'bad'}\n" for n in range(8))
+        (tmp_path / name).write_text(f"sentence,label\n{rows}")
+    page = (ROOT / "docs" / "mcl_base.md").read_text()
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL)).splitlines()
+    convert, _, classify, pretrain = (shlex.split(line)[1:] for line in blocks if line)
+    (given,) = parse_arguments((ConvertArguments,), _named(convert[1:]), prog="", description="")
+    assert given.check
+    kinds = (ModelArguments, DataArguments, MclTrainingArguments)
+    parse_arguments(kinds, [*pretrain[1:], "--use_cpu"], prog="", description="", underlay=_preset_arguments)
+    assert main([*classify, "--use_cpu", "true", "--num_train_epochs", "1", "--max_seq_length", "16"]) == 0
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/mcl_base.md", "exec"), names)
+    assert names["states"].shape[::2] == (2, 32)
+    assert [type(names[name]).__name__ for name in ("pair", "generator")] == ["MclForPreTraining", "MclForMaskedLM"]
+    assert len(names["answers"]) == 5
+    assert names["label"] in ("good", "bad")
 
 
 def test_every_public_name_is_on_a_page() -> None:

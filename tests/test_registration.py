@@ -45,7 +45,7 @@ def check(order):
         assert getattr(transformers, auto)._model_mapping[type(config)].__name__ == ours, auto
     assert type(config) is sys.modules["transformers_mcl"].MclConfig
     assert transformers.models.auto.tokenization_auto.TOKENIZER_MAPPING[type(config)].__name__ == "MclTokenizer"
-    assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig  # and not ours again
+    assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig  # and not ours
 
 for order in {ORDERS}:
     if (child := os.fork()) == 0:

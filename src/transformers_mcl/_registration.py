@@ -27,7 +27,7 @@ _FOLLOWERS = {
     "transformers.models.auto.modeling_auto": "transformers_mcl.modeling_mcl_pretraining",
 }
 
-# `AutoConfig.from_pretrained`, as it was found ("theirs") and as it is now ("ours"); empty while it is transformers' own.
+# `AutoConfig.from_pretrained` as it was found ("theirs") and as it is now ("ours"); empty while it is as found.
 _hook: dict[str, Any] = {}
 
 # What `unregister` took out of transformers' tables: the table, the key and the class.
