@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import sentencepiece
+from datasets import Dataset, DatasetDict
 from sentencepiece import sentencepiece_model_pb2
 from transformers import AutoTokenizer
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 import transformers_mcl
 from transformers_mcl import MclConfig, MclTokenizer, UserError
+from transformers_mcl.data import tokenize_and_pack
 
 FIXTURE = Path(__file__).parent / "fixtures" / "fairseq" / "mcl_base_like"
 DEMO = Path(transformers_mcl.__file__).parent / "data" / "demo" / "train.txt"
@@ -65,11 +67,12 @@ def _random_texts(count: int) -> Iterator[str]:
 
 
 def test_ids_are_those_of_the_original_code(tokenizer: MclTokenizer, golden: dict[str, Any]) -> None:
-    rows = [row for row in golden["sentences"] if "<mask>" not in row["text"]]  # a token here, and text to fairseq
-    assert len(rows) == 6
-    for row in rows:
-        assert tokenizer.tokenize(row["text"]) == row["pieces"]
-        assert tokenizer(row["text"])["input_ids"] == row["ids"]
+    assert len(golden["sentences"]) == 7
+    for row in golden["sentences"]:  # one reads `<mask> </s>`, which is text to fairseq
+        assert tokenizer(row["text"], split_special_tokens=True)["input_ids"] == row["ids"]
+        if "<mask>" not in row["text"]:
+            assert tokenizer.tokenize(row["text"]) == row["pieces"]
+            assert tokenizer(row["text"])["input_ids"] == row["ids"]
     assert len(golden["pairs"]) == 2
     for row in golden["pairs"]:
         pair = tokenizer(row["text"], row["text_pair"])
@@ -96,6 +99,19 @@ def test_any_text_has_the_ids_of_sentencepiece_and_the_dictionary(trained: Path)
     expected = [[numbers.get(piece, 3) for piece in row] for row in pieces.encode_as_pieces(texts)]
     assert tokenizer(texts, add_special_tokens=False)["input_ids"] == expected
     assert sum(3 in row for row in expected) > 100
+    markup = [
+        "<s>",
+        "a<s>b</s>",
+        "<pad>>, <unk>s <<s>>",
+        "<mask> <mask_3>",
+        "madeupword0000 </s",
+        "s> <s",
+        "<unk><unk>",
+    ]
+    told = [[numbers.get(piece, 3) for piece in row] for row in pieces.encode_as_pieces(markup)]
+    plain = {"add_special_tokens": False, "split_special_tokens": True}
+    assert tokenizer(markup, **plain)["input_ids"] == told
+    assert tokenizer(texts, **plain)["input_ids"] == expected
     words = ["Two", "words", ",", "apart"]
     assert tokenizer.tokenize(words, is_split_into_words=True) == [
         p for w in words for p in pieces.encode_as_pieces(w)
@@ -228,3 +244,12 @@ def test_spaces_that_the_model_keeps(trained: Path, tmp_path: Path) -> None:
     pieces = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model"))
     for text in ("the  end ", " the", "the end"):
         assert _from(tmp_path).tokenize(text) == pieces.encode_as_pieces(text), text
+
+
+def test_rows_for_pre_training_are_the_original_loader_s(tokenizer: MclTokenizer, golden: dict[str, Any]) -> None:
+    (row, *_) = golden["documents"][1]["docs"]
+    lines = golden["documents"][1]["text"].splitlines()[:2]
+    corpus = DatasetDict({"train": Dataset.from_dict({"text": lines})})
+    packed, statistics = tokenize_and_pack(corpus, tokenizer, max_seq_length=len(row))
+    assert packed["train"]["input_ids"][:] == [row]
+    assert statistics["train"].dropped_tokens == 1  # the </s> that the row has anyway

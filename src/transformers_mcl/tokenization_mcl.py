@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,6 @@ def _backend(sentencepiece_file: Path, dict_file: Path, extra_masks: int, multip
     masks = ["<mask>", *(f"<mask_{number}>" for number in range(extra_masks))]
     specials = [*_FIRST, *(mask for mask in masks if mask not in words)]
     specials += [f"madeupword{number:04d}" for number in range(-(len(words) + len(specials)) % multiple)]
-    symbols = [*_FIRST, *words, *specials[len(_FIRST) :]]
     scores = {piece.piece: piece.score for piece in model.pieces if piece.type == _NORMAL}
     if missing := scores.keys() - set(words):
         logger.warning(
@@ -91,10 +91,28 @@ def _backend(sentencepiece_file: Path, dict_file: Path, extra_masks: int, multip
         )
     # Symbols that are no pieces get the least score of all. A lower one would change the price of unknown characters.
     least = min(scores.values())
-    backend = Tokenizer(Unigram([(symbol, scores.get(symbol, least)) for symbol in symbols], _FIRST.index("<unk>")))
-    backend.normalizer, backend.pre_tokenizer, backend.decoder = _spaces(model)
+    vocab = [(symbol, scores.get(symbol, least)) for symbol in [*_FIRST, *words]]
+    backend = Tokenizer(Unigram(vocab, _FIRST.index("<unk>")))
+    backend.normalizer, spaces, backend.decoder = _spaces(model)
+    strangers = [symbol for symbol, _ in vocab if symbol not in scores and len(symbol) > 1]
+    backend.pre_tokenizer = pre_tokenizers.Sequence([spaces, _parting(strangers, scores)])
     backend.add_special_tokens(specials)
     return backend
+
+
+def _parting(strangers: list[str], scores: dict[str, float]) -> pre_tokenizers.PreTokenizer:
+    """Has none of `strangers`, which are in the vocabulary and no pieces of SentencePiece's, ever found in a text.
+
+    Each is cut in two, preferably between characters that no piece has side by side, where SentencePiece cuts as well.
+    """
+    pairs = {piece[i : i + 2] for piece in scores for i in range(len(piece) - 1)}
+    patterns = []
+    for stranger in strangers:
+        places = range(1, len(stranger))
+        known = [i for i in places if not scores.keys().isdisjoint(stranger[i - 1 : i + 1])]
+        place = next((i for i in known if stranger[i - 1 : i + 1] not in pairs), places[-1])
+        patterns.append(f"(?<={re.escape(stranger[:place])}){re.escape(stranger[place:])}")
+    return pre_tokenizers.Split(Regex("|".join(patterns)), "merged_with_next")
 
 
 def _spaces(model: Any) -> tuple[normalizers.Normalizer, pre_tokenizers.PreTokenizer, decoders.Decoder]:
