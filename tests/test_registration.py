@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -107,15 +108,20 @@ def test_registration_can_be_undone() -> None:
     import transformers_mcl
     from transformers_mcl import MclConfig, MclModel, MclTokenizer
 
-    autos = [transformers.AutoModel, transformers.AutoModelForPreTraining, transformers.AutoModelForMaskedLM]
-    tokenizers = transformers.models.auto.tokenization_auto
+    autos: list[Any] = [
+        transformers.AutoModel,
+        transformers.AutoModelForPreTraining,
+        transformers.AutoModelForMaskedLM,
+    ]
+    tokenizers: Any = transformers.models.auto.tokenization_auto
+    config_of: Any = transformers.AutoConfig
     config = MclConfig(vocab_size=10, num_hidden_layers=1)
     finders = len(sys.meta_path)
     try:
         for _ in range(2):
             transformers_mcl.unregister()
-            assert isinstance(vars(transformers.AutoConfig)["from_pretrained"], classmethod)
-            assert not hasattr(transformers.AutoConfig.from_pretrained, "__wrapped__")
+            assert isinstance(vars(config_of)["from_pretrained"], classmethod)
+            assert not hasattr(config_of.from_pretrained, "__wrapped__")
             with pytest.raises(ValueError, match="mcl"):
                 transformers.AutoConfig.for_model("mcl")
             assert not any(type(config) in auto._model_mapping for auto in autos)
@@ -125,7 +131,7 @@ def test_registration_can_be_undone() -> None:
     finally:
         for _ in range(2):
             transformers_mcl.register()
-    assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig
+    assert config_of.from_pretrained.__wrapped__.__self__ is config_of
     assert type(transformers.AutoModel.from_config(config)) is MclModel
     assert tokenizers.TOKENIZER_MAPPING[MclConfig] is MclTokenizer
     assert tokenizers.tokenizer_class_from_name("MclTokenizer") is MclTokenizer

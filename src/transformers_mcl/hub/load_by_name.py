@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, ResolvedRevision, cached_assets_path, constants, is_offline_mode, snapshot_download
+from huggingface_hub import HfApi, ResolvedRevision, constants, is_offline_mode, snapshot_download
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 from transformers.utils import logging
@@ -102,13 +102,17 @@ def locate(
 
 
 def _locate_folder(folder: Path, cache_dir: str | Path | None) -> str | None:
-    files = [file for file in folder.iterdir() if file.is_file()]
-    if not _is_fairseq({file.name for file in files}):
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+        # What another file in its place would be seen by, without reading gigabytes.
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    except OSError:  # no permission: for transformers to report
         return None
-    # What another file in its place would be seen by, without reading gigabytes.
-    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)]
+    if not _is_fairseq([file.name for file in files]):
+        return None
     key = hashlib.sha256(repr((str(folder.resolve()), states)).encode()).hexdigest()[:40]
-    target = cached_assets_path("transformers-mcl", "converted", _FORMAT, assets_dir=cache_dir) / key
+    assets = Path(cache_dir or constants.HF_ASSETS_CACHE).expanduser()
+    target = assets / "transformers-mcl" / "converted" / _FORMAT / key
     if not target.is_dir():
         _convert(str(folder), target)
     return str(target)
