@@ -79,6 +79,23 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         assert _overrides(ModelArguments(config_overrides=words))
 
 
+def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like", tmp_path / "my-fairseq-folder")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "converting.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/converting.md", "exec"), names)
+    assert names["report"].architecture == type(names["pair"]).__name__ == "MclForPreTraining"
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 4
+    lines += [f"transformers-mcl convert a b {words}" for words in re.findall(r"`(--course_heads [^`]*)`", page)]
+    for line in lines:
+        parse_arguments((ConvertArguments,), _named(shlex.split(line)[2:]), prog="", description="")
+    fixtures = {path.parent.name for path in ROOT.glob("tests/fixtures/fairseq/*/reference.npz")}
+    assert fixtures == {name for name in re.findall(r"`(\w+)`", page) if name in fixtures}
+
+
 def test_the_python_of_the_zero_shot_page() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "zero_shot.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
@@ -97,23 +114,6 @@ def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for command, *words in commands:
         kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
         parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")
-
-
-def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like", tmp_path / "my-fairseq-folder")
-    monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "converting.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, "docs/converting.md", "exec"), names)
-    assert names["report"].architecture == type(names["pair"]).__name__ == "MclForPreTraining"
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    assert len(lines) == 4
-    lines += [f"transformers-mcl convert a b {words}" for words in re.findall(r"`(--course_heads [^`]*)`", page)]
-    for line in lines:
-        parse_arguments((ConvertArguments,), _named(shlex.split(line)[2:]), prog="", description="")
-    fixtures = {path.parent.name for path in ROOT.glob("tests/fixtures/fairseq/*/reference.npz")}
-    assert fixtures == {name for name in re.findall(r"`(\w+)`", page) if name in fixtures}
 
 
 def test_every_public_name_is_on_a_page() -> None:
