@@ -12,6 +12,7 @@ import pytest
 
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.export import ExportArguments
 from transformers_mcl.cli.pretrain import _preset_arguments
 from transformers_mcl.data import DataArguments
@@ -76,6 +77,23 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
     for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
         assert _overrides(ModelArguments(config_overrides=words))
+
+
+def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like", tmp_path / "my-fairseq-folder")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "converting.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/converting.md", "exec"), names)
+    assert names["report"].architecture == type(names["pair"]).__name__ == "MclForPreTraining"
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 4
+    lines += [f"transformers-mcl convert a b {words}" for words in re.findall(r"`(--course_heads [^`]*)`", page)]
+    for line in lines:
+        parse_arguments((ConvertArguments,), _named(shlex.split(line)[2:]), prog="", description="")
+    fixtures = {path.parent.name for path in ROOT.glob("tests/fixtures/fairseq/*/reference.npz")}
+    assert fixtures == {name for name in re.findall(r"`(\w+)`", page) if name in fixtures}
 
 
 def test_the_python_of_the_zero_shot_page() -> None:

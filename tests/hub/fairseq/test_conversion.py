@@ -230,6 +230,28 @@ def test_the_report_says_where_everything_came_from_and_went(original: Originals
     assert "AutoModelForPreTraining" in card
 
 
+@pytest.mark.parametrize(
+    ("name", "shares", "dropout"),
+    [("unilm_electra", "token", 0.0), ("coco_lm", "all", None), ("amos", "token", 0.0)],
+)
+def test_what_the_halves_share_and_how_they_go_on(
+    name: str, shares: str, dropout: float | None, original: Originals, tmp_path: Path
+) -> None:
+    content = original(name).content()
+    model = content["cfg"]["model"]
+    (model if isinstance(model, dict) else vars(model)).update(dropout=0.2, attention_dropout=0.3)
+    given = content["cfg"]["criterion"]
+    changes = {"weight": 40.0} if name == "unilm_electra" else {"binary_loss_weight": 40.0}
+    (given if isinstance(given, dict) else vars(given)).update(changes)
+    if name != "unilm_electra":
+        vars(model).update(changes)
+    convert_fairseq_checkpoint(saved(content, tmp_path), tmp_path / "out")
+    config = MclForPreTraining.from_pretrained(tmp_path / "out").config
+    assert (config.generator_shares, config.generator_dropout) == (shares, dropout)
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.2, 0.3)
+    assert {name: weight for name, weight in config.weights.items() if weight} == {"mlm": 1.0, "rtd": 40.0}
+
+
 def test_without_a_bias_the_number_of_heads_is_the_settings_or_given(original: Originals, tmp_path: Path) -> None:
     content = original("unilm_electra_no_bias").content()
     report = convert_fairseq_checkpoint(saved(content, tmp_path), tmp_path / "a")
