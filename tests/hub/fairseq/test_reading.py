@@ -105,6 +105,10 @@ def test_what_would_run_code_is_refused_by_its_name(zipped: bool, original: Orig
     with pytest.raises(UserError, match="is refused: opening it would run code .* posix.system; nothing was run") as e:
         convert_fairseq_checkpoint(path, tmp_path / "out")
     assert "\n" not in str(e.value)
+    if zipped:
+        torch.save({**content, "extra_state": print}, path)
+        with pytest.raises(UserError, match=r"names (__builtin__|builtins)\.print, posix\.system; "):
+            convert_fairseq_checkpoint(path, tmp_path / "out")
     path.write_bytes(pickle.dumps(Evil(trap)))  # with newer opcodes, and nothing of torch about it
     with pytest.raises(UserError):
         convert_fairseq_checkpoint(path, tmp_path / "out")
