@@ -117,7 +117,6 @@ def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers_mcl.cli.convert import ConvertArguments, _named
     from transformers_mcl.cli.main import main
 
     monkeypatch.chdir(tmp_path)

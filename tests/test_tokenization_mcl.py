@@ -228,6 +228,20 @@ def test_models_without_a_counterpart(
         MclTokenizer.from_fairseq(tmp_path / "spm.model", trained / "dict.txt")
 
 
+def test_pieces_that_look_like_a_special_token(trained: Path, tmp_path: Path) -> None:
+    model = protobuf.ModelProto.FromString((trained / "spm.model").read_bytes())
+    added = ["<", ">", "<s", "/s"]
+    for piece in added:
+        model.pieces.add(piece=piece, score=-2.0, type=1)
+    (tmp_path / "spm.model").write_bytes(model.SerializeToString())
+    words = (trained / "dict.txt").read_text(encoding="utf-8")
+    (tmp_path / "dict.txt").write_text(words + "".join(f"{piece} 1\n" for piece in added), encoding="utf-8")
+    pieces, tokenizer = sentencepiece.SentencePieceProcessor(str(tmp_path / "spm.model")), _from(tmp_path)
+    for text in ("<s>", "a</s>", "<<s>>"):
+        ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        assert tokenizer.convert_ids_to_tokens(ids) == pieces.encode_as_pieces(text)
+
+
 def test_a_file_that_is_no_model(trained: Path) -> None:
     with pytest.raises(UserError, match="is no SentencePiece model|has no pieces"):
         MclTokenizer.from_fairseq(trained / "dict.txt", trained / "dict.txt")

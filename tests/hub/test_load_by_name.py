@@ -191,6 +191,14 @@ def test_a_full_disk(where: str, online: Any, monkeypatch: pytest.MonkeyPatch, t
     assert type(opened("AutoModel")) is MclModel
 
 
+def test_what_a_killed_process_left(online: Any, tmp_path: Path) -> None:
+    left = tmp_path / "cache" / "models--McmanusChen--MCL-base" / "converted" / "1" / f"{'0' * 40}.incomplete" / "model"
+    left.mkdir(parents=True)
+    (left / "config.json").touch()
+    assert type(opened("AutoModel")) is MclModel
+    assert not left.parent.exists()
+
+
 def test_an_unknown_layout(online: Any) -> None:
     buffer = io.BytesIO()
     torch.save({"model": {"tower.block.weight": torch.ones(2, 2), "tower.bias": torch.ones(2)}}, buffer)
@@ -244,6 +252,14 @@ def test_other_repositories_fail_as_without_us(kind: str, online: Any, tmp_path:
     check_same_error(partial(opened, "AutoModel", "ada/none"))
     check_same_error(partial(opened, "AutoModel", NAME, subfolder="inner"))
     assert not [*tmp_path.glob("cache/*/converted")]
+
+
+def test_repositories_with_a_configuration_are_not_looked_into(online: Any, tmp_path: Path) -> None:
+    fairseq.convert_fairseq_checkpoint(FIXTURE, tmp_path / "converted")
+    online.repositories["ada/own"] = {path.name: path.read_bytes() for path in (tmp_path / "converted").iterdir()}
+    assert type(opened("AutoModel", "ada/own")) is MclModel
+    assert type(MclModel.from_pretrained("ada/own")) is MclModel
+    assert not [path for path in online.requests if "/tree/" in path]
 
 
 def test_a_local_folder(conversions: list[str], tmp_path: Path) -> None:
