@@ -278,8 +278,8 @@ def further_heads(content: Any, *names: str) -> dict[str, dict[str, Tensor]]:
 
 def test_heads_of_the_other_courses_are_found_by_their_names(original: Originals, tmp_path: Path) -> None:
     content = original("unilm_electra").content()
-    names = ("discriminator_swap_head", "discriminator_insert_head", "discriminator_re_rtd_head", "unknown_head")
-    added = further_heads(content, *names)
+    names = ("swap_head", "d_insert_head", "unknown_head", "re_std_head")
+    added = further_heads(content, *reversed(names))  # a correction's head, in the way, first
     report = convert_fairseq_checkpoint(saved(content, tmp_path), tmp_path / "out")
     pair: Any = MclForPreTraining.from_pretrained(tmp_path / "out")
     assert pair.config.objective == "mcl"
@@ -290,7 +290,7 @@ def test_heads_of_the_other_courses_are_found_by_their_names(original: Originals
     expected = {f"{name}{part}": v for name in names[2:] for part, v in added[name].items()}
     assert kept.keys() == expected.keys() == set(report.extra)
     assert all(kept[key].equal(expected[key]) for key in kept)
-    assert any("discriminator_re_rtd_head, unknown_head" in note for note in report.notes)
+    assert any("kept: re_std_head, unknown_head" in note for note in report.notes)
 
 
 def test_heads_of_unknown_names_are_kept_until_they_are_named(original: Originals, tmp_path: Path) -> None:
@@ -412,6 +412,17 @@ def test_a_repository_brings_its_tokenizer(repository: Path, tmp_path: Path) -> 
     for kind in ("pad", "cls", "sep", "mask"):
         assert getattr(tokenizer, f"{kind}_token_id") == getattr(model.config, f"{kind}_token_id")
     assert not report.notes
+
+
+def test_positions_that_no_text_was_so_long_for_are_not_the_tokenizers(repository: Path, tmp_path: Path) -> None:
+    path = repository / "checkpoint_1_125000.pt"
+    content = torch.load(path, weights_only=True)
+    content["cfg"]["task"]["tokens_per_sample"] = 40
+    torch.save(content, path)
+    report = convert_fairseq_checkpoint(repository, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == 40
+    assert MclForPreTraining.from_pretrained(tmp_path / "out").config.max_position_embeddings == 64
+    assert any("beyond 40" in note for note in report.notes)
 
 
 def test_a_dictionary_of_another_checkpoint_is_refused(repository: Path, tmp_path: Path) -> None:

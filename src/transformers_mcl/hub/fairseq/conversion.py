@@ -299,8 +299,18 @@ class _Conversion:
                 f"{dictionary} gives {len(tokenizer)} ids and <mask> {tokenizer.mask_token_id}, the checkpoint has "
                 f"{size['vocab_size']} and {size['mask_token_id']}: it is another checkpoint's"
             )
-        tokenizer.model_max_length = size["max_position_embeddings"]
+        tokenizer.model_max_length = self._trained_length(size["max_position_embeddings"])
         return tokenizer
+
+    def _trained_length(self, positions: int) -> int:
+        """The length of rows that the model was trained on: its table of positions may be longer."""
+        length, origin = self.checkpoint.settings.get("tokens_per_sample")
+        if not origin or int(length) >= positions:
+            return positions
+        self.sizes.notes.append(
+            f"positions beyond {length} were not trained ({origin}): the tokenizer's model_max_length is {length}"
+        )
+        return int(length)
 
     def report(self, folder: Path, architecture: str) -> ConversionReport:
         """What was done."""
