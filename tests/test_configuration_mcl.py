@@ -85,6 +85,14 @@ def test_active_courses(weights: dict[str, float], courses: tuple[str, ...]) -> 
         ({"loss_weights": {"mlm": 0, "rtd": 0.0}}, ("loss_weights",)),
         ({"detection_heads": "per-course"}, ("detection_heads", "'per_course'")),
         ({"generator_shares": "tokens"}, ("generator_shares", "'token'")),
+        ({"detection_head_type": "layernorm"}, ("detection_head_type", "'layer_norm'")),
+        ({"classifier_activation": "relu"}, ("classifier_activation", "'gelu'")),
+        ({"relative_attention_bias_type": "coco"}, ("relative_attention_bias_type", "'coco_lm'")),
+        ({"generator_prediction_layers": []}, ("generator_prediction_layers=[]",)),
+        (
+            {"generator_num_hidden_layers": 4, "generator_prediction_layers": [2, 5]},
+            ("generator_prediction_layers=[2, 5]", "1 to 4"),
+        ),
         ({"correction_average": "owner"}, ("correction_average", "'own'")),
         ({"hidden_size": 30, "num_attention_heads": 4}, ("hidden_size=30", "num_attention_heads=4")),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.export import ExportArguments
 from transformers_mcl.cli.pretrain import _preset_arguments
 from transformers_mcl.data import DataArguments
@@ -77,6 +79,23 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         assert _overrides(ModelArguments(config_overrides=words))
 
 
+def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like", tmp_path / "my-fairseq-folder")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "converting.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/converting.md", "exec"), names)
+    assert names["report"].architecture == type(names["pair"]).__name__ == "MclForPreTraining"
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) == 4
+    lines += [f"transformers-mcl convert a b {words}" for words in re.findall(r"`(--course_heads [^`]*)`", page)]
+    for line in lines:
+        parse_arguments((ConvertArguments,), _named(shlex.split(line)[2:]), prog="", description="")
+    fixtures = {path.parent.name for path in ROOT.glob("tests/fixtures/fairseq/*/reference.npz")}
+    assert fixtures == {name for name in re.findall(r"`(\w+)`", page) if name in fixtures}
+
+
 def test_the_python_of_the_zero_shot_page() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "zero_shot.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
@@ -95,6 +114,32 @@ def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for command, *words in commands:
         kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
         parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")
+
+
+def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers_mcl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    fixture = ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like"
+    shutil.copytree(fixture, tmp_path / "McmanusChen" / "MCL-base")  # found before the Hub's
+    for name in ("train.csv", "test.csv"):
+        rows = "".join(f"The chef cooked meal {n}.,{'good' if n % 2 else 'bad'}\n" for n in range(8))
+        (tmp_path / name).write_text(f"sentence,label\n{rows}")
+    page = (ROOT / "docs" / "mcl_base.md").read_text()
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL)).splitlines()
+    convert, _, classify, pretrain = (shlex.split(line)[1:] for line in blocks if line)
+    (given,) = parse_arguments((ConvertArguments,), _named(convert[1:]), prog="", description="")
+    assert given.check
+    kinds = (ModelArguments, DataArguments, MclTrainingArguments)
+    parse_arguments(kinds, [*pretrain[1:], "--use_cpu"], prog="", description="", underlay=_preset_arguments)
+    assert main([*classify, "--use_cpu", "true", "--num_train_epochs", "1", "--max_seq_length", "16"]) == 0
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/mcl_base.md", "exec"), names)
+    assert names["states"].shape[::2] == (2, 32)
+    assert [type(names[name]).__name__ for name in ("pair", "generator")] == ["MclForPreTraining", "MclForMaskedLM"]
+    assert len(names["answers"]) == 5
+    assert names["label"] in ("good", "bad")
 
 
 def test_every_public_name_is_on_a_page() -> None:

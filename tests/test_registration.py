@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ MODELS = {
 }
 # Imports, of which each is the first that a program makes.
 ORDERS = [
+    "from transformers_mcl import MclTokenizer",
     "from transformers import AutoConfig; import transformers_mcl",
     "from transformers import AutoModel; import transformers_mcl",
     "from transformers_mcl import MclConfig",
@@ -43,6 +45,8 @@ def check(order):
     for auto, ours in {MODELS}.items():
         assert getattr(transformers, auto)._model_mapping[type(config)].__name__ == ours, auto
     assert type(config) is sys.modules["transformers_mcl"].MclConfig
+    assert transformers.models.auto.tokenization_auto.TOKENIZER_MAPPING[type(config)].__name__ == "MclTokenizer"
+    assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig  # and not ours
 
 for order in {ORDERS}:
     if (child := os.fork()) == 0:
@@ -96,3 +100,39 @@ def test_finding_modules_is_as_before() -> None:
         assert spec.name == name
     assert importlib.util.find_spec("transformers.no_such_module") is None
     assert sys.meta_path == finders
+
+
+def test_registration_can_be_undone() -> None:
+    import transformers
+
+    import transformers_mcl
+    from transformers_mcl import MclConfig, MclModel, MclTokenizer
+
+    autos: list[Any] = [
+        transformers.AutoModel,
+        transformers.AutoModelForPreTraining,
+        transformers.AutoModelForMaskedLM,
+    ]
+    tokenizers: Any = transformers.models.auto.tokenization_auto
+    config_of: Any = transformers.AutoConfig
+    config = MclConfig(vocab_size=10, num_hidden_layers=1)
+    finders = len(sys.meta_path)
+    try:
+        for _ in range(2):
+            transformers_mcl.unregister()
+            assert isinstance(vars(config_of)["from_pretrained"], classmethod)
+            assert not hasattr(config_of.from_pretrained, "__wrapped__")
+            with pytest.raises(ValueError, match="mcl"):
+                transformers.AutoConfig.for_model("mcl")
+            assert not any(type(config) in auto._model_mapping for auto in autos)
+            assert type(config) not in tokenizers.TOKENIZER_MAPPING
+            assert tokenizers.tokenizer_class_from_name("MclTokenizer") is None
+            assert len(sys.meta_path) == finders - 1
+    finally:
+        for _ in range(2):
+            transformers_mcl.register()
+    assert config_of.from_pretrained.__wrapped__.__self__ is config_of
+    assert type(transformers.AutoModel.from_config(config)) is MclModel
+    assert tokenizers.TOKENIZER_MAPPING[MclConfig] is MclTokenizer
+    assert tokenizers.tokenizer_class_from_name("MclTokenizer") is MclTokenizer
+    assert len(sys.meta_path) == finders

@@ -6,11 +6,12 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from ._registration import register
+from ._registration import register, unregister
 
 if TYPE_CHECKING:
     from .configuration_mcl import MclConfig
     from .errors import UserError
+    from .hub.fairseq import ConversionReport, convert_fairseq_checkpoint
     from .modeling_mcl import (
         MclDiscriminator,
         MclForMaskedLM,
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
         MclModel,
     )
     from .modeling_mcl_pretraining import MclForPreTraining
+    from .tokenization_mcl import MclTokenizer
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
 __all__ = [
+    "ConversionReport",
     "MclConfig",
     "MclDiscriminator",
     "MclForMaskedLM",
@@ -34,10 +37,13 @@ __all__ = [
     "MclForSequenceClassification",
     "MclForTokenClassification",
     "MclModel",
+    "MclTokenizer",
     "MclTrainer",
     "MclTrainingArguments",
     "UserError",
+    "convert_fairseq_checkpoint",
     "register",
+    "unregister",
 ]
 
 try:
@@ -48,11 +54,14 @@ except PackageNotFoundError:  # a source tree that was never installed
 # Where the public names are. They are imported on first use, so that importing the package, and
 # `transformers-mcl --help`, cost nothing.
 _MODULES = {
+    "ConversionReport": "hub.fairseq",
     "MclConfig": "configuration_mcl",
     "MclForPreTraining": "modeling_mcl_pretraining",
+    "MclTokenizer": "tokenization_mcl",
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
+    "convert_fairseq_checkpoint": "hub.fairseq",
 }
 
 

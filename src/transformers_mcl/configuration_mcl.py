@@ -4,6 +4,7 @@
 
 import copy
 import difflib
+import importlib
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -66,6 +67,9 @@ class MclConfig(ElectraConfig):
         detection_heads (`str`, *optional*, defaults to `"per_course"`):
             `"per_course"`: one detection head for each self-supervision course, used by its correction too;
             `"shared"`: a single one.
+        detection_head_type (`str`, *optional*, defaults to `"electra"`):
+            `"electra"`: a dense layer, its activation and a projection to one logit; `"layer_norm"`: normalised before
+            the projection (unilm); `"linear"`: the projection alone (COCO-LM).
         generator_shares (`str`, *optional*, defaults to `"token"`):
             What the generator shares with the discriminator: `"token"` embeddings (paper), or `"all"` of the embedding
             layer, positions, segments and normalisation included (google-research/electra).
@@ -75,10 +79,17 @@ class MclConfig(ElectraConfig):
             at its depth.
         generator_dropout (`float`, *optional*):
             Dropout of the generator's hidden states and attention; defaults to the discriminator's.
+        generator_prediction_layers (`list[int]`, *optional*):
+            Layers, counted from 1, whose predictions the generator mixes with learned shares (AMOS); the last layer's
+            alone by default.
+        classifier_activation (`str`, *optional*, defaults to `"gelu"`):
+            Of the sequence classification head: `"gelu"` (ELECTRA) or `"tanh"` (fairseq).
         relative_attention_num_buckets (`int`, *optional*, defaults to 32):
             Buckets of the T5-style relative position bias, shared by all layers; 0 turns it off.
         relative_attention_max_distance (`int`, *optional*, defaults to 128):
             Distance, in tokens, from which all pairs share the last bucket of their side.
+        relative_attention_bias_type (`str`, *optional*, defaults to `"t5"`):
+            How distances fall into buckets: `"t5"`, or `"coco_lm"`, as in COCO-LM and AMOS (`docs/converting.md`).
         relative_attention_initializer_range (`float`, *optional*):
             Standard deviation of the bias at initialisation; defaults to `initializer_range`.
         position_initializer_range (`float`, *optional*):
@@ -105,6 +116,7 @@ class MclConfig(ElectraConfig):
     mask_token_id: int = 103
     relative_attention_num_buckets: int = 32
     relative_attention_max_distance: int = 128
+    relative_attention_bias_type: str = "t5"
     relative_attention_initializer_range: float | int | None = None
     position_initializer_range: float | int | None = None
     generator_hidden_size: int = 0
@@ -113,6 +125,9 @@ class MclConfig(ElectraConfig):
     generator_intermediate_size: int = 0
     generator_dropout: float | int | None = None
     generator_shares: str = "token"
+    generator_prediction_layers: list[int] | None = None
+    classifier_activation: str = "gelu"
+    detection_head_type: str = "electra"
     detection_heads: str = "per_course"
     mask_ratio: float = 0.15
     swap_ratio: float = 0.15
@@ -133,6 +148,13 @@ class MclConfig(ElectraConfig):
         super().__post_init__(**kwargs)
         self._check()
 
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As any configuration's, repositories of fairseq's included."""
+        return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
+
     def _check(self) -> None:
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
             if not 0.0 < getattr(self, name) < 1.0:
@@ -144,6 +166,9 @@ class MclConfig(ElectraConfig):
                 f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
             )
         _known("detection_heads", self.detection_heads, ("per_course", "shared"))
+        _known("detection_head_type", self.detection_head_type, ("electra", "layer_norm", "linear"))
+        _known("relative_attention_bias_type", self.relative_attention_bias_type, ("t5", "coco_lm"))
+        _known("classifier_activation", self.classifier_activation, ("gelu", "tanh"))
         _known("generator_shares", self.generator_shares, ("token", "all"))
         _known("correction_average", self.correction_average, ("all", "own"))
         for name, weight in self.weights.items():
@@ -167,6 +192,9 @@ class MclConfig(ElectraConfig):
             width, heads = getattr(self, f"{side}hidden_size"), getattr(self, f"{side}num_attention_heads")
             if width % heads:
                 raise UserError(f"{side}hidden_size={width} must be a multiple of {side}num_attention_heads={heads}")
+        depth, layers = self.generator_num_hidden_layers, self.generator_prediction_layers
+        if layers is not None and not (layers and all(1 <= layer <= depth for layer in layers)):
+            raise UserError(f"generator_prediction_layers={layers} must be layers of the generator: 1 to {depth}")
         buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
         if buckets < 0 or buckets % 2 or buckets == 2:
             raise UserError(f"relative_attention_num_buckets={buckets} must be 0 (off) or an even number from 4 on")
@@ -291,6 +319,14 @@ def _known(name: str, value: str, choices: Any) -> str:
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     raise UserError(f"{name}: unknown name {value!r}; {hint}")
+
+
+def located(name_or_path: Any, hub: dict[str, Any]) -> Any:
+    """Where to open `name_or_path` from: for a repository of fairseq's, what it was converted to."""
+    if __package__ != "transformers_mcl":  # a copy of this file, opened with trust_remote_code, which is on its own
+        return name_or_path
+    # Not an import statement: whatever this file imports is copied along with it.
+    return importlib.import_module("transformers_mcl.hub.load_by_name").locate(name_or_path, **hub)
 
 
 if __package__ == "transformers_mcl":  # and not a copy of this file, opened with trust_remote_code

@@ -10,6 +10,13 @@ class UserError(ValueError):
     """
 
 
+class NotConverted(Exception):
+    """A fairseq repository, opened by its name, could not be fetched or converted; the message, one line, says why.
+
+    It is no `OSError` and no `ValueError`: these, `AutoTokenizer` takes for a missing configuration, and goes on.
+    """
+
+
 class Interrupted(Exception):
     """A run was asked to end before its time, and has saved what it had; the message, one line, says how to go on.
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import logging
 
 from .data.files import nearest_path, one_line
-from .errors import UserError
+from .errors import NotConverted, UserError
 
 __all__ = ["load_config", "loading_in_silence"]
 
@@ -28,6 +28,8 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     """
     try:
         return AutoConfig.from_pretrained(name_or_path, **hub)
+    except NotConverted as error:
+        raise UserError(f"{argument}: {error}") from error
     except (OSError, ValueError) as error:
         problem = "is a directory without a checkpoint" if os.path.isdir(name_or_path) else "is no directory here"
         raise UserError(

@@ -27,12 +27,16 @@ from transformers import (
     PreTrainedConfig,
 )
 from transformers import initialization as init
+from transformers.activations import get_activation
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
+from transformers.utils.generic import can_return_tuple
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
-from .configuration_mcl import MclConfig
+from .configuration_mcl import MclConfig, located
 from .documents import positions_in_documents
 from .errors import UserError
+from .heads import LayerMixture, detection_head
 
 __all__ = [
     "MclDiscriminator",
@@ -59,9 +63,10 @@ class ScaledEmbedding(nn.Embedding):
 
 
 class RelativePositionBias(ScaledEmbedding):
-    """T5's bidirectional relative position bias: one learned number a head and bucket, shared by all layers.
+    """A bidirectional relative position bias: one learned number a head and bucket, shared by all layers.
 
-    The released code lineage of MCL has it on top of learned absolute positions (`docs/method.md`, *Architecture*).
+    The buckets are T5's, or COCO-LM's (`relative_attention_bias_type`). The released code lineage of MCL has T5's, on
+    top of learned absolute positions (`docs/method.md`, *Architecture*).
     """
 
     def __init__(self, config: MclConfig):
@@ -71,17 +76,24 @@ class RelativePositionBias(ScaledEmbedding):
             config.relative_attention_initializer_range,
         )
         self.max_distance = config.relative_attention_max_distance
+        self.kind = config.relative_attention_bias_type
 
     def bucket(self, distance: Tensor) -> Tensor:
         """Bucket of each `distance` (key position minus query position), any shape, in `[0, buckets)`.
 
         Half of the buckets are for keys on the right. Of each half, one half holds one distance each, the other grows
-        logarithmically up to `max_distance`, beyond which all share the last.
+        logarithmically up to `max_distance`, beyond which all share the last. COCO-LM's have one bucket for distance 0
+        in their middle, grow by steps that end where T5's begin, and leave the very last bucket without a distance.
         """
         half = self.num_embeddings // 2
         exact = half // 2
         far = distance.abs()
-        # The order of operations is T5's, so that no distance falls into another bucket by rounding.
+        # The orders of operations are theirs, so that no distance falls into another bucket by rounding.
+        if self.kind == "coco_lm":
+            scale = math.log((self.max_distance - 1) / exact)
+            steps = torch.ceil(torch.log(far.float() / exact) / scale * (half - 1 - exact)).long()
+            near = torch.where(far < exact, far, (exact + steps).clamp(max=half - 1))
+            return half - 1 + distance.sign() * near
         scale = math.log(self.max_distance / exact)
         logarithmic = exact + (torch.log(far.float() / exact) / scale * (half - exact)).long()
         near = torch.where(far < exact, far, logarithmic.clamp(max=half - 1))
@@ -106,6 +118,16 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
         r"^discriminator_predictions\.",
         r"^course_predictions\.",
     ]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As any model's, repositories of fairseq's included."""
+        folder = located(pretrained_model_name_or_path, kwargs)
+        opened: Any = super().from_pretrained(folder, *args, **kwargs)
+        if folder != pretrained_model_name_or_path:
+            model = opened[0] if isinstance(opened, tuple) else opened
+            model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
+        return opened
 
     @property
     def _reads_documents(self) -> bool:
@@ -257,6 +279,10 @@ class _MclEncoder(MclPreTrainedModel):
 class MclForSequenceClassification(_MclEncoder, ElectraForSequenceClassification):
     """The discriminator under ELECTRA's sequence classification or regression head."""
 
+    def __init__(self, config: MclConfig):
+        super().__init__(config)
+        self.classifier.activation = get_activation(config.classifier_activation)
+
 
 class MclForTokenClassification(_MclEncoder, ElectraForTokenClassification):
     """The discriminator under ELECTRA's token classification head."""
@@ -273,13 +299,62 @@ class MclForMultipleChoice(_MclEncoder, ElectraForMultipleChoice):
 class MclDiscriminator(_MclEncoder, ElectraForPreTraining):
     """The discriminator and its head for replaced tokens: `logits` `(batch, length)`, positive where replaced."""
 
+    discriminator_predictions: Any
+
     _keys_to_ignore_on_load_unexpected: Any = [r"^generator\.", r"^course_predictions\."]
+
+    def __init__(self, config: MclConfig):
+        super().__init__(config)
+        if config.detection_head_type != "electra":
+            self.discriminator_predictions = detection_head(config)
+            self.post_init()
 
 
 class MclGenerator(_MclEncoder, ElectraForMaskedLM):
     """A masked language model of the shape its configuration gives; the pair's generator."""
 
     _keys_to_ignore_on_load_unexpected: Any = []
+
+    def __init__(self, config: MclConfig):
+        super().__init__(config)
+        self.layer_mixture = None
+        if config.generator_prediction_layers:
+            self.layer_mixture = LayerMixture(config)
+            self.post_init()
+            maybe_install_capturing_hooks(self.electra)  # now: installing them cannot be compiled, using them can
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> MaskedLMOutput:
+        """As [`~transformers.ElectraForMaskedLM`]'s: `labels` `(batch, length)`, -100 where nothing is predicted."""
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        if self.layer_mixture is None:
+            return super().forward(*given, labels=labels, **kwargs)
+        outputs = self.electra(*given, **{**kwargs, "output_hidden_states": True})
+        logits = self.generator_lm_head(self._features(self._states(outputs)))
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        return MaskedLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _states(self, outputs: Any) -> Tensor:
+        """Hidden states that the predictions are made from, `(layers, batch, length, hidden)`."""
+        return torch.stack([outputs.hidden_states[layer] for layer in self.config.generator_prediction_layers or []])
+
+    def _features(self, states: Tensor) -> Tensor:
+        """What is projected to the vocabulary, of `states` `([layers, ]batch, length, hidden)`."""
+        features = self.generator_predictions(states)
+        return features if self.layer_mixture is None else self.layer_mixture(states, features)
 
     def logits_at(
         self,
@@ -292,9 +367,11 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
 
         The projection to the vocabulary costs more than the rest of a small generator, hence only where it is needed.
         """
-        hidden = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
-        chosen = hidden.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
-        return self.generator_lm_head(self.generator_predictions(chosen))
+        several: dict[str, Any] = {} if self.layer_mixture is None else {"output_hidden_states": True}
+        outputs = self.electra(input_ids, attention_mask, document_ids=document_ids, **several)
+        hidden = self._states(outputs) if several else outputs.last_hidden_state
+        rows = positions.unsqueeze(-1).expand(*hidden.shape[:-2], -1, hidden.shape[-1])
+        return self.generator_lm_head(self._features(hidden.gather(-2, rows)))
 
 
 class MclWithGenerator(MclPreTrainedModel):

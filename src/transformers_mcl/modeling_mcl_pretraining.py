@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.electra.modeling_electra import ElectraDiscriminatorPredictions
 from transformers.utils.generic import ModelOutput
 
 from . import courses as c
 from .configuration_mcl import COURSES, MclConfig
 from .documents import find_documents
 from .errors import UserError
+from .heads import detection_head
 from .metrics import detection_histogram, generator_counts
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
 
@@ -116,9 +116,9 @@ class MclForPreTraining(MclWithGenerator):
         super().__init__(config)
         self.electra = MclModel(config)
         # The head for replaced tokens, and with shared heads the one for every course.
-        self.discriminator_predictions = ElectraDiscriminatorPredictions(config)
+        self.discriminator_predictions = detection_head(config)
         own_heads = [k for k in config.active_courses if k != "rtd" and config.detection_heads == "per_course"]
-        self.course_predictions = nn.ModuleDict({k: ElectraDiscriminatorPredictions(config) for k in own_heads})
+        self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
         self.generator = MclGenerator(config.generator_config())
         shared = [n for n, _ in self.electra.embeddings.named_parameters()]
         if config.generator_shares == "token":

@@ -16,22 +16,40 @@ import yaml
 
 REVISION = "0" * 40
 USER = "ada"
+TOKEN = "hf_ada"
 
 
 class Hub(ThreadingHTTPServer):
-    """Holds the repositories, files by name, and every request as `METHOD path`."""
+    """Holds the repositories, files by name, and every request as `METHOD path`.
+
+    `branches` has the files of a repository's branches besides main, of any commit id; `private` repositories are only
+    there for who shows `TOKEN`; of bodies longer than `cut`, the connection breaks after so many bytes.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories: dict[str, dict[str, bytes]] = {}
+        self.branches: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.private: set[str] = set()
+        self.cut: int | None = None
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def at(self, name: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """The commit that a branch or commit of a repository is, and its files."""
+        if revision in ("main", REVISION):
+            return REVISION, self.repositories[name]
+        for (repository, branch), files in self.branches.items():
+            commit = hashlib.sha1(branch.encode()).hexdigest()
+            if repository == name and revision in (branch, commit):
+                return commit, files
+        return None
 
 
 @contextmanager
@@ -75,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: Any, status: int = 200, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        headers = {"Content-Length": str(len(content)), **headers}
+        headers = {"Content_Length": str(len(content)), **headers}
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -148,20 +166,42 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/api/whoami-v2":
             self._answer({"name": USER, "type": "user", "orgs": [], "auth": {"type": "access_token"}})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
-            files = self.server.repositories.get(match[1])
-            if files is None:
-                self._missing("RepoNotFound")
-            elif (match[2] or "").startswith("/tree"):
-                self._answer([{"type": "file", "path": f, "size": len(b), "oid": REVISION} for f, b in files.items()])
-            else:
-                siblings = [{"rfilename": file} for file in files]
-                self._answer({"id": match[1], "sha": REVISION, "siblings": siblings, "tags": [], "private": False})
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
-            content = self.server.repositories.get(match[1], {}).get(match[2])
-            if content is None:
-                self._missing("EntryNotFound")
-            else:
-                self._answer(content, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=REVISION)
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(tree|revision)/([^/]+))?", path):
+            if there := self._find(match[1], match[3] or "main"):
+                self._describe(match[1], match[2] == "tree", *there)
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            if there := self._find(match[1], match[2]):
+                self._send(there[0], there[1].get(match[3]))
         else:
             self._missing("EntryNotFound")
+
+    def _find(self, name: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        hidden = name in self.server.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"
+        if name not in self.server.repositories or hidden:
+            self._answer({"error": "not found"}, 401 if hidden else 404, X_Error_Code="RepoNotFound")
+        elif there := self.server.at(name, revision):
+            return there
+        else:
+            self._missing("RevisionNotFound")
+        return None
+
+    def _describe(self, name: str, tree: bool, commit: str, files: dict[str, bytes]) -> None:
+        if tree:
+            return self._answer([{"type": "file", "path": f, "size": len(b), "oid": commit} for f, b in files.items()])
+        siblings = [{"rfilename": file} for file in files]
+        self._answer({"id": name, "sha": commit, "siblings": siblings, "tags": [], "private": False})
+
+    def _send(self, commit: str, content: bytes | None) -> None:
+        if content is None:
+            return self._answer({"error": "not found"}, 404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": commit}
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if asked and (begin := int(asked[1])):
+            size = len(content)
+            content = content[begin:]
+            headers["Content_Range"] = f"bytes {begin}-{size - 1}/{size}"
+        if self.command == "GET" and self.server.cut is not None and len(content) > self.server.cut:
+            headers["Content_Length"] = str(len(content))
+            content = content[: self.server.cut]
+            self.close_connection = True
+        self._answer(content, 206 if "Content_Range" in headers else 200, **headers)

@@ -151,6 +151,7 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "configuration_mcl.py",
         "documents.py",
         "errors.py",
+        "heads.py",
         "modeling_mcl.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map

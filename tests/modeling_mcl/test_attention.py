@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -51,6 +52,18 @@ def test_buckets_are_t5s(buckets: int, max_distance: int, config: Configs) -> No
     assert found.equal(expected)
     assert found.min() >= 0
     assert found.max() < buckets
+
+
+@pytest.mark.parametrize(("name", "buckets"), [("coco_lm", 32), ("amos", 64)])
+def test_buckets_are_coco_lms(name: str, buckets: int, config: Configs) -> None:
+    fields = {"relative_attention_num_buckets": buckets, "relative_attention_max_distance": 128}
+    bias = RelativePositionBias(config(**fields, relative_attention_bias_type="coco_lm"))
+    with np.load(Path(__file__).parents[1] / "fixtures" / "fairseq" / name / "reference.npz") as arrays:
+        expected = torch.from_numpy(arrays["rp_bucket"]).long()  # the original code's, of 512 positions
+    place = torch.arange(512)
+    assert bias.bucket(place - place[:, None]).equal(expected)
+    assert expected.max() == buckets - 2  # of the last bucket there is no distance
+    assert bias(9)[0].equal(bias.weight[expected[:9, :9]].permute(2, 0, 1))
 
 
 @SETTINGS

@@ -153,7 +153,7 @@ def as_electra(model: PreTrainedModel) -> PreTrainedModel:
     """The object of transformers' own class that computes what `model`, one half, computes.
 
     Raises:
-        UserError: `model` has relative positions.
+        UserError: `model` has relative positions, or a head that ELECTRA has not.
     """
     config = model.config
     if buckets := config.relative_attention_num_buckets:
@@ -162,6 +162,7 @@ def as_electra(model: PreTrainedModel) -> PreTrainedModel:
             "ELECTRA has no place for: export it with format remote-code, or pre-train with --config_overrides "
             "relative_attention_num_buckets=0"
         )
+    _check_head(model)
     ours = model.generator if isinstance(model, MclForMaskedLM) else model
     kind: Any = next(kind for kind in type(ours).__mro__ if kind.__module__ == ElectraModel.__module__)
     not_theirs = {field.name for field in fields(MclConfig)} - {field.name for field in fields(ElectraConfig)}
@@ -171,6 +172,21 @@ def as_electra(model: PreTrainedModel) -> PreTrainedModel:
     ).to(model.dtype)
     theirs.load_state_dict(ours.state_dict())
     return theirs.eval()
+
+
+def _check_head(model: PreTrainedModel) -> None:
+    """Refuses the heads of other code bases, of which ELECTRA's classes would compute something else."""
+    theirs: dict[type, tuple[str, Any]] = {
+        MclDiscriminator: ("detection_head_type", "electra"),
+        MclForMaskedLM: ("generator_prediction_layers", None),
+        modeling_mcl.MclForSequenceClassification: ("classifier_activation", "gelu"),
+    }
+    for kind, (field, value) in theirs.items():
+        if isinstance(model, kind) and (own := getattr(model.config, field)) != value:
+            raise UserError(
+                f"format='electra': the head has {field}={own!r}, which ELECTRA's has not: export it with format "
+                "remote-code, or the encoder alone, an MclModel"
+            )
 
 
 def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:

@@ -41,6 +41,7 @@ _GENERATOR_SIZES = tuple(f"generator_{size}" for size in _SIZES)
 _TABLES = ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size")
 _FUNCTIONS = ("hidden_act", "layer_norm_eps")
 _BUCKETS = "relative_attention_num_buckets"
+_KINDS = (_BUCKETS, "relative_attention_bias_type", "detection_head_type", "generator_prediction_layers")
 _DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 # What else of ELECTRA's configuration is the pair's too; special tokens are the tokenizer's.
 _REST = (
@@ -67,7 +68,7 @@ def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -
             f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package{hint}"
         )
     fields = config.to_dict()
-    _check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, _BUCKETS)})
+    _check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
     return fields
 
 
@@ -104,6 +105,7 @@ def sources_fields(
         _check_given(given, {_BUCKETS: getattr(other, _BUCKETS, 0)})
         shape = other.generator_config() if isinstance(other, MclConfig) else other
         fields |= {own: getattr(shape, size) for own, size in zip(_GENERATOR_SIZES, _SIZES, strict=True)}
+        fields["generator_prediction_layers"] = getattr(shape, "generator_prediction_layers", None)
         fixed += _GENERATOR_SIZES
         if "generator_dropout" not in given:
             fields["generator_dropout"] = _generator_dropout(config, shape, generator)
@@ -169,7 +171,7 @@ def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraini
     opened: Any = MclForPreTraining.from_pretrained(name, config=config, output_loading_info=True, **arguments)
     pair: MclForPreTraining = opened[0]
     for course, head in pair.course_predictions.items():
-        if f"course_predictions.{course}.dense.weight" in opened[1]["missing_keys"]:
+        if f"course_predictions.{course}.dense_prediction.weight" in opened[1]["missing_keys"]:
             head.load_state_dict(pair.discriminator_predictions.state_dict())
     return pair
 
@@ -209,6 +211,8 @@ def pair_from_sources(
         _copy(other.electra, pair.generator.electra)
         _copy(other.generator_predictions, pair.generator.generator_predictions)
         _copy(other.generator_lm_head, pair.generator.generator_lm_head)
+        if pair.generator.layer_mixture is not None:
+            _copy(other.layer_mixture, pair.generator.layer_mixture)
         _warn_of_difference(pair, source, other)
     _copy(source.electra, pair.electra)  # after the generator, whose tied embeddings are these
     _copy(source.discriminator_predictions, pair.discriminator_predictions)
