@@ -192,7 +192,8 @@ def test_a_full_disk(where: str, online: Any, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_what_a_killed_process_left(online: Any, tmp_path: Path) -> None:
-    left = tmp_path / "cache" / "models--McmanusChen--MCL-base" / "converted" / "1" / f"{'0' * 40}.incomplete" / "model"
+    converted = tmp_path / "cache" / "models--McmanusChen--MCL-base" / "converted" / "1"
+    left = converted / f"{'0' * 40}.incomplete" / "model"
     left.mkdir(parents=True)
     (left / "config.json").touch()
     assert type(opened("AutoModel")) is MclModel
