@@ -13,7 +13,7 @@ from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..errors import UserError
+from ..errors import NotConverted, UserError
 from .files import nearest_path, one_line
 
 logger = logging.get_logger(__name__)
@@ -118,6 +118,8 @@ def load_tokenizer(
         if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a checkpoint without one
             raise ValueError("there are no tokens but the special ones")
         return tokenizer
+    except NotConverted as error:
+        raise UserError(f"tokenizer: {error}") from error
     except Exception as error:  # besides OSError and ValueError, whatever a malformed file leads to
         if os.path.isdir(name_or_path):
             problem = "is a directory without a tokenizer that can be read"
