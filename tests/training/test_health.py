@@ -98,7 +98,8 @@ def test_a_generator_that_is_too_good_leaves_the_notebook_empty(make_trainer: Ma
 
 
 def call_everything_replaced(trainer: MclTrainer) -> None:
-    torch.nn.init.constant_(trainer.model.discriminator_predictions.dense_prediction.bias, 20.0)
+    head: Any = trainer.model.discriminator_predictions
+    torch.nn.init.constant_(head.dense_prediction.bias, 20.0)
 
 
 def test_a_notebook_that_swallows_everything(make_trainer: Make) -> None:
