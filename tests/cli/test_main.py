@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -121,3 +122,9 @@ def test_a_reader_that_went_away_is_no_news() -> None:
             [sys.executable, "-m", "transformers_mcl.cli", "--help"], stdout=stdout, stderr=subprocess.PIPE, text=True
         )
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_process_group_is_left_before_python_ends(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "tests.cli.leaving", str(tmp_path / "group")]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr

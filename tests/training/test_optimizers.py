@@ -154,6 +154,7 @@ resumed.train(resume_from_checkpoint=sys.argv[1] + "/checkpoint-2")
 assert torch.equal(flat(resumed), first)
 # A micro-batch of 1, 2 and 3 rows, each in two parts of 8 tokens, then one of 4 rows of 16, on each process.
 assert trainer.state.num_input_tokens_seen == 2 * (16 * (1 + 2 + 3) + 64), trainer.state.num_input_tokens_seen
+torch.distributed.destroy_process_group()
 """
 
 

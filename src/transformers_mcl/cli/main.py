@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _dispatch(words)
         sys.stdout.flush()
+        atexit.register(_leave_other_processes)
         return status
     except UserError as error:
         if os.environ.get(DEBUG) == "1":
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted as ended:
         print(f"{prog}: {ended}", file=sys.stderr)
+        atexit.register(_leave_other_processes)
         return 143
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
@@ -77,6 +80,13 @@ def _dispatch(words: list[str]) -> int:
         hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
         raise UserError(f"unknown command {name!r}; {hint}")
     return 0
+
+
+def _leave_other_processes() -> None:
+    """Under a launcher: threads of torch's that are still at work as Python ends can abort it, the work done or not."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _help() -> str:
