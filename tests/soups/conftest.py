@@ -37,13 +37,13 @@ def make_ingredient(tmp_path: Path) -> MakeIngredient:
 
     def make(name: str, start: int = 0, dtype: torch.dtype | None = None, shard: str = "1GB", **settings: Any) -> Path:
         torch.manual_seed(start)
-        model = MclForPreTraining(MclConfig(**(SIZES | settings)))
+        model: Any = MclForPreTraining(MclConfig(**(SIZES | settings)))
         torch.manual_seed(sum(map(ord, name)))
         with torch.no_grad():
             for key, parameter in model.named_parameters():
                 moved = parameter[: len(parameter) // 2] if "word_embeddings" in key else parameter
                 moved += 0.01 * torch.randn_like(moved)
-        model.to(dtype).save_pretrained(tmp_path / name, max_shard_size=shard)
+        model.to(dtype=dtype).save_pretrained(tmp_path / name, max_shard_size=shard)
         return tmp_path / name
 
     return make

@@ -61,7 +61,7 @@ def test_any_model_will_do(tmp_path: Path) -> None:
     for name in "ab":
         BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / name)
     make_soup([tmp_path / "a", tmp_path / "b"], tmp_path / "soup", [3, 1])
-    a, b, soup = (BertModel.from_pretrained(tmp_path / name).pooler.dense.weight for name in ("a", "b", "soup"))
+    a, b, soup = (weights(tmp_path / name)["pooler.dense.weight"] for name in ("a", "b", "soup"))
     torch.testing.assert_close(soup, 0.75 * a + 0.25 * b)
 
 

@@ -80,7 +80,7 @@ def average(
         for tensor in dtypes:
             for part in _parts(ingredients, coefficients, tensor):
                 # A view as bytes needs a dimension, and numpy knows no bfloat16.
-                file.write(memoryview(part.to(dtypes[tensor]).reshape(-1).view(torch.uint8).numpy()))
+                file.write(part.to(dtypes[tensor]).reshape(-1).view(torch.uint8).numpy().data)
                 bar.update(part.numel())
 
 

@@ -180,7 +180,7 @@ def _umask() -> int:
 
 
 def _warn_of_other_start(first: Ingredient, other: Ingredient) -> None:
-    """Rows of an embedding that training hardly touched are alike in models of one initialisation, and in no others."""
+    """Rows of an embedding that training hardly touched are alike in models of one initialisation, and in no other."""
     wide = [tensor for tensor, shape in first.shapes.items() if len(shape) == 2 and shape[1] >= 64]
     if not wide:
         return
