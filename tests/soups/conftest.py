@@ -34,17 +34,24 @@ MakeIngredient = Callable[..., Path]
 def make_ingredient(tmp_path: Path) -> MakeIngredient:
     """Saves a pair of one initialisation and a little training, as `name`, and returns its folder.
 
-    `**settings` are the configuration's; `start` is the seed of the initialisation.
+    `**settings` are the configuration's; `start` is the seed of the initialisation, `step` how far it is trained.
     """
 
-    def make(name: str, start: int = 0, dtype: torch.dtype | None = None, shard: str = "1GB", **settings: Any) -> Path:
+    def make(
+        name: str,
+        start: int = 0,
+        dtype: torch.dtype | None = None,
+        shard: str = "1GB",
+        step: float = 0.01,
+        **settings: Any,
+    ) -> Path:
         torch.manual_seed(start)
         model: Any = MclForPreTraining(MclConfig(**(SIZES | settings)))
         torch.manual_seed(sum(map(ord, name)))
         with torch.no_grad():
             for key, parameter in model.named_parameters():
                 moved = parameter[: len(parameter) // 2] if "word_embeddings" in key else parameter
-                moved += 0.01 * torch.randn_like(moved)
+                moved += step * torch.randn_like(moved)
         model.to(dtype=dtype).save_pretrained(tmp_path / name, max_shard_size=shard)
         return tmp_path / name
 

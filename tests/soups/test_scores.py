@@ -91,7 +91,7 @@ def test_pairs_of_sentences(pairs: list[Path], tokenizer: BertTokenizer, tmp_pat
     model: Any = MclForPreTraining.from_pretrained(pairs[1])
     for scorer in ("generator", "discriminator"):
         score = score_of(pairs, score="blimp", validation_file=file, scorer=scorer)
-        assert not score.is_loss and str(score) == f"blimp accuracy on 12 pairs of {file}, {scorer}"
+        assert not score.is_loss and str(score) == f"blimp accuracy on 12 pairs of pairs.jsonl, {scorer}"
         expected = score_pairs(model, tokenizer, given, scorer).correct.mean()
         assert 0 < expected < 1 and score(pairs[1]) == expected
     assert len(score_of(pairs, score="blimp", validation_file=file, limit=5).pairs) == 5  # type: ignore[attr-defined]
