@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,33 +7,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from torch.func import functional_call
-from transformers import BertTokenizer, PreTrainedModel
+from transformers import BertTokenizer
 
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups.cooking import make_soup
-from transformers_mcl.soups.ingredients import open_ingredients
+from transformers_mcl.soups import averaging
+from transformers_mcl.soups.cooking import make_soup, write_soup
+from transformers_mcl.soups.ingredients import Ingredient, open_ingredients
 from transformers_mcl.soups.learning import Gradient, group_tensors, learn_coefficients
 from transformers_mcl.soups.score_arguments import ScoreArguments
-from transformers_mcl.soups.scores import LossScore, PretrainingLoss, make_score
+from transformers_mcl.soups.scores import PretrainingLoss, TaskScore, make_score
 
 from .conftest import MakeIngredient
-
-
-class InDouble(LossScore):
-    """A pre-training loss whose numbers are exact enough for differences."""
-
-    name, source = "loss", "rows"
-
-    def __init__(self, loss: PretrainingLoss):
-        self.loss = loss
-
-    def load(self, folder: Any) -> PreTrainedModel:
-        return self.loss.load(folder).double()
-
-    def losses(self, model: PreTrainedModel) -> Iterator[Tensor]:
-        return self.loss.losses(model)
 
 
 @pytest.fixture
@@ -55,18 +39,31 @@ def loss(folders: list[Path], text: Path) -> PretrainingLoss:
 SHARES = np.array([0.5, 0.2, 0.3])
 
 
-def test_the_gradient_is_that_of_differences(folders: list[Path], loss: PretrainingLoss) -> None:
-    gradient = Gradient(open_ingredients(folders), InDouble(loss))
+@pytest.fixture
+def task(make_classifier: MakeIngredient, reviews: Path) -> tuple[list[Ingredient], TaskScore]:
+    """Classifiers, and their loss, which is smooth."""
+    ingredients = open_ingredients([make_classifier(name) for name in "abc"])
+    args = ScoreArguments(
+        "text_classification", [str(reviews)], metric="loss", per_device_eval_batch_size=8, use_cpu=True
+    )
+    score = make_score(args, ingredients)
+    assert isinstance(score, TaskScore)
+    return ingredients, score
 
-    def at(shares: Any) -> float:
-        """What lies off the sum of 1 is divided by it: the derivative along a difference of two is not changed."""
-        return gradient(list(shares))[0]
 
+def test_the_gradient_is_that_of_differences(
+    task: tuple[list[Ingredient], TaskScore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingredients, score = task
+    load = score.load
+    monkeypatch.setattr(score, "load", lambda folder: load(folder).double())
+    monkeypatch.setattr(averaging, "_PART", 100)
+    gradient = Gradient(ingredients, score)
     slopes = sum(gradient(SHARES.tolist())[1].values())
     for i, j in ((0, 1), (1, 2)):
         along = np.eye(3)[i] - np.eye(3)[j]
-        numeric = (at(SHARES + 1e-6 * along) - at(SHARES - 1e-6 * along)) / 2e-6
-        assert (slopes * along).sum() == pytest.approx(numeric, rel=1e-4)
+        above, below = (gradient((SHARES + step * along).tolist())[0] for step in (1e-5, -1e-5))
+        assert (slopes * along).sum() == pytest.approx((above - below) / 2e-5, rel=1e-6)
 
 
 def test_the_gradient_is_autograds(folders: list[Path], loss: PretrainingLoss) -> None:
@@ -92,14 +89,26 @@ def test_the_gradient_is_autograds(folders: list[Path], loss: PretrainingLoss) -
     assert sum(slopes.values()) == pytest.approx(-shares.grad.numpy(), rel=1e-3)
 
 
-def test_learning_is_no_worse_than_uniform(folders: list[Path], loss: PretrainingLoss, tmp_path: Path) -> None:
-    ingredients = open_ingredients(folders)
-    for per, groups in (("ingredient", 1), ("layer", 9)):
-        learnt = learn_coefficients(ingredients, loss, None, tmp_path, per=per, max_evaluations=6)
-        assert len(learnt.coefficients) == groups
-        assert learnt.evaluations <= 6 and learnt.score > learnt.uniform
-        for shares in learnt.coefficients.values():
-            assert sum(shares) == pytest.approx(1) and min(shares) >= 0
+def test_learning_by_a_loss(task: tuple[list[Ingredient], TaskScore], tmp_path: Path) -> None:
+    ingredients, score = task
+    best: list[float] = []
+    for per, groups in (("ingredient", 1), ("layer", 5)):
+        learnt = learn_coefficients(ingredients, score, write_soup, tmp_path, per=per, max_evaluations=12)
+        assert len(learnt.coefficients) == groups and learnt.evaluations <= 12
+        assert all(sum(shares) == pytest.approx(1) and min(shares) >= 0 for shares in learnt.coefficients.values())
+        best.append(learnt.score)
+    assert learnt.uniform < best[0] < best[1]
+    # Of one coefficient an ingredient a grid finds none better.
+    gradient, steps = Gradient(ingredients, score), np.linspace(0, 1, 6)
+    grid = [(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1]
+    assert max(gradient(shares)[0] for shares in grid) < best[0]
+
+
+def test_learning_of_a_pair_is_no_worse_than_uniform(
+    folders: list[Path], loss: PretrainingLoss, tmp_path: Path
+) -> None:
+    learnt = learn_coefficients(open_ingredients(folders), loss, write_soup, tmp_path, max_evaluations=6)
+    assert learnt.evaluations <= 6 and learnt.score >= learnt.uniform
 
 
 def test_a_score_without_gradient(folders: list[Path], tmp_path: Path) -> None:

@@ -233,10 +233,7 @@ def _learn(
     """What `learn_coefficients` found, which is noted in `soup`."""
     from .learning import group_tensors, learn_coefficients
 
-    def write(coefficients: Coefficients, folder: Path) -> None:
-        write_soup(ingredients, coefficients, folder)
-
-    learnt = learn_coefficients(ingredients, score, write, candidate, per=per, max_evaluations=max_evaluations)
+    learnt = learn_coefficients(ingredients, score, write_soup, candidate, per=per, max_evaluations=max_evaluations)
     rows = list(learnt.coefficients.values())
     soup.uniform, soup.layers = learnt.uniform, learnt.coefficients if per == "layer" else {}
     soup.coefficients = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]

@@ -56,7 +56,7 @@ class _Spent(Exception):
 def learn_coefficients(
     ingredients: Sequence[Ingredient],
     score: Callable[[Path], float],
-    write: Callable[[Coefficients, Path], None],
+    write: Callable[[Sequence[Ingredient], Coefficients, Path], None],
     folder: Path,
     *,
     per: str = "ingredient",
@@ -87,7 +87,7 @@ def learn_coefficients(
     least = 2 if smooth else math.prod(shape) + 2
     if max_evaluations < least:
         raise UserError(f"max_evaluations={max_evaluations}: learning {math.prod(shape)} coefficients takes {least}")
-    look: Any = Gradient(ingredients, score) if smooth else _Trial(score, write, folder)  # type: ignore[arg-type]
+    look: Any = Gradient(ingredients, score) if smooth else _Trial(ingredients, score, write, folder)  # type: ignore[arg-type]
     seen: list[tuple[float, Array]] = []
 
     def objective(logits: Array) -> Any:
@@ -128,12 +128,18 @@ def _minimize(objective: Callable[[Array], Any], start: Array, smooth: bool, eva
 class _Trial:
     """The score of an average, as any checkpoint's: written and opened."""
 
-    def __init__(self, score: Callable[[Path], float], write: Callable[[Coefficients, Path], None], folder: Path):
-        self.score, self.write, self.folder = score, write, folder
+    def __init__(
+        self,
+        ingredients: Sequence[Ingredient],
+        score: Callable[[Path], float],
+        write: Callable[[Sequence[Ingredient], Coefficients, Path], None],
+        folder: Path,
+    ):
+        self.ingredients, self.score, self.write, self.folder = ingredients, score, write, folder
 
     def __call__(self, coefficients: Coefficients) -> tuple[float, None]:
         try:
-            self.write(coefficients, self.folder)
+            self.write(self.ingredients, coefficients, self.folder)
             return self.score(self.folder), None
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
