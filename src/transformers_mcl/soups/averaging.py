@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.utils.logging import tqdm
 
 from ..errors import UserError
-from .ingredients import Ingredient
+from .ingredients import DTYPES, Ingredient
 
 __all__ = ["Coefficients", "average", "check_weights", "formats", "parts", "read_average", "read_parts"]
 
@@ -23,19 +23,7 @@ Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 
 # Numbers in a part of a tensor that is averaged at a time.
 _PART = 1 << 22
-# Their names in a file of safetensors.
-_NAMES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def check_weights(weights: Sequence[float], ingredients: Sequence[str]) -> None:
@@ -56,17 +44,12 @@ def check_weights(weights: Sequence[float], ingredients: Sequence[str]) -> None:
 def formats(ingredients: Sequence[Ingredient], dtype: torch.dtype | None = None) -> dict[str, torch.dtype]:
     """The number format of each tensor of the average: `dtype`, or else the widest of the ingredients'; that of whole
     numbers stays.
-
-    Raises:
-        UserError: one that no average can be taken in.
     """
     found = {}
     for tensor in ingredients[0].files:
         widest, *others = (ingredient.dtype(tensor) for ingredient in ingredients)
         for other in others:
             widest = torch.promote_types(widest, other)
-        if widest not in _NAMES:
-            raise UserError(f"tensor {tensor} is of {widest}, which cannot be averaged: save the models in another")
         found[tensor] = (dtype or widest) if widest.is_floating_point else widest
     return found
 

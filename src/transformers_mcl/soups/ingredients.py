@@ -25,13 +25,27 @@ from ..errors import UserError
 from ..loading import load_config
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
-__all__ = ["Ingredient", "check_alike", "common_config", "open_ingredients"]
+__all__ = ["DTYPES", "Ingredient", "check_alike", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
     r".*dropout.*|.*initializer_range|loss_weights|(mask|swap|insert)_ratio|correction_average"
     r"|_.*|architectures|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
+
+# The number formats that can be averaged, by their names in a file of safetensors.
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 
 
 @dataclass(frozen=True)
@@ -53,23 +67,35 @@ class Ingredient:
     hub: Mapping[str, Any]
 
     @cached_property
-    def _opened(self) -> dict[str, Any]:
-        return {file: safe_open(file, framework="pt") for file in set(self.files.values())}
+    def _heads(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        heads = {}
+        for path in set(self.files.values()):
+            with safe_open(path, framework="pt") as file:
+                for tensor in file.keys():
+                    head = file.get_slice(tensor)
+                    heads[tensor] = (tuple(head.get_shape()), head.get_dtype())
+        return {tensor: heads[tensor] for tensor in self.files}
 
-    @cached_property
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor; no tensor is read."""
-        return {name: tuple(self._slice(name).get_shape()) for name in self.files}
+        return {tensor: shape for tensor, (shape, _) in self._heads.items()}
 
     def dtype(self, tensor: str) -> torch.dtype:
-        """A tensor's number format in the file."""
-        return self._slice(tensor)[:0].dtype if self.shapes[tensor] else self.read(tensor).dtype
+        """A tensor's number format in the file.
+
+        Raises:
+            UserError: one that no average can be taken in.
+        """
+        if (kind := self._heads[tensor][1]) not in DTYPES:
+            raise UserError(f"ingredient {self.name!r}: the tensor {tensor} is of {kind}, which cannot be averaged")
+        return DTYPES[kind]
 
     def read(self, tensor: str, begin: int = 0, end: int | None = None) -> Tensor:
         """A tensor, or its rows from `begin` to `end`."""
-        if not self.shapes[tensor]:
-            return self._opened[self.files[tensor]].get_tensor(tensor)
-        return self._slice(tensor)[begin:end]
+        # Opened anew each time: all that was read of a file that stays open counts as the process's memory.
+        with safe_open(self.files[tensor], framework="pt") as file:
+            return file.get_slice(tensor)[begin:end] if self._heads[tensor][0] else file.get_tensor(tensor)
 
     @property
     def size(self) -> int:
@@ -80,9 +106,6 @@ class Ingredient:
         """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
         path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
         return path
-
-    def _slice(self, tensor: str) -> Any:
-        return self._opened[self.files[tensor]].get_slice(tensor)
 
 
 def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) -> list[Ingredient]:
