@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import BertTokenizer
 
 from transformers_mcl import MclConfig, MclForPreTraining
 
@@ -47,3 +49,20 @@ def make_ingredient(tmp_path: Path) -> MakeIngredient:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> BertTokenizer:
+    """Special tokens where MCL's configuration has them by default, and 145 words."""
+    special = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
+    free = [i for i in range(150) if i not in special.values()]
+    return BertTokenizer(vocab=special | {f"w{i}": i for i in free}, model_max_length=32)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """40 lines of ten words."""
+    draw = random.Random(0)
+    lines = [" ".join(f"w{draw.choice(range(2, 100))}" for _ in range(10)) for _ in range(40)]
+    (tmp_path / "text.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path / "text.txt"

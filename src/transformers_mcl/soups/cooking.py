@@ -8,21 +8,19 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedConfig
+from transformers import AutoTokenizer
 from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
-from transformers.utils.hub import cached_file
 
 from ..errors import UserError
 from ..hub.export import check_output_dir
 from .averaging import Coefficients, average, check_weights
-from .ingredients import Ingredient, open_ingredients
+from .ingredients import Ingredient, common_config, open_ingredients
 from .soup_card import soup_card
 
 __all__ = ["METHODS", "Score", "Soup", "make_soup"]
@@ -117,30 +115,17 @@ def write_soup(
     """Writes the average, and what the first ingredient has beside its weights, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     average(ingredients, coefficients, folder / SAFE_WEIGHTS_NAME, dtype)
-    _config(ingredients).save_pretrained(folder)
+    common_config(ingredients).save_pretrained(folder)
     first = ingredients[0]
     for name in (GENERATION_CONFIG_NAME, FEATURE_EXTRACTOR_NAME, "tokenizer_config.json"):
         for ingredient in ingredients:
-            path = cached_file(ingredient.folder, name, _raise_exceptions_for_missing_entries=False, **first.hub)
-            if path is None:
+            if (path := ingredient.file(name)) is None:
                 continue
             if name == "tokenizer_config.json":
                 AutoTokenizer.from_pretrained(ingredient.folder, **first.hub).save_pretrained(folder)
             else:
                 shutil.copy(path, folder / name)
             break
-
-
-def _config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
-    """The first's; with every loss that one of them was trained on, so that it can be gone on from."""
-    config = deepcopy(ingredients[0].config)
-    weights: dict[str, float] = {}
-    for ingredient in ingredients:
-        for name, weight in (getattr(ingredient.config, "loss_weights", None) or {}).items():
-            weights[name] = max(weight, weights.get(name, 0.0))
-    if weights:
-        config.loss_weights = weights
-    return config
 
 
 def _greedy(ingredients: Sequence[Ingredient], scores: Sequence[float], score: Score) -> list[float]:

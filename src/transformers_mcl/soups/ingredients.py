@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..errors import UserError
 from ..loading import load_config
 from ..training.checkpoints import last_checkpoint
 
-__all__ = ["Ingredient", "check_alike", "open_ingredients"]
+__all__ = ["Ingredient", "check_alike", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
@@ -68,6 +69,11 @@ class Ingredient:
         if not self.shapes[tensor]:
             return self._opened[self.files[tensor]].get_tensor(tensor)
         return self._slice(tensor)[begin:end]
+
+    def file(self, name: str) -> str | None:
+        """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
+        path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
+        return path
 
     def _slice(self, tensor: str) -> Any:
         return self._opened[self.files[tensor]].get_slice(tensor)
@@ -115,6 +121,18 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
     return Ingredient(name, folder, config, tensors, hub)
 
 
+def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
+    """The first's; with every loss that one of them was trained on, so that the average can be gone on from."""
+    config = deepcopy(ingredients[0].config)
+    weights: dict[str, float] = {}
+    for ingredient in ingredients:
+        for name, weight in (getattr(ingredient.config, "loss_weights", None) or {}).items():
+            weights[name] = max(weight, weights.get(name, 0.0))
+    if weights:
+        config.loss_weights = weights
+    return config
+
+
 _WEIGHTS = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
 _OPTIONAL = {"_raise_exceptions_for_missing_entries": False}
 
@@ -147,7 +165,7 @@ def check_alike(first: Ingredient, other: Ingredient) -> None:
 
 
 def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:
-    path = cached_file(ingredient.folder, "tokenizer.json", **_OPTIONAL, **ingredient.hub)
+    path = ingredient.file("tokenizer.json")
     said: dict[str, Any] = json.loads(Path(path).read_text()) if path else {}
     # These two are what the last call to it was, not what it is.
     return {key: value for key, value in said.items() if key not in ("truncation", "padding")}
