@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MclModel,
     )
     from .modeling_mcl_pretraining import MclForPreTraining
+    from .soups.cooking import make_soup
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -37,6 +38,7 @@ __all__ = [
     "MclTrainer",
     "MclTrainingArguments",
     "UserError",
+    "make_soup",
     "register",
 ]
 
@@ -53,6 +55,7 @@ _MODULES = {
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
+    "make_soup": "soups.cooking",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertTokenizer
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from transformers_mcl import MclConfig, MclForPreTraining
 
@@ -34,17 +35,24 @@ MakeIngredient = Callable[..., Path]
 def make_ingredient(tmp_path: Path) -> MakeIngredient:
     """Saves a pair of one initialisation and a little training, as `name`, and returns its folder.
 
-    `**settings` are the configuration's; `start` is the seed of the initialisation.
+    `**settings` are the configuration's; `start` is the seed of the initialisation, `step` how far it is trained.
     """
 
-    def make(name: str, start: int = 0, dtype: torch.dtype | None = None, shard: str = "1GB", **settings: Any) -> Path:
+    def make(
+        name: str,
+        start: int = 0,
+        dtype: torch.dtype | None = None,
+        shard: str = "1GB",
+        step: float = 0.01,
+        **settings: Any,
+    ) -> Path:
         torch.manual_seed(start)
         model: Any = MclForPreTraining(MclConfig(**(SIZES | settings)))
         torch.manual_seed(sum(map(ord, name)))
         with torch.no_grad():
             for key, parameter in model.named_parameters():
                 moved = parameter[: len(parameter) // 2] if "word_embeddings" in key else parameter
-                moved += 0.01 * torch.randn_like(moved)
+                moved += step * torch.randn_like(moved)
         model.to(dtype=dtype).save_pretrained(tmp_path / name, max_shard_size=shard)
         return tmp_path / name
 
@@ -66,3 +74,36 @@ def text(tmp_path: Path) -> Path:
     lines = [" ".join(f"w{draw.choice(range(2, 100))}" for _ in range(10)) for _ in range(40)]
     (tmp_path / "text.txt").write_text("\n".join(lines) + "\n")
     return tmp_path / "text.txt"
+
+
+@pytest.fixture
+def make_classifier(tokenizer: BertTokenizer, tmp_path: Path) -> MakeIngredient:
+    """Saves a classifier of three classes, of one initialisation and a little training, with its tokenizer."""
+
+    def make(name: str) -> Path:
+        torch.manual_seed(1)
+        sizes = {key: value for key, value in SIZES.items() if not key.startswith(("generator", "embedding"))}
+        labels = {0: "neutral", 1: "bad", 2: "good"}  # not in the order of their names
+        ids = {name: i for i, name in labels.items()}
+        model = BertForSequenceClassification(
+            BertConfig(**sizes, id2label=labels, label2id=ids, initializer_range=0.5)
+        )
+        torch.manual_seed(sum(map(ord, name)))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """20 rows of a sentence and one of two classes."""
+    draw = random.Random(0)
+    texts = [" ".join(f"w{draw.choice(range(2, 100))}" for _ in range(5)) for _ in range(20)]
+    rows = [{"sentence": text, "label": draw.choice(["good", "bad"])} for text in texts]
+    (tmp_path / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "reviews.jsonl"

@@ -108,7 +108,7 @@ def test_nothing_is_half_written(make_ingredient: MakeIngredient, tmp_path: Path
 
 def test_an_ingredient_is_not_written_over(make_ingredient: MakeIngredient) -> None:
     a, b = make_ingredient("a"), make_ingredient("b")
-    with pytest.raises(UserError, match="is not an empty folder"):
+    with pytest.raises(UserError, match="a' is the ingredient "):
         make_soup([a, b], a)
 
 

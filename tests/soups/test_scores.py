@@ -91,39 +91,15 @@ def test_pairs_of_sentences(pairs: list[Path], tokenizer: BertTokenizer, tmp_pat
     model: Any = MclForPreTraining.from_pretrained(pairs[1])
     for scorer in ("generator", "discriminator"):
         score = score_of(pairs, score="blimp", validation_file=file, scorer=scorer)
-        assert not score.is_loss and str(score) == f"blimp accuracy on 12 pairs of {file}, {scorer}"
+        assert not score.is_loss and str(score) == f"blimp accuracy on 12 pairs of pairs.jsonl, {scorer}"
         expected = score_pairs(model, tokenizer, given, scorer).correct.mean()
         assert 0 < expected < 1 and score(pairs[1]) == expected
     assert len(score_of(pairs, score="blimp", validation_file=file, limit=5).pairs) == 5  # type: ignore[attr-defined]
 
 
-@pytest.fixture
-def classifier(tokenizer: BertTokenizer, tmp_path: Path) -> Path:
-    torch.manual_seed(1)
-    sizes = {key: value for key, value in SIZES.items() if not key.startswith(("generator", "embedding"))}
-    labels = {0: "neutral", 1: "bad", 2: "good"}  # not in the order of their names
-    config = BertConfig(**sizes, id2label=labels, label2id={v: k for k, v in labels.items()}, initializer_range=0.5)
-    BertForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
-    tokenizer.save_pretrained(tmp_path / "classifier")
-    return tmp_path / "classifier"
-
-
-@pytest.fixture
-def reviews(tmp_path: Path) -> Path:
-    draw = random.Random(0)
-    rows = [
-        {
-            "sentence": " ".join(f"w{draw.choice(range(2, 100))}" for _ in range(5)),
-            "label": draw.choice(["good", "bad"]),
-        }
-        for _ in range(20)
-    ]
-    (tmp_path / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path / "reviews.jsonl"
-
-
-def test_a_fine_tuned_checkpoint(classifier: Path, reviews: Path, tokenizer: BertTokenizer) -> None:
+def test_a_fine_tuned_checkpoint(make_classifier: MakeIngredient, reviews: Path, tokenizer: BertTokenizer) -> None:
     """Its labels count as it was trained with them: the examples have fewer, in another order."""
+    classifier = make_classifier("a")
     model: Any = BertForSequenceClassification.from_pretrained(classifier).eval()
     rows = [json.loads(line) for line in reviews.read_text().splitlines()]
     with torch.no_grad():
@@ -141,8 +117,15 @@ def test_a_fine_tuned_checkpoint(classifier: Path, reviews: Path, tokenizer: Ber
 
 
 def test_what_cannot_be_scored_is_said(
-    pairs: list[Path], classifier: Path, reviews: Path, tokenizer: BertTokenizer, text: Path, tmp_path: Path
+    pairs: list[Path],
+    make_classifier: MakeIngredient,
+    reviews: Path,
+    tokenizer: BertTokenizer,
+    text: Path,
+    tmp_path: Path,
 ) -> None:
+    classifier = make_classifier("c")
+
     def refused(match: str, folders: list[Path], **arguments: Any) -> None:
         with pytest.raises(UserError, match=match):
             score_of(folders, **arguments)(folders[0])

@@ -18,6 +18,7 @@ COMMANDS = {
     "finetune": "fine-tune an encoder on GLUE, SQuAD or a task of your own",
     "inspect": "show what a pre-trained pair does to a sentence",
     "evaluate": "judge minimal pairs (BLiMP), without fine-tuning",
+    "soup": "average the weights of checkpoints: uniform, weighted, greedy or learned",
     "export": "write one half of a pair for other tools: plain ELECTRA, remote code, ONNX",
 }
 """Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""

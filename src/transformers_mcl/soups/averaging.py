@@ -16,7 +16,7 @@ from transformers.utils.logging import tqdm
 from ..errors import UserError
 from .ingredients import Ingredient
 
-__all__ = ["Coefficients", "average", "check_weights", "read_average"]
+__all__ = ["Coefficients", "average", "check_weights", "formats", "parts", "read_average", "read_parts"]
 
 Coefficients = Sequence[float] | Callable[[str], Sequence[float]]
 """One number an ingredient, or such numbers for each tensor by its name; what counts is their proportion."""
@@ -53,6 +53,24 @@ def check_weights(weights: Sequence[float], ingredients: Sequence[str]) -> None:
         raise UserError("weights: all are 0; at least one has to be above it")
 
 
+def formats(ingredients: Sequence[Ingredient], dtype: torch.dtype | None = None) -> dict[str, torch.dtype]:
+    """The number format of each tensor of the average: `dtype`, or else the widest of the ingredients'; that of whole
+    numbers stays.
+
+    Raises:
+        UserError: one that no average can be taken in.
+    """
+    found = {}
+    for tensor in ingredients[0].files:
+        widest, *others = (ingredient.dtype(tensor) for ingredient in ingredients)
+        for other in others:
+            widest = torch.promote_types(widest, other)
+        if widest not in _NAMES:
+            raise UserError(f"tensor {tensor} is of {widest}, which cannot be averaged: save the models in another")
+        found[tensor] = (dtype or widest) if widest.is_floating_point else widest
+    return found
+
+
 def average(
     ingredients: Sequence[Ingredient], coefficients: Coefficients, path: Path, dtype: torch.dtype | None = None
 ) -> None:
@@ -69,34 +87,43 @@ def average(
         dtype: the format of the result; by default the widest of a tensor's ingredients.
 
     Raises:
-        UserError: an ingredient holds a NaN or an infinity, or whole numbers that are not the others'.
+        UserError: an ingredient holds a NaN or an infinity, or whole numbers that are not the others', or numbers that
+            `dtype` has no room for.
     """
-    first = ingredients[0]
-    dtypes = {tensor: dtype or _widest(ingredients, tensor) for tensor in first.files}
-    dtypes |= {tensor: first.dtype(tensor) for tensor in first.files if not first.dtype(tensor).is_floating_point}
-    size = sum(torch.Size(shape).numel() for shape in first.shapes.values())
-    with open(path, "wb") as file, tqdm(total=size, unit="", unit_scale=True, desc="averaging") as bar:
-        _write_header(file, dtypes, first.shapes)
-        for tensor in dtypes:
-            for part in _parts(ingredients, coefficients, tensor):
+    shapes, dtypes = ingredients[0].shapes, formats(ingredients, dtype)
+    size = sum(torch.Size(shape).numel() for shape in shapes.values())
+    with open(path, "wb") as file, tqdm(total=size, unit="", unit_scale=True, desc="averaging", leave=False) as bar:
+        _write_header(file, dtypes, shapes)
+        for tensor, kind in dtypes.items():
+            for part in read_parts(ingredients, coefficients, tensor):
+                part = part.to(kind)
+                if part.is_floating_point() and not part.isfinite().all():
+                    raise UserError(f"tensor {tensor} holds numbers that {kind} has no room for: give another dtype")
                 # A view as bytes needs a dimension, and numpy knows no bfloat16.
-                file.write(part.to(dtypes[tensor]).reshape(-1).view(torch.uint8).numpy().data)
+                file.write(part.reshape(-1).view(torch.uint8).numpy().data)
                 bar.update(part.numel())
 
 
 def read_average(ingredients: Sequence[Ingredient], coefficients: Coefficients, tensor: str) -> Tensor:
     """One tensor of the average, in float64 if it holds fractions."""
-    parts = list(_parts(ingredients, coefficients, tensor))
-    return torch.cat(parts) if ingredients[0].shapes[tensor] else parts[0]
+    flat = torch.cat([part.reshape(-1) for part in read_parts(ingredients, coefficients, tensor)])
+    return flat.view(ingredients[0].shapes[tensor])
 
 
-def _parts(ingredients: Sequence[Ingredient], coefficients: Coefficients, tensor: str) -> Iterator[Tensor]:
+def read_parts(ingredients: Sequence[Ingredient], coefficients: Coefficients, tensor: str) -> Iterator[Tensor]:
+    """The same in `parts`, one after the other."""
     weights = coefficients(tensor) if callable(coefficients) else coefficients
     pairs = sorted(zip(ingredients, weights, strict=True), key=lambda pair: (pair[0].name, pair[1]))
-    length, *rest = ingredients[0].shapes[tensor] or (1,)
+    for begin, end in parts(ingredients[0].shapes[tensor]):
+        yield _mix(pairs, tensor, begin, end)
+
+
+def parts(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last row (excluded) of the parts in which a tensor of this shape is read."""
+    length, *rest = shape or (1,)
     step = max(1, _PART // max(1, torch.Size(rest).numel()))
     for begin in range(0, length, step):
-        yield _mix(pairs, tensor, begin, begin + step)
+        yield begin, min(begin + step, length)
 
 
 def _mix(pairs: Sequence[tuple[Ingredient, float]], tensor: str, begin: int, end: int) -> Tensor:
@@ -118,13 +145,6 @@ def _mix(pairs: Sequence[tuple[Ingredient, float]], tensor: str, begin: int, end
     assert mixed is not None  # there is at least one ingredient
     # Divided at the end: whole proportions give the plain mean to the last bit, and that of copies is the copy.
     return mixed.div_(math.fsum(weight for _, weight in pairs)) if mixed.is_floating_point() else mixed
-
-
-def _widest(ingredients: Sequence[Ingredient], tensor: str) -> torch.dtype:
-    widest, *others = {ingredient.dtype(tensor) for ingredient in ingredients}
-    for other in others:
-        widest = torch.promote_types(widest, other)
-    return widest
 
 
 def _write_header(file: BinaryIO, dtypes: Mapping[str, torch.dtype], shapes: Mapping[str, Sequence[int]]) -> None:

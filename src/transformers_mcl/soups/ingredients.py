@@ -18,11 +18,12 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
+from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..data.files import one_line
 from ..errors import UserError
 from ..loading import load_config
-from ..training.checkpoints import last_checkpoint
+from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
 __all__ = ["Ingredient", "check_alike", "common_config", "open_ingredients"]
 
@@ -70,6 +71,11 @@ class Ingredient:
             return self._opened[self.files[tensor]].get_tensor(tensor)
         return self._slice(tensor)[begin:end]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files of weights."""
+        return sum(os.path.getsize(file) for file in set(self.files.values()))
+
     def file(self, name: str) -> str | None:
         """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
         path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
@@ -102,7 +108,17 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
     folder = os.path.expanduser(name)
     if os.path.isdir(folder) and not any(os.path.isfile(os.path.join(folder, file)) for file in _WEIGHTS):
         folder = last_checkpoint(folder) or folder
-    config = load_config(folder, "ingredient", **hub)
+    if os.path.isdir(folder) and os.path.exists(os.path.join(folder, INCOMPLETE)):
+        raise UserError(f"ingredient {name!r} was not written to its end: give an earlier checkpoint")
+    try:
+        config = load_config(folder, "ingredient", **hub)
+    except UserError:
+        if _is_adapter(folder, hub):
+            raise UserError(
+                f"ingredient {name!r} is an adapter ({ADAPTER_CONFIG_NAME}), not a whole model: merge it into its "
+                "base with peft's merge_and_unload(), and save that"
+            ) from None
+        raise
     try:
         if (whole := cached_file(folder, SAFE_WEIGHTS_NAME, **_OPTIONAL, **hub)) is not None:
             files = [whole]
@@ -131,6 +147,13 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
     if weights:
         config.loss_weights = weights
     return config
+
+
+def _is_adapter(folder: str, hub: Mapping[str, Any]) -> bool:
+    try:
+        return cached_file(folder, ADAPTER_CONFIG_NAME, **_OPTIONAL, **hub) is not None
+    except OSError:  # no such repository
+        return False
 
 
 _WEIGHTS = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)

@@ -20,11 +20,12 @@ class ScoreArguments:
         UserError: values that cannot be.
     """
 
-    score: str = field(
-        default=PRETRAINING_LOSS,
+    score: str | None = field(
+        default=None,
         metadata={
-            "help": "What weighted, greedy and learned go by: pretraining_loss (of held-out text), blimp (minimal "
-            "pairs), or the task that the ingredients are fine-tuned on: cola, squad_v2, text_classification, ..."
+            "help": "What weighted, greedy and learned go by: pretraining_loss (of held-out text; the default), blimp "
+            "(minimal pairs), or the task that the ingredients are fine-tuned on: cola, text_classification, ... "
+            "Other methods report it."
         },
     )
     validation_file: list[str] | None = field(

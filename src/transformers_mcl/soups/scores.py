@@ -278,12 +278,12 @@ def make_score(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> Score
     common: dict[str, Any] = {"device": device, **ingredients[0].hub}
     if args.per_device_eval_batch_size:
         common["batch_size"] = args.per_device_eval_batch_size
-    if args.score == PRETRAINING_LOSS:
+    if args.score in (None, PRETRAINING_LOSS):
         return _pretraining_loss(args, ingredients, tokenizer, common)
     if args.score == "blimp":
         pairs = load_pairs(PairsArguments(args.validation_file, args.limit, args.eval_seed), args.cache_dir)
-        files = ", ".join(args.validation_file or [BLIMP])
-        return PairsScore(pairs, tokenizer, args.scorer, f"{len(pairs):,} pairs of {files}, {args.scorer}", **common)
+        source = f"{len(pairs):,} pairs of {_names(args.validation_file) or BLIMP}, {args.scorer}"
+        return PairsScore(pairs, tokenizer, args.scorer, source, **common)
     if args.score not in TASK_NAMES:
         raise UserError(
             f"score={args.score!r} is unknown; choose from {PRETRAINING_LOSS}, blimp, or of the tasks "
@@ -328,8 +328,13 @@ def _pretraining_loss(
     packed, _ = tokenize_and_pack(DatasetDict(validation=text), tokenizer, data_args, max_seq_length=length)
     rows = packed["validation"]
     weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
-    source = f"{len(rows):,} rows of {length} tokens of {', '.join(args.validation_file)} (weights: {weights})"
+    source = f"{len(rows):,} rows of {length} tokens of {_names(args.validation_file)} (weights: {weights})"
     return PretrainingLoss(config, rows, tokenizer, source, seed=args.eval_seed, **common)
+
+
+def _names(files: Sequence[str] | None) -> str:
+    """For a card, which says nothing of the machine's folders."""
+    return ", ".join(os.path.basename(file) or file for file in files or ())
 
 
 def _tokenizer(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> PreTrainedTokenizerBase:
