@@ -16,6 +16,7 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..loading import loading_in_silence
 from .conflicts import Conflicts
 from .geometry import Geometry, measure_geometry
 from .ingredients import check_alike, open_ingredients
@@ -106,7 +107,8 @@ def diagnose(
 
 
 def _loss(score: LossScore, model: PreTrainedModel) -> float:
-    return sum(part.double().item() for part in score.losses(model))
+    with loading_in_silence():  # one bar is enough
+        return sum(part.double().item() for part in score.losses(model))
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -177,7 +179,7 @@ def save_conflicts(found: Conflicts, folder: Path, name: str) -> str:
     save_panels(folder / "gradients.png", title, found.losses, panels)
     head = ["loss", "gradient's length", *found.losses]
     rows = [
-        [loss, f"{found.norms[i]:.3g}", *(f"{cosine:+.3f}" for cosine in found.cosines[i])]
+        [loss, f"{found.norms[i]:.3g}", *("" if np.isnan(c) else f"{c:+.3f}" for c in found.cosines[i])]
         for i, loss in enumerate(found.losses)
     ]
     text = f"# {title}\n\nLengths are of the gradients as they enter the objective.\n\n" + _table(head, rows)

@@ -45,20 +45,23 @@ def draw_matrix(
 
     Args:
         values (`(n, n)`): NaN cells stay empty.
-        limit: the scale goes from -limit to limit, so that 0 is its middle; by default from lowest to highest.
+        limit: the scale goes from -limit to limit, so that 0 is its middle; by default from 0 to the highest.
         form: of the numbers.
         diagonal: whether to show it; what something has to do with itself is seldom of interest.
     """
     shown = np.where(np.eye(len(values), dtype=bool) & (not diagonal), np.nan, values)
     finite = shown[np.isfinite(shown)]
-    low, high = (-limit, limit) if limit else (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    low, high = (-limit, limit) if limit else (0.0, finite.max(initial=0.0) or 1.0)
     image = axes.imshow(shown, cmap=colours, vmin=low, vmax=high)
     size = 7 if len(labels) <= 9 else 5.5
     for (row, column), value in np.ndenumerate(shown):
-        if np.isfinite(value):
+        if not np.isfinite(value):
+            unknown = diagonal or row != column
+            axes.text(column, row, "none" * unknown, ha="center", va="center", size=size - 1, color="#999999")
+        else:
             red, green, blue, _ = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            text = f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
+            text = f"{value:z{form}}".replace("-", "\N{MINUS SIGN}")
             axes.text(column, row, text, ha="center", va="center", size=size, color="white" if dark else "black")
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), labels)
@@ -71,7 +74,7 @@ def draw_matrix(
 
 def draw_lines(axes: Axes, lines: Sequence[Sequence[float]], barriers: Sequence[float], title: str, name: str) -> None:
     """Losses along lines, each from its left end to its right one, coloured by its barrier."""
-    norm = Normalize(min(barriers), max(max(barriers), min(barriers) + 1e-12))
+    norm = Normalize(0, max(barriers) or 1)
     for losses, height in sorted(zip(lines, barriers, strict=True), key=lambda pair: pair[1]):
         colour = matplotlib.colormaps["viridis"](norm(height))
         axes.plot(np.linspace(0, 1, len(losses)), losses, color=colour, linewidth=1.2, marker=".", markersize=4)
@@ -82,7 +85,7 @@ def draw_lines(axes: Axes, lines: Sequence[Sequence[float]], barriers: Sequence[
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title)
-    if len(lines) > 1:
+    if max(barriers):
         bar = axes.figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, shrink=0.6, pad=0.02, label="barrier")
         bar.outline.set_visible(False)
 

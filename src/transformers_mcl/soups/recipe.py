@@ -47,7 +47,15 @@ _OF_THE_START |= {"insert_ratio", "loss_weights", "overwrite_output_dir"}
 # What may change between two calls: it makes no other ingredients.
 _FREE = {"output_dir", "cache_dir", "token", "hub_token", "overwrite_cache", "preprocessing_num_workers"}
 _FREE |= {"report_to", "run_name", "project", "disable_tqdm", "log_level", "logging_steps", "logging_first_step"}
-_FREE |= {"save_steps", "save_total_limit", "save_strategy", "eval_strategy", "eval_steps", "per_device_eval_batch_size", "dataloader_num_workers"}
+_FREE |= {
+    "save_steps",
+    "save_total_limit",
+    "save_strategy",
+    "eval_strategy",
+    "eval_steps",
+    "per_device_eval_batch_size",
+    "dataloader_num_workers",
+}
 _FREE |= {"resume_from_checkpoint", "overwrite_output_dir", "max_eval_samples"}
 
 
@@ -71,6 +79,7 @@ class RecipeArguments:
     soup_score: Literal["pretraining_loss", "blimp"] = field(
         default="pretraining_loss", metadata={"help": "What weighted, greedy and learned go by."}
     )
+    max_evaluations: int = field(default=50, metadata={"help": "Averages that learned may look at."})
     num_jobs: int | None = field(
         default=None, metadata={"help": "How many train at a time. Default: as devices allow; one on the CPU."}
     )

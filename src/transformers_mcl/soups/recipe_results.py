@@ -56,8 +56,7 @@ def finish(soups: CourseSoups, say: Say) -> str:
     models = {name: soups.ingredient(name) for name in soups.names}
     coefficients = {}
     for method in soups.args.methods:
-        say(f"soup {method}")
-        coefficients[method] = _cook(soups, method, _pairs(soups) or choosing)
+        coefficients[method] = _cook(soups, method, _pairs(soups) or choosing, say)
         models[f"{method} soup"] = soups.folder / "soups" / method
     judges = [_Judge("loss", str(judging), lambda folder: {LOSS: -judging(folder)})]
     if (pairs := _pairs(soups, both=False)) is not None:
@@ -100,11 +99,12 @@ def _pairs(soups: CourseSoups, both: bool = True) -> PairsScore | None:
     return PairsScore(pairs, soups.tokenizer, source=source, device=soups.training_args.device)
 
 
-def _cook(soups: CourseSoups, method: str, score: Any) -> dict[str, float]:
+def _cook(soups: CourseSoups, method: str, score: Any, say: Say) -> dict[str, float]:
     """Makes a soup, unless it is there; the coefficient of each ingredient."""
     folder, record = soups.folder / "soups" / method, soups.folder / "soups" / f"{method}.json"
     names = [name for name in soups.names if name != MCL]
-    how = {"ingredients": names, "score": str(score) if method != "uniform" else None}
+    evaluations = soups.args.max_evaluations
+    how = {"ingredients": names, "score": str(score), "max_evaluations": evaluations if method == "learned" else None}
     if record.is_file() and folder.is_dir():
         found = json.loads(record.read_text(encoding="utf-8"))
         if found["how"] == how:
@@ -112,7 +112,8 @@ def _cook(soups: CourseSoups, method: str, score: Any) -> dict[str, float]:
     for stale in (folder, soups.folder / "finetuned" / f"{method} soup"):
         shutil.rmtree(stale, ignore_errors=True)
     _scores_file(soups, f"{method} soup").unlink(missing_ok=True)
-    soup = make_soup([soups.ingredient(name) for name in names], folder, method, score=score)
+    checkpoints = [soups.ingredient(name) for name in names]
+    soup = make_soup(checkpoints, folder, method, score=score, max_evaluations=evaluations, report=say)
     record.write_text(json.dumps({"how": how, **asdict(soup)}, indent=2) + "\n", encoding="utf-8")
     return dict(zip(names, soup.coefficients, strict=True))
 
