@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import metadata
-from itertools import combinations
+from itertools import combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,22 +16,35 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..errors import UserError
 from ..loading import loading_in_silence
-from .conflicts import Conflicts
+from .conflicts import Conflicts, measure_conflicts
+from .draft import appearing, check_apart
 from .geometry import Geometry, measure_geometry
 from .ingredients import check_alike, open_ingredients
 from .lines import Lines, barrier, measure_lines
 from .pictures import draw_lines, draw_matrix, save_panels
+from .score_arguments import ScoreArguments
 
 if TYPE_CHECKING:
-    from .scores import LossScore
+    from .scores import LossScore, PretrainingLoss
 
-__all__ = ["Diagnosis", "diagnose", "save_conflicts", "save_diagnosis", "short_names"]
+__all__ = [
+    "Diagnosis",
+    "diagnose",
+    "diagnose_into",
+    "save_conflicts",
+    "save_diagnosis",
+    "save_tug_of_war",
+    "short_names",
+]
 
 logger = logging.get_logger(__name__)
 
 # A barrier is huge if it is higher than the ingredients' own losses differ, and than this share of them.
 _HUGE = 0.02
+# Of these the losses' gradients are compared.
+_BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,54 @@ def diagnose(
     for warning in found.warnings:
         logger.warning(warning)
     return found
+
+
+def diagnose_into(
+    output_dir: str | os.PathLike[str],
+    checkpoints: Sequence[str | os.PathLike[str]],
+    score_args: ScoreArguments,
+    *,
+    initial_model: str | os.PathLike[str] | None = None,
+    points: int = 3,
+    **hub: Any,
+) -> str:
+    """What `transformers-mcl soup --diagnose` does: all that can be said of these checkpoints, in `output_dir`.
+
+    Distances and angles of any; with held-out data, the losses between any two; of MCL pairs, with held-out text, also
+    the cosines of the gradients of the first one's losses.
+
+    Returns:
+        The tables as Markdown.
+
+    Raises:
+        UserError: the checkpoints are not alike, a score that has no loss, an output folder that holds something.
+    """
+    from .scores import LossScore, PretrainingLoss, make_score  # what evaluates needs much that measuring does not
+
+    if points < 1:
+        raise UserError(f"diagnose_points={points} must be at least 1")
+    folder = check_apart(output_dir, [os.fspath(checkpoint) for checkpoint in checkpoints])
+    score = None
+    if score_args.score is not None or score_args.validation_file or score_args.dataset_name:
+        found = make_score(score_args, open_ingredients(checkpoints, **hub))
+        if not isinstance(found, LossScore):
+            raise UserError(f"score={score_args.score!r} has no loss to follow from one checkpoint to another")
+        score = found
+    with appearing(folder) as draft:
+        text = save_diagnosis(
+            diagnose(checkpoints, initial_model=initial_model, score=score, points=points, **hub), draft
+        )
+        if isinstance(score, PretrainingLoss):
+            text += f"\n{save_tug_of_war(score, os.fspath(checkpoints[0]), draft)}"
+    return text
+
+
+def save_tug_of_war(score: PretrainingLoss, checkpoint: str | os.PathLike[str], folder: Path) -> str:
+    """Compares the gradients of a pair's losses on the score's first batches; writes as `save_conflicts` does."""
+    (ingredient,) = open_ingredients([checkpoint], **score.hub)
+    model: Any = score.load(ingredient.folder)
+    conflicts = measure_conflicts(model, islice(score.batches(), _BATCHES), score.seed)
+    return save_conflicts(conflicts, folder, Path(ingredient.name).name)
 
 
 def _loss(score: LossScore, model: PreTrainedModel) -> float:

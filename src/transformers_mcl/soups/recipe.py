@@ -47,16 +47,8 @@ _OF_THE_START |= {"insert_ratio", "loss_weights", "overwrite_output_dir"}
 # What may change between two calls: it makes no other ingredients.
 _FREE = {"output_dir", "cache_dir", "token", "hub_token", "overwrite_cache", "preprocessing_num_workers"}
 _FREE |= {"report_to", "run_name", "project", "disable_tqdm", "log_level", "logging_steps", "logging_first_step"}
-_FREE |= {
-    "save_steps",
-    "save_total_limit",
-    "save_strategy",
-    "eval_strategy",
-    "eval_steps",
-    "per_device_eval_batch_size",
-    "dataloader_num_workers",
-}
-_FREE |= {"resume_from_checkpoint", "overwrite_output_dir", "max_eval_samples"}
+_FREE |= {"save_steps", "save_total_limit", "save_strategy", "eval_strategy", "eval_steps", "max_eval_samples"}
+_FREE |= {"per_device_eval_batch_size", "dataloader_num_workers"}
 
 
 @dataclass
@@ -104,6 +96,8 @@ class RecipeArguments:
         self._check("ingredients", self.ingredients, known)
         self._check("methods", self.methods, METHODS)
         self.ingredients = [name for name in known if name in self.ingredients]
+        if self.ingredients == [MCL] and not self.train_only:
+            raise UserError(f"ingredients: {MCL} alone makes no soup")
         if self.finetune_config is not None and not Path(self.finetune_config).is_file():
             raise UserError(f"finetune_config: there is no file {self.finetune_config!r}")
         if self.soup_score == "blimp" and not (self.blimp or self.pairs_file):
@@ -209,7 +203,7 @@ def prepare_course_soups(
     model_args: ModelArguments,
     data_args: DataArguments,
     training_args: MclTrainingArguments,
-    given: Mapping[str, Any],
+    given: dict[str, Any],
 ) -> CourseSoups:
     """Checks everything that can be checked, prepares the text, and saves the pair that all begin from.
 
@@ -221,7 +215,7 @@ def prepare_course_soups(
             ingredients in the folder.
     """
     folder = Path(str(training_args.output_dir))
-    given = json.loads(json.dumps(dict(given), default=str))
+    given = json.loads(json.dumps(given, default=str))
     for name, asked, instead in (
         ("push_to_hub", training_args.push_to_hub, "push the soup that you choose"),
         ("resume_from_checkpoint", training_args.resume_from_checkpoint, "the same command goes on by itself"),
@@ -240,6 +234,7 @@ def prepare_course_soups(
     training_args.output_dir = str(draft)
     model_args.overwrite_output_dir = True
     run = prepare(model_args, data_args, training_args)
+    training_args.output_dir = str(folder)
     _check_weights(run.model.config)
     soups = CourseSoups(
         args,

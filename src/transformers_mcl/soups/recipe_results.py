@@ -6,16 +6,14 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from ..errors import UserError
 from ..evaluation.pairs import BLIMP, PairsArguments, load_pairs
-from .conflicts import measure_conflicts
 from .cooking import make_soup
-from .diagnosis import diagnose, save_conflicts, save_diagnosis, versions
+from .diagnosis import diagnose, save_diagnosis, save_tug_of_war, versions
 from .jobs import Job, run_jobs
 from .recipe import CORRECTIONS, INGREDIENTS, MCL, CourseSoups, module_command
 from .recipe_picture import plot_scores
@@ -25,7 +23,6 @@ __all__ = ["LOSS", "finish", "results_markdown"]
 
 LOSS = "held-out loss"
 _LOWER_IS_BETTER = {LOSS}
-_BATCHES = 4  # of which the gradients are compared
 
 Say = Callable[[str], object]
 
@@ -238,6 +235,4 @@ def _diagnose(soups: CourseSoups, judging: PretrainingLoss, say: Say) -> None:
     say(f"measuring distances, angles and barriers of {pairs} pairs")
     checkpoints = [soups.ingredient(name) for name in soups.names]
     save_diagnosis(diagnose(checkpoints, initial_model=soups.initial, score=judging, points=points), folder)
-    name = MCL if MCL in soups.names else soups.names[0]
-    model: Any = judging.load(soups.ingredient(name))
-    save_conflicts(measure_conflicts(model, islice(judging.batches(), _BATCHES)), folder, name)
+    save_tug_of_war(judging, soups.ingredient(MCL if MCL in soups.names else soups.names[0]), folder)
