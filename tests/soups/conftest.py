@@ -91,7 +91,7 @@ def make_classifier(tokenizer: BertTokenizer, tmp_path: Path) -> MakeIngredient:
         torch.manual_seed(sum(map(ord, name)))
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter += 0.1 * torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter), alpha=0.03)
         model.save_pretrained(tmp_path / name)
         tokenizer.save_pretrained(tmp_path / name)
         return tmp_path / name

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModel, AutoModelForPreTraining, BertConfig, BertModel
+from transformers import AutoModel, AutoModelForPreTraining, BertConfig, BertForSequenceClassification, BertModel
 
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.errors import UserError
@@ -70,6 +71,86 @@ def test_weighted_goes_by_the_scores(make_ingredient: MakeIngredient, tmp_path: 
     soup = make_soup(folders, tmp_path / "soup", "weighted", score=bias)
     assert soup.coefficients == pytest.approx([0.25, 0.75]) and soup.scores == pytest.approx([0.1, 0.3])
     assert soup.score == pytest.approx(0.25)
+
+
+class Loss:
+    """A loss, as `soups.scores` has them."""
+
+    name, source, is_loss = "loss", "rows", True
+
+    def __call__(self, folder: Path) -> float:
+        return -bias(folder)
+
+
+def test_weighted_goes_by_the_inverse_of_a_loss(make_ingredient: MakeIngredient, tmp_path: Path) -> None:
+    folders = [set_bias(make_ingredient(name), value) for name, value in (("a", 0.1), ("b", 0.3))]
+    soup = make_soup(folders, tmp_path / "soup", "weighted", score=Loss())
+    assert soup.coefficients == pytest.approx([0.75, 0.25]) and soup.scores == pytest.approx([-0.1, -0.3])
+    card = ModelCard.load(tmp_path / "soup" / "README.md")
+    assert "| a | 0.7500 | 0.1000 |" in card.text and "loss (less is better)" in card.text
+    (result,) = card.data.eval_results or []
+    assert result.metric_value == pytest.approx(0.15) and result.dataset_name == "rows"
+
+
+def test_what_scores_below_nothing_has_no_part(
+    make_ingredient: MakeIngredient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [set_bias(make_ingredient(name), value) for name, value in (("a", -0.1), ("b", 0.3))]
+    with caplog.at_level(logging.WARNING, logger="transformers_mcl"):
+        assert make_soup(folders, tmp_path / "soup", "weighted", score=bias).coefficients == [0, 1]
+    assert "a' scores -0.1, which is below 0: its coefficient is 0" in caplog.text
+    with pytest.raises(UserError, match="no score is above 0, the highest is -0.1"):
+        make_soup(folders[:1], tmp_path / "other", "weighted", score=bias)
+    with pytest.raises(UserError, match="the score of .*a' is NaN"):
+        make_soup(folders[:1], tmp_path / "other", "weighted", score=lambda folder: float("nan"))
+
+
+def test_scores_are_reported_of_any_method(make_ingredient: MakeIngredient, tmp_path: Path) -> None:
+    folders = [set_bias(make_ingredient(name), value) for name, value in (("a", 0.1), ("b", 0.3))]
+    soup = make_soup(folders, tmp_path / "soup", [1, 3], score=bias)
+    assert soup.coefficients == [0.25, 0.75] and soup.score == pytest.approx(0.25)
+
+
+def test_the_best_alone_where_no_average_is_better(
+    make_ingredient: MakeIngredient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = [set_bias(make_ingredient(name), value) for name, value in (("a", 0.1), ("b", 0.6), ("c", 0.1))]
+    with caplog.at_level(logging.WARNING, logger="transformers_mcl"):
+        soup = make_soup(folders, tmp_path / "soup", "learned", score=lambda f: abs(bias(f) - 0.3), max_evaluations=8)
+    assert soup.coefficients == [0, 1, 0] and soup.score == pytest.approx(0.3)
+    assert "b' alone: it is the soup" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16])
+def test_it_opens_in_the_format_it_has(
+    make_ingredient: MakeIngredient, tmp_path: Path, dtype: torch.dtype | None
+) -> None:
+    folders = [make_ingredient(name, dtype=torch.float16) for name in "ab"]
+    make_soup(folders, tmp_path / "soup", dtype=dtype)
+    model = AutoModelForPreTraining.from_pretrained(tmp_path / "soup", dtype="auto")
+    assert model.dtype == (dtype or torch.float16)
+    assert {tensor.dtype for tensor in weights(tmp_path / "soup").values()} == {model.dtype}
+
+
+def test_numbers_that_have_no_room_are_refused(make_ingredient: MakeIngredient, tmp_path: Path) -> None:
+    folder = set_bias(make_ingredient("a"), 1e6)
+    with pytest.raises(
+        UserError, match="discriminator_predictions.dense.bias holds numbers that torch.float16 has no"
+    ):
+        make_soup([folder], tmp_path / "soup", dtype=torch.float16)
+    assert not (tmp_path / "soup").exists()
+
+
+def test_fine_tuned_checkpoints(make_classifier: MakeIngredient, tmp_path: Path) -> None:
+    folders = [make_classifier(name) for name in "ab"]
+    make_soup(folders, tmp_path / "soup")
+    opened: Any = BertForSequenceClassification.from_pretrained(tmp_path / "soup", output_loading_info=True)
+    model, info = opened
+    assert not any(info.values()) and model.config.id2label[2] == "good"
+    head = torch.stack([weights(folder)["classifier.weight"] for folder in folders]).mean(0)
+    torch.testing.assert_close(model.classifier.weight, head)
+    assert (tmp_path / "soup" / "tokenizer.json").read_text() == (folders[0] / "tokenizer.json").read_text()
+    assert ModelCard.load(tmp_path / "soup" / "README.md").data.pipeline_tag == "text-classification"
 
 
 def test_greedy_keeps_what_does_no_harm(make_ingredient: MakeIngredient, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -11,6 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups.ingredients import open_ingredients
+from transformers_mcl.training.checkpoints import INCOMPLETE
 
 from .conftest import MakeIngredient
 
@@ -27,6 +29,23 @@ def test_a_trainers_folder_means_its_last_checkpoint(make_ingredient: MakeIngred
         (make_ingredient(f"run/{name}") / "trainer_state.json").write_text("{}")
     (ingredient,) = open_ingredients([tmp_path / "run"])
     assert Path(ingredient.folder).name == "checkpoint-10" and ingredient.name == str(tmp_path / "run")
+
+
+def test_a_killed_runs_last_whole_checkpoint_is_taken(make_ingredient: MakeIngredient, tmp_path: Path) -> None:
+    for name in ("checkpoint-2", "checkpoint-4"):
+        (make_ingredient(f"run/{name}") / "trainer_state.json").write_text("{}")
+    (tmp_path / "run" / "checkpoint-4" / INCOMPLETE).touch()
+    (ingredient,) = open_ingredients([tmp_path / "run"])
+    assert Path(ingredient.folder).name == "checkpoint-2"
+    with pytest.raises(UserError, match="checkpoint-4' was not written to its end: give an earlier checkpoint"):
+        open_ingredients([tmp_path / "run" / "checkpoint-4"])
+
+
+def test_an_adapter_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "x", "peft_type": "LORA"}')
+    save_file({"x": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="is an adapter .adapter_config.json., not a whole model: merge it"):
+        open_ingredients([tmp_path])
 
 
 def test_training_may_differ(make_ingredient: MakeIngredient) -> None:

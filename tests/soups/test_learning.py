@@ -79,7 +79,7 @@ def test_the_gradient_is_autograds(folders: list[Path], loss: PretrainingLoss) -
         active_courses, count_items = model.active_courses, model.count_items
 
         def forward(self, **batch: Any) -> Any:
-            return functional_call(model, mixed, (), batch)  # type: ignore[arg-type]
+            return functional_call(model, mixed, (), batch)
 
     whole: Any = sum(loss.losses(Mixed()))  # type: ignore[arg-type]
     whole.backward()
@@ -91,24 +91,22 @@ def test_the_gradient_is_autograds(folders: list[Path], loss: PretrainingLoss) -
 
 def test_learning_by_a_loss(task: tuple[list[Ingredient], TaskScore], tmp_path: Path) -> None:
     ingredients, score = task
-    best: list[float] = []
-    for per, groups in (("ingredient", 1), ("layer", 5)):
-        learnt = learn_coefficients(ingredients, score, write_soup, tmp_path, per=per, max_evaluations=12)
-        assert len(learnt.coefficients) == groups and learnt.evaluations <= 12
+    learnt_alone, by_layer = (
+        learn_coefficients(ingredients, score, write_soup, tmp_path, per=per, max_evaluations=20)
+        for per in ("ingredient", "layer")
+    )
+    assert learnt_alone.uniform == by_layer.uniform < learnt_alone.score < by_layer.score
+    for learnt, groups in ((learnt_alone, 1), (by_layer, 5)):
+        assert len(learnt.coefficients) == groups and learnt.evaluations <= 20
         assert all(sum(shares) == pytest.approx(1) and min(shares) >= 0 for shares in learnt.coefficients.values())
-        best.append(learnt.score)
-    assert learnt.uniform < best[0] < best[1]
-    # Of one coefficient an ingredient a grid finds none better.
-    gradient, steps = Gradient(ingredients, score), np.linspace(0, 1, 6)
-    grid = [(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1]
-    assert max(gradient(shares)[0] for shares in grid) < best[0]
+    gradient, found = Gradient(ingredients, score), learnt_alone.coefficients["all"]
+    for step in (*np.eye(3), *-np.eye(3)):  # what lies off the sum of 1 is divided by it
+        assert gradient(np.clip(found + 0.05 * step, 0, 1).tolist())[0] < learnt_alone.score + 1e-5
 
 
-def test_learning_of_a_pair_is_no_worse_than_uniform(
-    folders: list[Path], loss: PretrainingLoss, tmp_path: Path
-) -> None:
+def test_learning_of_a_pair(folders: list[Path], loss: PretrainingLoss, tmp_path: Path) -> None:
     learnt = learn_coefficients(open_ingredients(folders), loss, write_soup, tmp_path, max_evaluations=6)
-    assert learnt.evaluations <= 6 and learnt.score >= learnt.uniform
+    assert learnt.evaluations <= 6 and learnt.score > learnt.uniform
 
 
 def test_a_score_without_gradient(folders: list[Path], tmp_path: Path) -> None:

@@ -234,8 +234,16 @@ def _learn(
     from .learning import group_tensors, learn_coefficients
 
     learnt = learn_coefficients(ingredients, score, write_soup, candidate, per=per, max_evaluations=max_evaluations)
+    soup.uniform, best = learnt.uniform, max(soup.scores or [-math.inf])
+    if best > learnt.score:
+        alone = (soup.scores or []).index(best)
+        logger.warning(
+            f"no average was found that scores better than {ingredients[alone].name!r} alone: it is the soup"
+        )
+        soup.coefficients = [float(i == alone) for i in range(len(ingredients))]
+        return soup.coefficients
     rows = list(learnt.coefficients.values())
-    soup.uniform, soup.layers = learnt.uniform, learnt.coefficients if per == "layer" else {}
+    soup.layers = learnt.coefficients if per == "layer" else {}
     soup.coefficients = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
     groups = group_tensors(ingredients[0].files, per)
     return lambda tensor: learnt.coefficients[groups[tensor]]

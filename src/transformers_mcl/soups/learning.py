@@ -103,7 +103,7 @@ def learn_coefficients(
         by_group = np.zeros(shape)
         for tensor, of_tensor in slope.items():
             by_group[names.index(groups[tensor])] += of_tensor
-        return -value, (shares * (by_group - (shares * by_group).sum(1, keepdims=True))).ravel()
+        return -value, -(shares * (by_group - (shares * by_group).sum(1, keepdims=True))).ravel()
 
     with tqdm(total=max_evaluations, unit="average", desc="learning") as bar:
         try:
