@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from pytest import approx
+from transformers import BertTokenizer
 
 from transformers_mcl import MclForPreTraining
+from transformers_mcl.cli.main import main
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups.conflicts import Conflicts
-from transformers_mcl.soups.diagnosis import diagnose, save_conflicts, save_diagnosis, short_names
+from transformers_mcl.soups.diagnosis import _short_names, diagnose, save_conflicts, save_diagnosis
 
 from .conftest import MakeIngredient
 
@@ -75,9 +78,9 @@ def test_another_models_start_is_refused(make_ingredient: MakeIngredient) -> Non
 
 
 def test_names_are_as_short_as_tells_them_apart() -> None:
-    assert short_names(["x/a", "x/b"]) == ["a", "b"]
-    assert short_names(["one/last", "two/last/"]) == ["one/last", "two/last"]
-    assert short_names(["x/a", "x/a"]) == ["a", "a"]
+    assert _short_names(["x/a", "x/b"]) == ["a", "b"]
+    assert _short_names(["one/last", "two/last/"]) == ["one/last", "two/last"]
+    assert _short_names(["x/a", "x/a"]) == ["a", "a"]
 
 
 def test_the_tug_of_war_as_a_table_and_a_picture(tmp_path: Path) -> None:
@@ -88,3 +91,55 @@ def test_the_tug_of_war_as_a_table_and_a_picture(tmp_path: Path) -> None:
     assert "| rtd | 2.5 | -0.250 | +1.000 |" in text and "3 batches" in text
     assert json.loads((tmp_path / "out" / "gradients.json").read_text())["shared_cosines"] == [[1, None], [None, 1]]
     assert Image.open(tmp_path / "out" / "gradients.png").size[0] > 600
+
+
+def test_the_page_and_the_command(
+    make_ingredient: MakeIngredient,
+    tokenizer: BertTokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two", "three", "start"):
+        tokenizer.save_pretrained(make_ingredient(name))
+    (tmp_path / "held_out.txt").write_text(text.read_text())
+    page = (Path(__file__).parents[2] / "docs" / "soup_diagnosis.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/soup_diagnosis.md", "exec"), {})
+    (command,) = re.findall(r"```bash\ntransformers-mcl (.*?)```", page, re.DOTALL)
+    words = [word.replace("look", "another") for word in command.split()]
+    assert main([*words, "--use_cpu", "--diagnose_points", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "| one | two |" in said and "cosines of the losses' gradients" in said
+    for folder in ("look", "another"):
+        made = {path.name for path in (tmp_path / folder).iterdir()}
+        assert made == {f"{one}.{kind}" for one in ("diagnosis", "gradients") for kind in ("json", "md", "png")}
+    assert len(json.loads((tmp_path / "look" / "diagnosis.json").read_text())["lines"][0]["losses"]) == 5
+    assert json.loads((tmp_path / "another" / "diagnosis.json").read_text())["start"] == "start"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--output_dir", "a"], "output_dir 'a' is the ingredient 'a'"),
+        (["--diagnose_points", "0"], "diagnose_points=0 must be at least 1"),
+        (["--score", "blimp", "--validation_file", "pairs.csv"], "score='blimp' has no loss"),
+    ],
+)
+def test_what_cannot_be_diagnosed(
+    words: list[str],
+    said: str,
+    make_ingredient: MakeIngredient,
+    tokenizer: BertTokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tokenizer.save_pretrained(make_ingredient("a"))
+    (tmp_path / "pairs.csv").write_text("sentence_good,sentence_bad\nw2 w3,w3 w2\n")
+    assert main(["soup", "a", "--diagnose", "--output_dir", "out", "--use_cpu", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

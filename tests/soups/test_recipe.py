@@ -25,6 +25,12 @@ SHAPE = "hidden_size=16,embedding_size=16,num_hidden_layers=1,intermediate_size=
 SHAPE += "generator_num_hidden_layers=1,generator_intermediate_size=16"
 THREE = ["--ingredients", "re_mlm", "re_std", "mcl"]
 
+FINETUNED = [
+    {"task": "cola", "best": True, "main_metric": "mcc", "metrics": {"mcc": {"median": 0.5}, "f1": {"median": 0.9}}},
+    {"task": "rte", "best": True, "main_metric": "accuracy", "metrics": {"accuracy": {"median": 0.75}}},
+    {"task": "rte", "best": False, "main_metric": "accuracy", "metrics": {"accuracy": {"median": 0.7}}},
+]
+
 Soup = Callable[..., tuple[int, list[list[str]]]]
 
 
@@ -41,7 +47,11 @@ def soup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Soup:
                 if job.name == crash:
                     raise UserError(f"{job.name} crashed")
                 commands.append(list(job.command))
-                assert main(commands[-1][3:]) == 0
+                assert commands[-1][3] == "finetune" or main(commands[-1][3:]) == 0
+                if commands[-1][3] == "finetune":  # takes long, and has tests of its own
+                    folder = Path(commands[-1][-1])
+                    folder.mkdir(parents=True)
+                    (folder / "results.json").write_text(json.dumps({"average": None, "summary": FINETUNED}))
 
         monkeypatch.setattr(pretraining, "plot_curves", lambda *args, **kwargs: None)  # takes most of the time
         for module in (recipe, recipe_results):
@@ -68,8 +78,15 @@ def test_the_fourteen_are_every_mixture_but_none_and_all() -> None:
 def test_from_the_recipe_to_the_table(soup: Soup, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert soup(*THREE, "--train_only", "true")[0] == 0 and not (out / "soups").exists()
-    status, commands = soup(*THREE)
-    assert status == 0 and commands == []  # all are trained
+    (tmp_path / "finetune.yaml").write_text("task_name: [cola, rte]\n")
+    (tmp_path / "pairs.csv").write_text("sentence_good,sentence_bad\nHe was here.,Here was he was.\n")
+    judges = ["--finetune_config", str(tmp_path / "finetune.yaml"), "--pairs_file", str(tmp_path / "pairs.csv")]
+    status, commands = soup(*THREE, *judges)
+    assert status == 0 and [command[3] for command in commands] == ["finetune"] * 7  # all are trained
+    assert commands[3][5:] == [
+        *(judges[1], "--model_name_or_path", str(out / "soups" / "uniform")),
+        *("--output_dir", str(out / "finetuned" / "uniform soup")),
+    ]
     for name in ("re_mlm", "re_std", "mcl"):
         model = MclForPreTraining.from_pretrained(out / "ingredients" / name)
         off = set(CORRECTIONS) - set(INGREDIENTS.get(name, CORRECTIONS))
@@ -78,6 +95,9 @@ def test_from_the_recipe_to_the_table(soup: Soup, tmp_path: Path, capsys: pytest
         assert arguments["model_name_or_path"] == str(out / "initial") and arguments["seed"] == 42
     results = json.loads((out / "results.json").read_text())
     assert list(results["scores"]) == ["re_mlm", "re_std", "mcl", *(f"{m} soup" for m in recipe.METHODS)]
+    figures = results["scores"]["uniform soup"]
+    assert list(figures) == ["held-out loss", "minimal pairs", "cola", "rte", "average"]
+    assert figures["rte"] == 0.75 and figures["average"] == 0.625 and figures["minimal pairs"] in (0, 1)
     assert results["coefficients"]["uniform"] == {"re_mlm": 0.5, "re_std": 0.5}
     mixed, *both = (weights(out / where) for where in ("soups/uniform", "ingredients/re_mlm", "ingredients/re_std"))
     for name, tensor in mixed.items():
@@ -88,7 +108,7 @@ def test_from_the_recipe_to_the_table(soup: Soup, tmp_path: Path, capsys: pytest
     assert json.loads((out / "diagnosis" / "diagnosis.json").read_text())["start"] == str(out / "initial")
     assert len(json.loads((out / "diagnosis" / "gradients.json").read_text())["losses"]) == 9
     before = {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
-    assert soup(*THREE) == (0, [])
+    assert soup(*THREE, *judges) == (0, [])
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
 
 

@@ -36,7 +36,6 @@ __all__ = [
     "save_conflicts",
     "save_diagnosis",
     "save_tug_of_war",
-    "short_names",
 ]
 
 logger = logging.get_logger(__name__)
@@ -107,7 +106,7 @@ def diagnose(
     if initial_model is not None:
         (start,) = open_ingredients([initial_model], **hub)
         check_alike(ingredients[0], start)
-    names = short_names([ingredient.name for ingredient in ingredients])
+    names = _short_names([ingredient.name for ingredient in ingredients])
     geometry = measure_geometry(ingredients, start)
     lines = None
     if score is not None:
@@ -172,7 +171,7 @@ def _loss(score: LossScore, model: PreTrainedModel) -> float:
         return sum(part.double().item() for part in score.losses(model))
 
 
-def short_names(names: Sequence[str]) -> list[str]:
+def _short_names(names: Sequence[str]) -> list[str]:
     """The ends of paths, as much as tells them apart."""
     parts = [Path(name).parts or (name,) for name in names]
     for length in range(1, max(map(len, parts)) + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import yaml
 from accelerate.utils import release_memory
@@ -228,9 +230,9 @@ def prepare_course_soups(
     begun = (folder / "ingredients").is_dir() and (folder / "initial").is_dir()
     if begun:
         _check_same(folder / "recipe.yaml", given)
-    elif folder.is_dir() and any(path.name not in ("initial", ".initial", "recipe.yaml") for path in folder.iterdir()):
+    elif folder.is_dir() and not all(re.fullmatch(r"\.?initial.*|recipe\.yaml", one.name) for one in folder.iterdir()):
         raise UserError(f"output_dir {str(folder)!r} holds something else: give another, or empty it")
-    draft = folder / ".initial"
+    draft = folder / f".initial-{uuid4().hex[:8]}"  # another machine may be as far
     training_args.output_dir = str(draft)
     model_args.overwrite_output_dir = True
     run = prepare(model_args, data_args, training_args)

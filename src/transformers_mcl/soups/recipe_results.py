@@ -55,9 +55,11 @@ def finish(soups: CourseSoups, say: Say) -> str:
     for method in soups.args.methods:
         coefficients[method] = _cook(soups, method, _pairs(soups) or choosing, say)
         models[f"{method} soup"] = soups.folder / "soups" / method
-    judges = [_Judge("loss", str(judging), lambda folder: {LOSS: -judging(folder)})]
+    judges = [_Judge("loss", f"{LOSS}: {judging.source}", lambda folder: {LOSS: -judging(folder)})]
     if (pairs := _pairs(soups, both=False)) is not None:
-        judges.append(_Judge("pairs", str(pairs), lambda folder: {"minimal pairs": pairs(folder)}))
+        judges.append(
+            _Judge("pairs", f"minimal pairs: {pairs.source}", lambda folder: {"minimal pairs": pairs(folder)})
+        )
     if soups.args.finetune_config:
         judges.append(_finetune(soups, models, say))
     scores = {}
@@ -176,13 +178,15 @@ def _save(
         "coefficients": coefficients,
         "judged_on": sources,
         "corrections": {name: list(INGREDIENTS.get(name, CORRECTIONS)) for name in soups.names},
+        "plan": soups.plan,
         "seed": args.seed,
         "device": str(args.device),
         "versions": versions(),
     }
     (soups.folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     judged = "".join(f"- {source.splitlines()[0].rstrip(':')}\n" for source in sources)
-    text = f"# Course soups\n\nJudged on:\n\n{judged}\n{results_markdown(scores)}\n{_coefficients(coefficients)}"
+    text = f"# Course soups\n\n{results_markdown(scores)}\n{judged}\n{_coefficients(coefficients)}\n"
+    text += f"MCL's run:\n\n```text\n{soups.plan}\n```\n"
     (soups.folder / "results.md").write_text(text, encoding="utf-8")
     plot_scores(scores, soups.folder / "results.png", f"Course soups, seed {args.seed}", _LOWER_IS_BETTER)
     return text
