@@ -17,6 +17,7 @@ from transformers_mcl import MclForPreTraining
 from transformers_mcl.cli.main import main
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups import jobs, recipe, recipe_results
+from transformers_mcl.soups.cooking import METHODS
 from transformers_mcl.soups.recipe import CORRECTIONS, INGREDIENTS
 from transformers_mcl.training import pretraining
 
@@ -94,7 +95,7 @@ def test_from_the_recipe_to_the_table(soup: Soup, tmp_path: Path, capsys: pytest
         arguments = yaml.safe_load((out / "ingredients" / name / "recipe.yaml").read_text())
         assert arguments["model_name_or_path"] == str(out / "initial") and arguments["seed"] == 42
     results = json.loads((out / "results.json").read_text())
-    assert list(results["scores"]) == ["re_mlm", "re_std", "mcl", *(f"{m} soup" for m in recipe.METHODS)]
+    assert list(results["scores"]) == ["re_mlm", "re_std", "mcl", *(f"{m} soup" for m in METHODS)]
     figures = results["scores"]["uniform soup"]
     assert list(figures) == ["held-out loss", "minimal pairs", "cola", "rte", "average"]
     assert figures["rte"] == 0.75 and figures["average"] == 0.625 and figures["minimal pairs"] in (0, 1)

@@ -21,7 +21,7 @@ from .scores import PairsScore, PretrainingLoss
 
 __all__ = ["LOSS", "finish", "results_markdown"]
 
-LOSS = "held-out loss"
+LOSS, PAIRS = "held-out loss", "minimal pairs"
 _LOWER_IS_BETTER = {LOSS}
 
 Say = Callable[[str], object]
