@@ -57,9 +57,9 @@ def test_a_diagnosis_as_a_table_numbers_and_a_picture(make_ingredient: MakeIngre
 
 def test_a_huge_barrier_is_warned_of(make_ingredient: MakeIngredient, tmp_path: Path) -> None:
     folders = [make_ingredient("a"), make_ingredient("b")]
-    score: Any = Loss(folders, height=0.5)
+    score: Any = Loss(folders, height=0.03)
     found = diagnose(folders, score=score, points=1)
-    assert len(found.warnings) == 1 and "between 'a' and 'b' the loss rises by 0.5" in found.warnings[0]
+    assert len(found.warnings) == 1 and "between 'a' and 'b' the loss rises by 0.03" in found.warnings[0]
     assert "**Warning:**" in save_diagnosis(found, tmp_path / "out")
 
 
