@@ -11,8 +11,10 @@ import torch
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
 from ..soups.cooking import make_soup
+from ..soups.diagnosis import diagnose_into
 from ..soups.score_arguments import ScoreArguments
 from ..soups.soup_card import soup_table
+from . import soup_recipe
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -45,6 +47,21 @@ class SoupArguments:
     dtype: Literal["float32", "bfloat16", "float16"] | None = field(
         default=None, metadata={"help": "Of the soup; by default the ingredients' (the widest)."}
     )
+    diagnose: bool = field(
+        default=False,
+        metadata={
+            "help": "Make no soup: write into output_dir how far apart the ingredients are, and with "
+            "--validation_file the loss between any two, and how the first one's losses pull."
+        },
+    )
+    diagnose_points: int = field(default=3, metadata={"help": "Losses between any two."})
+    initial_model: str | None = field(
+        default=None, metadata={"help": "What all were trained from: angles are measured there, not at their mean."}
+    )
+    recipe: str | None = field(
+        default=None,
+        metadata={"help": "Instead of ingredients, a file that says how to train them: see --recipe FILE --help."},
+    )
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
@@ -58,6 +75,8 @@ class SoupArguments:
 
 def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl soup --help`."""
+    if any(word.split("=")[0] == "--recipe" for word in argv):
+        return soup_recipe.run(argv)
     args: SoupArguments
     score: ScoreArguments
     args, score = parse_arguments(
@@ -67,6 +86,12 @@ def run(argv: list[str]) -> None:
         description=COMMANDS["soup"],
         positional="checkpoints",
     )
+    if args.diagnose:
+        start, points = args.initial_model, args.diagnose_points
+        more: Any = {"initial_model": start, "points": points, "token": args.token}
+        print(diagnose_into(args.output_dir, args.checkpoints, score, **more))
+        print(f"The tables, their numbers as JSON, and pictures are in {args.output_dir}")
+        return
     weights: Any = args.weights or args.method
     scored = score.score is not None or weights in ("weighted", "greedy", "learned")
     soup = make_soup(
