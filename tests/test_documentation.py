@@ -15,7 +15,9 @@ from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.export import ExportArguments
 from transformers_mcl.cli.pretrain import _preset_arguments
+from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
+from transformers_mcl.soups.score_arguments import ScoreArguments
 from transformers_mcl.training.pretraining import ModelArguments, _overrides
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +142,18 @@ def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [type(names[name]).__name__ for name in ("pair", "generator")] == ["MclForPreTraining", "MclForMaskedLM"]
     assert len(names["answers"]) == 5
     assert names["label"] in ("good", "bad")
+def test_the_page_on_soups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "soups.md").read_text()
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/soups.md", "exec"), names)
+    assert names["soup"].method == "greedy"
+    (commands,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    for line in commands.splitlines():
+        kinds = (SoupArguments, ScoreArguments)
+        args, _ = parse_arguments(kinds, shlex.split(line)[2:], prog="", description="", positional="checkpoints")
+        assert len(args.checkpoints) >= 2
 
 
 def test_every_public_name_is_on_a_page() -> None:

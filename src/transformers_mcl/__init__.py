@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .modeling_mcl_pretraining import MclForPreTraining
     from .tokenization_mcl import MclTokenizer
+    from .soups.cooking import make_soup
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -42,6 +43,7 @@ __all__ = [
     "MclTrainingArguments",
     "UserError",
     "convert_fairseq_checkpoint",
+    "make_soup",
     "register",
     "unregister",
 ]
@@ -62,6 +64,7 @@ _MODULES = {
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
     "convert_fairseq_checkpoint": "hub.fairseq",
+    "make_soup": "soups.cooking",
 }
 
 

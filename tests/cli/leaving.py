@@ -20,5 +20,5 @@ if __name__ == "__main__":
     command.run = run  # type: ignore[attr-defined]
     sys.modules[command.__name__] = command
     # Called in the order opposite to their registration: this one last.
-    atexit.register(lambda: print("in a group" if torch.distributed.is_initialized() else "left"))
+    atexit.register(lambda: sys.stdout.write("in a group" if torch.distributed.is_initialized() else "left"))
     sys.exit(main(["inspect", sys.argv[1]]))

@@ -127,4 +127,4 @@ def test_a_reader_that_went_away_is_no_news() -> None:
 def test_a_process_group_is_left_before_python_ends(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "tests.cli.leaving", str(tmp_path / "group")]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "left"), done.stderr

@@ -137,7 +137,7 @@ def test_labels_stand_where_the_longest_line_ends(draw: Callable[..., Figure], e
 
 def test_spread_keeps_order_and_distance_and_moves_the_least() -> None:
     heights = [0.0, 0.1, 0.12, 0.14, 0.5, 0.95, 0.95]
-    spread = curves._spread(heights, gap=0.1)
+    spread = curves.spread_apart(heights, gap=0.1)
     assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(spread))
     assert spread[4] == 0.5
     assert spread[5:] == pytest.approx([0.9, 1.0])

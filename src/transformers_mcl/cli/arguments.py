@@ -50,6 +50,7 @@ def parse_arguments(
     prog: str,
     description: str,
     underlay: Callable[[Mapping[str, Any], Callable[[Path], dict[str, Any]]], dict[str, Any]] | None = None,
+    positional: str | None = None,
 ) -> ParsedArguments:
     """Fill dataclasses from the command line and, under it, from the file named by ``--config``.
 
@@ -61,6 +62,7 @@ def parse_arguments(
         underlay: returns values that stand in for the dataclasses' defaults, a preset's say; it gets the arguments
             that were given and a function that reads a file of arguments. Its values are not part of the recipe,
             which then holds every argument that was given: one that equals the default may differ from the preset's.
+        positional: a field of texts that words which stand before, or after the value of, other arguments are for.
 
     Returns:
         The instances; unpack it as a tuple.
@@ -71,7 +73,7 @@ def parse_arguments(
         SystemExit: after ``--help``.
     """
     parser = _Parser(dataclass_types, prog, description)
-    given = parser.parse_given(argv)
+    given = parser.parse_given(argv, positional)
     path = given.pop("config", None)
     values = {**(parser.convert_file(Path(path)) if path is not None else {}), **given}
     filled = {**underlay(values, parser.convert_file), **values} if underlay else values
@@ -137,16 +139,19 @@ class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (on the command line)")
 
-    def parse_given(self, argv: Sequence[str]) -> dict[str, Any]:
+    def parse_given(self, argv: Sequence[str], positional: str | None = None) -> dict[str, Any]:
         """Arguments that stand on the command line, and no others."""
         unset = argparse.Namespace(**dict.fromkeys([*self.defaults, "config"], _UNSET))  # keeps the defaults out
         namespace, rest = self.parse_known_args(list(argv), unset)
         for word in rest:
             if word.startswith("-"):
                 self._unknown(word.split("=")[0], "on the command line")
-        if rest:
+        given = {name: value for name, value in vars(namespace).items() if value is not _UNSET}
+        if rest and positional is not None and positional not in given:
+            given[positional] = rest
+        elif rest:
             raise UserError(f"stray {rest[0]!r} on the command line: every value follows its --argument")
-        return {name: value for name, value in vars(namespace).items() if value is not _UNSET}
+        return given
 
     def _unknown(self, name: str, where: str) -> NoReturn:
         near = get_close_matches(name.strip("-"), self.defaults, n=1)

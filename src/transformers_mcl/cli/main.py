@@ -20,6 +20,7 @@ COMMANDS = {
     "inspect": "show what a pre-trained pair does to a sentence",
     "evaluate": "judge minimal pairs (BLiMP), without fine-tuning",
     "convert": "make a checkpoint of fairseq's, MCL-base say, one of this package",
+    "soup": "average the weights of checkpoints: uniform, weighted, greedy or learned",
     "export": "write one half of a pair for other tools: plain ELECTRA, remote code, ONNX",
 }
 """Name of every command and its line in ``--help``; its module is ``transformers_mcl.cli.<name>``."""
@@ -83,7 +84,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _leave_other_processes() -> None:
-    """Under a launcher: threads of torch's that are still at work as Python ends can abort it, the work done or not."""
+    """Under a launcher: threads of torch's still at work as Python ends can abort it, all work being done."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

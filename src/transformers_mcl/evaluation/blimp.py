@@ -139,13 +139,15 @@ def _settings(args: MinimalPairsArguments, pairs_args: PairsArguments, device: s
     }
 
 
-def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32") -> PreTrainedModel:
+def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32", **hub: Any) -> PreTrainedModel:
     """The half of a checkpoint that `scorer` needs: any masked language model, or a detector of replaced tokens.
+
+    `hub` is `token`, `revision` and the like, of `from_pretrained`.
 
     Raises:
         UserError: no such checkpoint, or one that lacks this half.
     """
-    where, config = f"model_name_or_path: {name_or_path!r}", load_config(name_or_path)
+    where, config = f"model_name_or_path: {name_or_path!r}", load_config(name_or_path, **hub)
     kind: Any = AutoModelForMaskedLM
     if scorer == "discriminator":
         kind = MclDiscriminator if isinstance(config, MclConfig) else ElectraForPreTraining
@@ -155,7 +157,7 @@ def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32") -
         raise _NoHead(f"{where} is a {config.model_type!r} checkpoint, which is no masked language model")
     with loading_in_silence():
         try:
-            model, info = kind.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True)
+            model, info = kind.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **hub)
         except OSError as error:
             raise UserError(f"{where} has no weights: {one_line(error)}") from error
     if info["missing_keys"]:

@@ -23,10 +23,12 @@ from ..data.files import one_line
 from ..errors import UserError
 
 __all__ = [
+    "INCOMPLETE",
     "check_checkpoint",
     "check_same_run",
     "data_digest",
     "explaining_a_full_disk",
+    "is_full",
     "is_whole",
     "last_checkpoint",
     "remembered",
@@ -35,7 +37,7 @@ __all__ = [
 ]
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
-_INCOMPLETE = "checkpoint-is-incomplete.txt"
+INCOMPLETE = "checkpoint-is-incomplete.txt"
 _STATE, _RUN = "trainer_state.json", "run.json"
 # What may not change whatever becomes of the data: the optimizer's state would not fit.
 _FITTED = ("optim", "generator_learning_rate")
@@ -58,7 +60,7 @@ def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
 
 def is_whole(checkpoint: Path) -> bool:
     """Whether all of the checkpoint was written: its state comes last, and the mark of the writing is gone."""
-    return (checkpoint / _STATE).is_file() and not (checkpoint / _INCOMPLETE).exists()
+    return (checkpoint / _STATE).is_file() and not (checkpoint / INCOMPLETE).exists()
 
 
 @contextmanager
@@ -77,14 +79,14 @@ def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
             if run is not None:
                 shutil.rmtree(checkpoint, ignore_errors=True)
                 checkpoint.mkdir(parents=True)
-                (checkpoint / _INCOMPLETE).write_text("This checkpoint was still being written.\n", encoding="utf-8")
+                (checkpoint / INCOMPLETE).write_text("This checkpoint was still being written.\n", encoding="utf-8")
             yield
             if run is not None:
                 files = sorted(str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file())
-                run = {**run, "files": [name for name in files if name != _INCOMPLETE]}
+                run = {**run, "files": [name for name in files if name != INCOMPLETE]}
                 (checkpoint / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
                 _to_disk(checkpoint)
-                (checkpoint / _INCOMPLETE).unlink()
+                (checkpoint / INCOMPLETE).unlink()
     except UserError:
         shutil.rmtree(checkpoint, ignore_errors=True)
         raise
@@ -100,7 +102,7 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         last = last_checkpoint(folder)
         raise UserError(
@@ -110,7 +112,8 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
+    """Whether it is of a disk without room, whoever wrote there."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(words in str(error).lower() for words in _NO_SPACE)

@@ -17,7 +17,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ..configuration_mcl import COURSES
 
-__all__ = ["plot_curves"]
+__all__ = ["plot_curves", "spread_apart"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; a course keeps its colour in every panel.
 _COLOURS = {"rtd": "#0072B2", "std": "#D55E00", "itd": "#009E73"}
@@ -174,12 +174,12 @@ def _label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Names lines right of the panel: at the height where each ends, or as near as the others leave room."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
-    heights = _spread([(value - low) / (high - low) for value, _, _ in ends], gap=0.08)
+    heights = spread_apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.08)
     for height, (_, name, colour) in zip(heights, ends, strict=True):
         axes.text(1.02, height, name, color=colour, transform=axes.transAxes, va="center")
 
 
-def _spread(heights: list[float], gap: float) -> list[float]:
+def spread_apart(heights: list[float], gap: float) -> list[float]:
     """`heights`, in ascending order, moved as little as leaves `gap` between any two."""
     groups: list[list[float]] = []  # of labels that touch: they stay centred on where they were
     for height in heights:

@@ -35,7 +35,7 @@ from .panels import group_by_course
 from .signals import SaveOnSignalCallback
 from .streaming import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
 
-__all__ = ["MclTrainer"]
+__all__ = ["MclTrainer", "evaluation_draws"]
 
 logger = logging.get_logger(__name__)
 
@@ -409,8 +409,7 @@ class MclTrainer(PushingTrainer):
         self._eval_batches += 1
         losses = []
         for course in self._pair.active_courses:
-            draws = torch.Generator(self.args.device)
-            draws.manual_seed(hash((self.args.eval_seed, batch, list(COURSES).index(course))) % 2**63)
+            draws = evaluation_draws(self.args.eval_seed, batch, course, self.args.device)
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(**inputs, courses=(course,), generator=draws)
             self._eval_meter.add(outputs["metrics"])
@@ -438,6 +437,13 @@ class MclTrainer(PushingTrainer):
         tied = set(self._pair.all_tied_weights_keys)
         load_result.missing_keys[:] = [name for name in load_result.missing_keys if name not in tied]
         super()._issue_warnings_after_load(load_result)
+
+
+def evaluation_draws(seed: int, batch: int, course: str, device: torch.device) -> torch.Generator:
+    """The source of all that is drawn for a course of an evaluation's batch, the same whatever other courses do."""
+    draws = torch.Generator(device)
+    draws.manual_seed(hash((seed, batch, list(COURSES).index(course))) % 2**63)
+    return draws
 
 
 def _plain(value: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Course soups: the weights of many checkpoints, averaged."""

@@ -1,0 +1,232 @@
+"""What a soup is made of: checkpoints on disk, opened without loading them, and compared before they are averaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import PreTrainedConfig
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils.hub import cached_file, get_checkpoint_shard_files
+from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
+
+from ..data.files import one_line
+from ..errors import UserError
+from ..loading import load_config
+from ..training.checkpoints import INCOMPLETE, last_checkpoint
+
+__all__ = ["DTYPES", "Ingredient", "check_alike", "common_config", "open_ingredients"]
+
+# Fields that say how a model was trained, and not what its weights mean.
+_OF_TRAINING = re.compile(
+    r".*dropout.*|.*initializer_range|loss_weights|(mask|swap|insert)_ratio|correction_average"
+    r"|_.*|architectures|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
+)
+
+# The number formats that can be averaged, by their names in a file of safetensors.
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A checkpoint whose tensors are read one by one, in parts if need be.
+
+    Attributes:
+        name: what the user called it.
+        folder: where its configuration and tokenizer lie: a folder, or a name on the Hub.
+        config: its configuration.
+        files: the file of each tensor, by the tensor's name.
+        hub: `token`, `revision` and the like, for whoever opens it again.
+    """
+
+    name: str
+    folder: str
+    config: PreTrainedConfig
+    files: Mapping[str, str]
+    hub: Mapping[str, Any]
+
+    @cached_property
+    def _heads(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        heads = {}
+        for path in set(self.files.values()):
+            with safe_open(path, framework="pt") as file:
+                for tensor in file.keys():
+                    head = file.get_slice(tensor)
+                    heads[tensor] = (tuple(head.get_shape()), head.get_dtype())
+        return {tensor: heads[tensor] for tensor in self.files}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor; no tensor is read."""
+        return {tensor: shape for tensor, (shape, _) in self._heads.items()}
+
+    def dtype(self, tensor: str) -> torch.dtype:
+        """A tensor's number format in the file.
+
+        Raises:
+            UserError: one that no average can be taken in.
+        """
+        if (kind := self._heads[tensor][1]) not in DTYPES:
+            raise UserError(f"ingredient {self.name!r}: the tensor {tensor} is of {kind}, which cannot be averaged")
+        return DTYPES[kind]
+
+    def read(self, tensor: str, begin: int = 0, end: int | None = None) -> Tensor:
+        """A tensor, or its rows from `begin` to `end`."""
+        # Opened anew each time: all that was read of a file that stays open counts as the process's memory.
+        with safe_open(self.files[tensor], framework="pt") as file:
+            return file.get_slice(tensor)[begin:end] if self._heads[tensor][0] else file.get_tensor(tensor)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files of weights."""
+        return sum(os.path.getsize(file) for file in set(self.files.values()))
+
+    def file(self, name: str) -> str | None:
+        """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
+        path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
+        return path
+
+
+def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) -> list[Ingredient]:
+    """Opens checkpoints, and checks that their weights can be averaged.
+
+    Args:
+        checkpoints: folders of any transformers model, a Trainer's output folder among them (its last checkpoint is
+            taken if it holds no model itself), or names on the Hub.
+        hub: `token`, `revision` and the like, of `from_pretrained`.
+
+    Raises:
+        UserError: one has no safetensors weights, or they are not alike; see `check_alike`.
+    """
+    if not checkpoints:
+        raise UserError("checkpoints: none is given, and a soup needs at least one")
+    ingredients = [_open(os.fspath(checkpoint), hub) for checkpoint in checkpoints]
+    for other in ingredients[1:]:
+        check_alike(ingredients[0], other)
+    return ingredients
+
+
+def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
+    folder = os.path.expanduser(name)
+    if os.path.isdir(folder) and not any(os.path.isfile(os.path.join(folder, file)) for file in _WEIGHTS):
+        folder = last_checkpoint(folder) or folder
+    if os.path.isdir(folder) and os.path.exists(os.path.join(folder, INCOMPLETE)):
+        raise UserError(f"ingredient {name!r} was not written to its end: give an earlier checkpoint")
+    try:
+        config = load_config(folder, "ingredient", **hub)
+    except UserError:
+        if _is_adapter(folder, hub):
+            raise UserError(
+                f"ingredient {name!r} is an adapter ({ADAPTER_CONFIG_NAME}), not a whole model: merge it into its "
+                "base with peft's merge_and_unload(), and save that"
+            ) from None
+        raise
+    try:
+        if (whole := cached_file(folder, SAFE_WEIGHTS_NAME, **_OPTIONAL, **hub)) is not None:
+            files = [whole]
+        elif (index := cached_file(folder, SAFE_WEIGHTS_INDEX_NAME, **_OPTIONAL, **hub)) is not None:
+            files, _ = get_checkpoint_shard_files(folder, index, **hub)
+        else:
+            raise UserError(
+                f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
+            )
+        tensors = {}
+        for file in files:
+            with safe_open(file, framework="pt") as opened:
+                tensors.update(dict.fromkeys(opened.keys(), str(file)))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"ingredient {name!r} cannot be read: {one_line(error)}") from error
+    return Ingredient(name, folder, config, tensors, hub)
+
+
+def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
+    """The first's; with every loss that one of them was trained on, so that the average can be gone on from."""
+    config = deepcopy(ingredients[0].config)
+    weights: dict[str, float] = {}
+    for ingredient in ingredients:
+        for name, weight in (getattr(ingredient.config, "loss_weights", None) or {}).items():
+            weights[name] = max(weight, weights.get(name, 0.0))
+    if weights:
+        config.loss_weights = weights
+    return config
+
+
+def _is_adapter(folder: str, hub: Mapping[str, Any]) -> bool:
+    try:
+        return cached_file(folder, ADAPTER_CONFIG_NAME, **_OPTIONAL, **hub) is not None
+    except OSError:  # no such repository
+        return False
+
+
+_WEIGHTS = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
+_OPTIONAL = {"_raise_exceptions_for_missing_entries": False}
+
+
+def check_alike(first: Ingredient, other: Ingredient) -> None:
+    """Refuses two checkpoints whose average would mean nothing.
+
+    Raises:
+        UserError: a field of the configuration, a tensor's presence or shape, or the tokenizer differs; the message
+            names it, and both values. Fields that say how a model was trained may differ.
+    """
+
+    def refuse(what: str, ours: Any, its: Any) -> None:
+        raise UserError(f"{what}: {ours} in {first.name!r} and {its} in {other.name!r}; they cannot be averaged")
+
+    ours, its = first.config.to_dict(), other.config.to_dict()
+    for field in sorted(ours.keys() | its.keys(), key=lambda field: (field != "model_type", field)):
+        if ours.get(field) != its.get(field) and not _OF_TRAINING.fullmatch(field):
+            refuse(f"field {field} of the configurations differs", repr(ours.get(field)), repr(its.get(field)))
+    for ingredient, tensors in ((first, other.files), (other, first.files)):
+        if missing := sorted(tensors.keys() - ingredient.files.keys()):
+            raise UserError(
+                f"ingredient {ingredient.name!r} lacks the tensor {missing[0]} ({len(missing)} in all), which "
+                f"{(other if ingredient is first else first).name!r} has; they cannot be averaged"
+            )
+    for tensor, shape in first.shapes.items():
+        if shape != other.shapes[tensor]:
+            refuse(f"tensor {tensor} differs in shape", shape, other.shapes[tensor])
+    _check_tokenizers(_tokenizer(first), _tokenizer(other), refuse)
+
+
+def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:
+    path = ingredient.file("tokenizer.json")
+    said: dict[str, Any] = json.loads(Path(path).read_text()) if path else {}
+    # These two are what the last call to it was, not what it is.
+    return {key: value for key, value in said.items() if key not in ("truncation", "padding")}
+
+
+def _check_tokenizers(ours: dict[str, Any], its: dict[str, Any], refuse: Any) -> None:
+    """One that is not there, as beside a Trainer's checkpoint of a run without one, cannot differ."""
+    if not ours or not its or ours == its:
+        return
+    ids, its_ids = (tokenizer.get("model", {}).get("vocab") for tokenizer in (ours, its))
+    if isinstance(ids, dict) and isinstance(its_ids, dict):
+        for token in sorted(ids.keys() | its_ids.keys()):
+            if ids.get(token) != its_ids.get(token):
+                refuse(f"the tokenizers differ in the id of {token!r}", ids.get(token), its_ids.get(token))
+    part = next(key for key in sorted(ours.keys() | its.keys()) if ours.get(key) != its.get(key))
+    if part == "model":  # vocabularies that are lists, with scores: no short way to name a difference
+        refuse("the tokenizers' vocabularies differ", "one", "another")
+    refuse(f"the tokenizers differ in their {part}", repr(ours.get(part))[:80], repr(its.get(part))[:80])

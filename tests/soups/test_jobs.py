@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from transformers_mcl.errors import Interrupted, UserError
+from transformers_mcl.soups.jobs import Job, run_jobs, share_devices
+
+
+def job(folder: Path, name: str, code: str) -> Job:
+    return Job(name, [sys.executable, "-S", "-c", code], folder / f"{name}.log")
+
+
+def test_jobs_run_side_by_side_each_in_its_environment(tmp_path: Path) -> None:
+    wait = "import os, time, pathlib\nme, other = {}\npathlib.Path(r'{}', me).touch()\n"
+    wait += "while not pathlib.Path(r'{}', other).exists(): time.sleep(0.01)\nprint(os.environ['DEVICE'])"
+    jobs = [
+        job(tmp_path, "a", wait.format(("a", "b"), tmp_path, tmp_path)),
+        job(tmp_path, "b", wait.format(("b", "a"), tmp_path, tmp_path)),
+        job(tmp_path, "c", "import os; print(os.environ['DEVICE'])"),
+    ]
+    said: list[str] = []
+    run_jobs(jobs, [{"DEVICE": "0"}, {"DEVICE": "1"}], said.append, "training")
+    assert [(tmp_path / f"{name}.log").read_text().strip() for name in "ab"] == ["0", "1"]
+    assert (tmp_path / "c.log").read_text().strip() in "01"
+    assert said[0] == f"[1/3] training a: see {tmp_path / 'a.log'}" and "[3/3] training c" in "".join(said)
+    assert sum(" done in 0 s" in line for line in said) == 3 and "left" in said[2] and "left" not in said[-1]
+
+
+def test_a_crash_stops_no_other(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", "print('now'); raise SystemExit('oh no')"), job(tmp_path, "b", "print('done')")]
+    with pytest.raises(UserError, match=r"1 of 2 failed: a \(exit status 1: oh no\)"):
+        run_jobs(jobs, [{}], lambda line: None, "training")
+    assert (tmp_path / "b.log").read_text() == "done\n"
+
+
+def test_what_was_refused_would_be_refused_again(tmp_path: Path) -> None:
+    jobs = [job(tmp_path, "a", "raise SystemExit(2)"), job(tmp_path, "b", "print('done')")]
+    with pytest.raises(UserError, match=r"a \(exit status 2: nothing was said\)"):
+        run_jobs(jobs, [{}], lambda line: None, "training")
+    assert not (tmp_path / "b.log").exists()
+
+
+def test_sigterm_ends_the_jobs_too(tmp_path: Path) -> None:
+    code = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved') or 0))\n"
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(Interrupted, match="goes on"):
+        run_jobs([job(tmp_path, "a", f"{code}time.sleep(60)")], [{}], lambda line: None, "training")
+    assert (tmp_path / "a.log").read_text() == "saved\n"
+
+
+def test_none_runs_twice_at_a_time(tmp_path: Path) -> None:
+    """Not even one whose parent has gone."""
+    code = "import sys; from transformers_mcl.soups import jobs; from pathlib import Path\n"
+    code += "jobs._start(jobs.Job('a', ['sleep', '5'], Path(sys.argv[1], 'a.log')), {}) and print('started')"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    with pytest.raises(UserError, match="a is at work already"):
+        run_jobs([job(tmp_path, "a", "")], [{}], lambda line: None, "training")
+
+
+def test_devices_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert share_devices(4, 1, use_cpu=True) == [{"OMP_NUM_THREADS": "2"}] * 4
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert share_devices(None, 2, use_cpu=False) == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    assert share_devices(2, 1, use_cpu=False) == [{"CUDA_VISIBLE_DEVICES": "4"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "each", "said"), [(0, 1, "num_jobs=0"), (1, 0, "devices_per_job=0"), (3, 2, "4 GPUs")]
+)
+def test_devices_that_are_not_there(jobs: Any, each: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(UserError, match=said):
+        share_devices(jobs, each, use_cpu=False)
