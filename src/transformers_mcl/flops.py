@@ -82,19 +82,21 @@ def pass_flops(
     """
     weights = config.weights if loss_weights is None else loss_weights
     passes: dict[str, PassFlops] = {}
-    for course, names in COURSES.items():
+    courses = [course for course, names in COURSES.items() if any(weights.get(name or "") for name in names)]
+    for place, course in enumerate(courses):
+        names = COURSES[course]
         fill, detect, regenerate, rediscriminate = (bool(name and weights.get(name)) for name in names)
-        if not (fill or detect or regenerate or rediscriminate):
-            continue
+        rows = len(range(place, batch_size, len(courses))) if config.course_schedule == "sampled" else batch_size
+        again = operated_count(rows, config.correction_rows)
         slots, longer = _slots(config, course, length)
         generated, judged = names[0] or f"{course}_fill", names[1]
-        passes[generated] = _generator(config, batch_size, longer, slots, fill)
+        passes[generated] = _generator(config, rows, longer, slots, fill)
         if detect or regenerate or rediscriminate:
-            passes[judged] = _discriminator(config, batch_size, longer, detect)
+            passes[judged] = _discriminator(config, rows, longer, detect)
         if regenerate:
-            passes[str(names[2])] = _generator(config, batch_size, length, slots, True)
+            passes[str(names[2])] = _generator(config, again, length, slots, True)
         if rediscriminate:
-            passes[str(names[3])] = _discriminator(config, batch_size, length, True)
+            passes[str(names[3])] = _discriminator(config, again, length, True)
     return passes
 
 

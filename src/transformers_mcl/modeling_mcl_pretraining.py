@@ -201,17 +201,19 @@ class MclForPreTraining(MclWithGenerator):
         sums = _Sums(zero, self._weights_in_use, losses, items, backward)
         records = {}
         for course in chosen:
-            corruption = self._corrupt(course, input_ids, attention_mask, generator)
+            rows = self._rows(course, len(input_ids)) if self.training else slice(None)
+            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+            corruption = self._corrupt(course, clean, mask, generator)
             if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
                 corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
-            record = self._course(course, input_ids, corruption, generator, sums)
+            record = self._course(course, clean, corruption, generator, sums)
             if output_records:
                 records[course] = record
         return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
 
     @torch.no_grad()
     def count_items(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """What each active loss of these rows is divided by, known before any of them is corrupted.
+        """What each active loss of these rows is divided by in training, known before any of them is corrupted.
 
         An optimizer step over several batches, on one process or many, has the gradient of one large batch if each is
         given the sum over all (`num_items_in_batch`). A correction averaged over its own cell
@@ -223,17 +225,25 @@ class MclForPreTraining(MclWithGenerator):
         Returns:
             By the name of the loss, scalars on the device of `input_ids`.
         """
-        config, one = self.config, torch.ones((), dtype=torch.long, device=input_ids.device)
-        operable = self._operable(input_ids, attention_mask).sum(1)
-        present = torch.full_like(operable, input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
-        masked = c.operated_count(operable, config.mask_ratio).sum()
-        swapped = c.operated_count(operable, config.swap_ratio, least=2).sum()
-        inserted = c.operated_count(operable, config.insert_ratio)
-        longer = (present + inserted).clamp(max=config.max_position_embeddings).sum()
-        own = config.correction_average == "own"
-        counts = {"mlm": masked, "slm": swapped, "rtd": present.sum(), "std": present.sum(), "itd": longer}
-        counts |= {f"re_{name}": one if own else counts[name] for name in ("mlm", "slm", "rtd", "std")}
-        return {name: count for name, count in counts.items() if self._is_on(name)}
+        config = self.config
+        counts: dict[str | None, Tensor] = {}
+        own = torch.ones((), dtype=torch.long, device=input_ids.device)
+        for course in self.active_courses:
+            rows = self._rows(course, len(input_ids))
+            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+            ratio, least = {"rtd": (config.mask_ratio, 1), "std": (config.swap_ratio, 2)}.get(
+                course, (config.insert_ratio, 1)
+            )
+            operated = c.operated_count(self._operable(clean, mask).sum(1), ratio, least)
+            present = torch.full_like(operated, clean.shape[1]) if mask is None else mask.sum(1)
+            if course == "itd":
+                present = (present + operated).clamp(max=config.max_position_embeddings)
+            again = slice(c.operated_count(len(clean), config.correction_rows))
+            sums = [operated.sum(), present.sum(), operated[again].sum(), present[again].sum()]
+            if config.correction_average == "own":
+                sums[2:] = own, own
+            counts |= dict(zip(COURSES[course], sums, strict=True))
+        return {name: count for name, count in counts.items() if name is not None and self._is_on(name)}
 
     def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
         if courses is None:
@@ -241,6 +251,18 @@ class MclForPreTraining(MclWithGenerator):
         if unknown := set(courses) - set(COURSES):
             raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
         return tuple(k for k in self.active_courses if k in courses)
+
+    def _rows(self, course: str, batch_size: int) -> slice:
+        """The rows of a training batch that a course takes: with `course_schedule="sampled"` its share of them."""
+        courses = self.active_courses
+        if self.config.course_schedule == "all" or len(courses) == 1:
+            return slice(None)
+        if batch_size < len(courses):
+            raise UserError(
+                f"course_schedule='sampled' gives each of {', '.join(courses)} a share of a batch's rows, and there "
+                f"are {batch_size}: give at least {len(courses)} on each device"
+            )
+        return slice(courses.index(course), None, len(courses))
 
     def _is_on(self, name: str | None) -> bool:
         return name in self._weights_in_use
@@ -306,13 +328,23 @@ class MclForPreTraining(MclWithGenerator):
         if corrections[0] is not None:
             notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
             sums.metrics[f"{course}_notebook"] = torch.stack([cell.sum() for cell in vars(notebook).values()])
-            self._regenerate(course, clean, record, notebook, sums)
-            self._rediscriminate(course, clean, read, labels, notebook, record, sums)
+            rows = c.operated_count(len(clean), self.config.correction_rows) if self.training else len(clean)
+            again, first = slice(rows), (c.first_rows(corruption, rows), c.first_rows(notebook, rows))
+            self._regenerate(course, clean[again], record, *first, sums)
+            self._rediscriminate(course, clean[again], read[again], labels[again], record, *first, sums)
         return record
 
-    def _regenerate(self, course: str, clean: Tensor, record: CourseRecord, notebook: c.Notebook, sums: _Sums) -> None:
+    def _regenerate(
+        self,
+        course: str,
+        clean: Tensor,
+        record: CourseRecord,
+        corruption: c.Corruption,
+        notebook: c.Notebook,
+        sums: _Sums,
+    ) -> None:
         """The generator's correction: where it was caught it tries again, in the original row."""
-        name, corruption = COURSES[course][2] or "", record.corruption
+        name = COURSES[course][2] or ""
         if self._is_on(name):
             again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
@@ -328,12 +360,13 @@ class MclForPreTraining(MclWithGenerator):
         clean: Tensor,
         read: Tensor,
         labels: Tensor,
-        notebook: c.Notebook,
         record: CourseRecord,
+        corruption: c.Corruption,
+        notebook: c.Notebook,
         sums: _Sums,
     ) -> None:
         """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
-        name, corruption = COURSES[course][3] or "", record.corruption
+        name = COURSES[course][3] or ""
         if self._is_on(name):
             again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
             wrong = notebook.pos2 | notebook.pos3
