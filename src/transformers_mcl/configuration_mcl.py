@@ -66,6 +66,8 @@ class MclConfig(ElectraConfig):
         course_schedule (`str`, *optional*, defaults to `"all"`):
             Which rows of a training batch a self-supervision course takes. `"all"` (paper): every course every row.
             `"sampled"`: every row one course, each course as many rows as the others; a third of the compute.
+            `"joint"`: all courses in one row at once, at places of their own, in one pass of each network; each judges
+            what the others left alone. There are no corrections then.
         correction_rows (`float`, *optional*, defaults to 1.0):
             Share of a course's rows that its corrections are run on in training (paper: all).
         detection_heads (`str`, *optional*, defaults to `"per_course"`):
@@ -147,7 +149,9 @@ class MclConfig(ElectraConfig):
         self._check_ranges()
         _known("detection_heads", self.detection_heads, ("per_course", "shared"))
         _known("generator_shares", self.generator_shares, ("token", "all"))
-        _known("course_schedule", self.course_schedule, ("all", "sampled"))
+        _known("course_schedule", self.course_schedule, ("all", "sampled", "joint"))
+        if self.course_schedule == "joint" and any(self.weights[name] for name in LOSS_NAMES if name[:3] == "re_"):
+            raise UserError("course_schedule='joint' has no corrections: give re_mlm, re_slm, re_rtd, re_std weight 0")
         _known("correction_average", self.correction_average, ("all", "own"))
         for name, weight in self.weights.items():
             if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):

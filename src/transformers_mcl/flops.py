@@ -6,7 +6,7 @@ a backward twice its forward. Lookups, norms, activations, softmax, dropout and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .configuration_mcl import COURSES, MclConfig
@@ -83,6 +83,8 @@ def pass_flops(
     weights = config.weights if loss_weights is None else loss_weights
     passes: dict[str, PassFlops] = {}
     courses = [course for course, names in COURSES.items() if any(weights.get(name or "") for name in names)]
+    if config.course_schedule == "joint" and len(courses) > 1:
+        return _joint_flops(config, batch_size, length, courses, weights)
     for place, course in enumerate(courses):
         names = COURSES[course]
         fill, detect, regenerate, rediscriminate = (bool(name and weights.get(name)) for name in names)
@@ -98,6 +100,19 @@ def pass_flops(
         if rediscriminate:
             passes[str(names[3])] = _discriminator(config, again, length, True)
     return passes
+
+
+def _joint_flops(
+    config: MclConfig, batch_size: int, length: int, courses: Sequence[str], weights: Mapping[str, float]
+) -> dict[str, PassFlops]:
+    longer = _slots(config, "itd", length)[1] if "itd" in courses else length
+    slots = sum(_slots(config, course, length if course == "itd" else longer)[0] for course in courses)
+    trained = any(weights.get(COURSES[course][0] or "") for course in courses)
+    judge = _discriminator(config, batch_size, longer, True)
+    return {
+        "joint_fill": _generator(config, batch_size, longer, slots, trained),
+        "joint": judge._replace(head=judge.head * len(courses)),
+    }
 
 
 def step_flops(
