@@ -94,6 +94,9 @@ def test_active_courses(weights: dict[str, float], courses: tuple[str, ...]) -> 
             ("generator_prediction_layers=[2, 5]", "1 to 4"),
         ),
         ({"correction_average": "owner"}, ("correction_average", "'own'")),
+        ({"course_schedule": "sample"}, ("course_schedule", "'sampled'")),
+        ({"correction_rows": 0}, ("correction_rows=0", "weight of 0")),
+        ({"correction_rows": 1.5}, ("correction_rows=1.5", "at most 1")),
         ({"hidden_size": 30, "num_attention_heads": 4}, ("hidden_size=30", "num_attention_heads=4")),
         (
             {"generator_hidden_size": 30, "generator_num_attention_heads": 4},
@@ -237,6 +240,8 @@ def test_round_trip_through_json(tmp_path: Path) -> None:
         generator_shares="all",
         detection_heads="shared",
         correction_average="own",
+        course_schedule="sampled",
+        correction_rows=0.5,
         swap_ratio=0.3,
         vocab_size=77,
         mask_token_id=4,

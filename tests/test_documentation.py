@@ -142,6 +142,8 @@ def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [type(names[name]).__name__ for name in ("pair", "generator")] == ["MclForPreTraining", "MclForMaskedLM"]
     assert len(names["answers"]) == 5
     assert names["label"] in ("good", "bad")
+
+
 def test_the_page_on_soups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / "soups.md").read_text()

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.flops import pass_flops, step_flops
 
-BATCH, LENGTH = 2, 20
+BATCH, LENGTH = 5, 20
 
 
 def tiny_config(**overrides: Any) -> MclConfig:
@@ -48,6 +48,11 @@ WEIGHTS: dict[str, dict[str, Any]] = {
     "judged without gradient": {"loss_weights": {"re_mlm": 1}},
     "inserted, rows at the limit": {"loss_weights": {"itd": 1}, "max_position_embeddings": LENGTH + 1},
     "no projection of embeddings": {"embedding_size": 32},
+    "one row for all courses": {
+        "course_schedule": "joint",
+        "loss_weights": {"mlm": 1, "slm": 1, "rtd": 50, "std": 50, "itd": 50},
+    },
+    "rows shared by courses": {"course_schedule": "sampled", "correction_rows": 0.5},
 }
 
 

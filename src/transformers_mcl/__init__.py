@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         MclModel,
     )
     from .modeling_mcl_pretraining import MclForPreTraining
-    from .tokenization_mcl import MclTokenizer
     from .soups.cooking import make_soup
+    from .tokenization_mcl import MclTokenizer
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 

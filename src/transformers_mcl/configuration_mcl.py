@@ -64,6 +64,13 @@ class MclConfig(ElectraConfig):
             What the sums of the correction losses are divided by. `"all"`: the operated positions for re-generation
             and the non-padding tokens for re-discrimination, which are known before the discriminator has judged, so
             that gradient accumulation is exact. `"own"`: their own cells of the notebook. The paper does not say.
+        course_schedule (`str`, *optional*, defaults to `"all"`):
+            Which rows of a training batch a self-supervision course takes. `"all"` (paper): every course every row.
+            `"sampled"`: every row one course, each course as many rows as the others; a third of the compute.
+            `"joint"`: all courses in one row at once, at places of their own, in one pass of each network; each judges
+            what the others left alone. There are no corrections then.
+        correction_rows (`float`, *optional*, defaults to 1.0):
+            Share of a course's rows that its corrections are run on in training (paper: all).
         detection_heads (`str`, *optional*, defaults to `"per_course"`):
             `"per_course"`: one detection head for each self-supervision course, used by its correction too;
             `"shared"`: a single one.
@@ -133,6 +140,8 @@ class MclConfig(ElectraConfig):
     swap_ratio: float = 0.15
     insert_ratio: float = 0.15
     correction_average: str = "all"
+    course_schedule: str = "all"
+    correction_rows: float | int = 1.0
     document_attention: bool = False
     loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
@@ -159,17 +168,15 @@ class MclConfig(ElectraConfig):
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise UserError(f"{name}={getattr(self, name)} must lie between 0 and 1, both excluded")
-        if self.insert_ratio > 0.5:
-            raise UserError(f"insert_ratio={self.insert_ratio} must be at most 0.5: every slot needs a gap of its own")
-        if self.generator_dropout is not None and not 0.0 <= self.generator_dropout < 1.0:
-            raise UserError(
-                f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
-            )
+        self._check_ranges()
         _known("detection_heads", self.detection_heads, ("per_course", "shared"))
         _known("detection_head_type", self.detection_head_type, ("electra", "layer_norm", "linear"))
         _known("relative_attention_bias_type", self.relative_attention_bias_type, ("t5", "coco_lm"))
         _known("classifier_activation", self.classifier_activation, ("gelu", "tanh"))
         _known("generator_shares", self.generator_shares, ("token", "all"))
+        _known("course_schedule", self.course_schedule, ("all", "sampled", "joint"))
+        if self.course_schedule == "joint" and any(self.weights[name] for name in LOSS_NAMES if name[:3] == "re_"):
+            raise UserError("course_schedule='joint' has no corrections: give re_mlm, re_slm, re_rtd, re_std weight 0")
         _known("correction_average", self.correction_average, ("all", "own"))
         for name, weight in self.weights.items():
             if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):
@@ -183,6 +190,19 @@ class MclConfig(ElectraConfig):
                 "is_decoder=True: the models of this package are encoders, whose attention sees both sides"
             )
         self._check_shape()
+
+    def _check_ranges(self) -> None:
+        if self.insert_ratio > 0.5:
+            raise UserError(f"insert_ratio={self.insert_ratio} must be at most 0.5: every slot needs a gap of its own")
+        if not 0.0 < self.correction_rows <= 1.0:
+            raise UserError(
+                f"correction_rows={self.correction_rows} must be above 0 and at most 1; to have no corrections, give "
+                "their losses a weight of 0"
+            )
+        if self.generator_dropout is not None and not 0.0 <= self.generator_dropout < 1.0:
+            raise UserError(
+                f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
+            )
 
     def _check_shape(self) -> None:
         for side in ("", "generator_"):

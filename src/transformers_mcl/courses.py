@@ -7,8 +7,8 @@ on at the given ratio, a number known from the shapes alone. Rows with fewer ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import overload
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ __all__ = [
     "Corruption",
     "Notebook",
     "correction_notebook",
+    "first_rows",
     "insert_masks",
     "mask_tokens",
     "operated_count",
@@ -28,6 +29,8 @@ __all__ = [
     "substitute",
     "swap_tokens",
 ]
+
+Rows = TypeVar("Rows", "Corruption", "Notebook")
 
 MOST_INSERTED = 0.5
 _PARTS = 1_000_000  # ratios are rounded to a millionth, so that counts are exact integers on every device
@@ -72,6 +75,12 @@ class Notebook:
     pos2: Tensor
     pos3: Tensor
     pos4: Tensor
+
+
+def first_rows(batch: Rows, rows: int) -> Rows:
+    """The first `rows` rows of all tensors."""
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return replace(batch, **{name: tensor[:rows] for name, tensor in tensors.items() if tensor is not None})
 
 
 @overload

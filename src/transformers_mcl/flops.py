@@ -6,7 +6,7 @@ a backward twice its forward. Lookups, norms, activations, softmax, dropout and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .configuration_mcl import COURSES, MclConfig
@@ -82,20 +82,37 @@ def pass_flops(
     """
     weights = config.weights if loss_weights is None else loss_weights
     passes: dict[str, PassFlops] = {}
-    for course, names in COURSES.items():
+    courses = [course for course, names in COURSES.items() if any(weights.get(name or "") for name in names)]
+    if config.course_schedule == "joint" and len(courses) > 1:
+        return _joint_flops(config, batch_size, length, courses, weights)
+    for place, course in enumerate(courses):
+        names = COURSES[course]
         fill, detect, regenerate, rediscriminate = (bool(name and weights.get(name)) for name in names)
-        if not (fill or detect or regenerate or rediscriminate):
-            continue
+        rows = len(range(place, batch_size, len(courses))) if config.course_schedule == "sampled" else batch_size
+        again = operated_count(rows, config.correction_rows)
         slots, longer = _slots(config, course, length)
         generated, judged = names[0] or f"{course}_fill", names[1]
-        passes[generated] = _generator(config, batch_size, longer, slots, fill)
+        passes[generated] = _generator(config, rows, longer, slots, fill)
         if detect or regenerate or rediscriminate:
-            passes[judged] = _discriminator(config, batch_size, longer, detect)
+            passes[judged] = _discriminator(config, rows, longer, detect)
         if regenerate:
-            passes[str(names[2])] = _generator(config, batch_size, length, slots, True)
+            passes[str(names[2])] = _generator(config, again, length, slots, True)
         if rediscriminate:
-            passes[str(names[3])] = _discriminator(config, batch_size, length, True)
+            passes[str(names[3])] = _discriminator(config, again, length, True)
     return passes
+
+
+def _joint_flops(
+    config: MclConfig, batch_size: int, length: int, courses: Sequence[str], weights: Mapping[str, float]
+) -> dict[str, PassFlops]:
+    longer = _slots(config, "itd", length)[1] if "itd" in courses else length
+    slots = sum(_slots(config, course, length if course == "itd" else longer)[0] for course in courses)
+    trained = any(weights.get(COURSES[course][0] or "") for course in courses)
+    judge = _discriminator(config, batch_size, longer, True)
+    return {
+        "joint_fill": _generator(config, batch_size, longer, slots, trained),
+        "joint": judge._replace(head=judge.head * len(courses)),
+    }
 
 
 def step_flops(

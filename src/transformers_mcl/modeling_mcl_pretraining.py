@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from .configuration_mcl import COURSES, MclConfig
 from .documents import find_documents
 from .errors import UserError
 from .heads import detection_head
+from .joint import corrupt_jointly, count_joint_items
 from .metrics import detection_histogram, generator_counts
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
 
@@ -196,22 +197,28 @@ class MclForPreTraining(MclWithGenerator):
         """
         check_length(self.config, input_ids.shape[1])
         chosen = self._chosen(courses)
+        joint = self.config.course_schedule == "joint" and self.training and len(chosen) > 1
         losses = sum(self._is_on(name) for course in chosen for name in COURSES[course])
         zero, items = torch.zeros((), device=input_ids.device), num_items_in_batch or {}
-        sums = _Sums(zero, self._weights_in_use, losses, items, backward)
+        sums = _Sums(zero, self._weights_in_use, losses, items, None if joint else backward)
+        if joint:
+            records = self._joint_courses(chosen, input_ids, attention_mask, generator, sums)
+            return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
         records = {}
         for course in chosen:
-            corruption = self._corrupt(course, input_ids, attention_mask, generator)
+            rows = self._rows(course, len(input_ids)) if self.training else slice(None)
+            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+            corruption = self.corrupt(course, clean, mask, generator)
             if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
                 corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
-            record = self._course(course, input_ids, corruption, generator, sums)
+            record = self._course(course, clean, corruption, generator, sums)
             if output_records:
                 records[course] = record
         return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
 
     @torch.no_grad()
     def count_items(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """What each active loss of these rows is divided by, known before any of them is corrupted.
+        """What each active loss of these rows is divided by in training, known before any of them is corrupted.
 
         An optimizer step over several batches, on one process or many, has the gradient of one large batch if each is
         given the sum over all (`num_items_in_batch`). A correction averaged over its own cell
@@ -223,17 +230,32 @@ class MclForPreTraining(MclWithGenerator):
         Returns:
             By the name of the loss, scalars on the device of `input_ids`.
         """
-        config, one = self.config, torch.ones((), dtype=torch.long, device=input_ids.device)
-        operable = self._operable(input_ids, attention_mask).sum(1)
-        present = torch.full_like(operable, input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
-        masked = c.operated_count(operable, config.mask_ratio).sum()
-        swapped = c.operated_count(operable, config.swap_ratio, least=2).sum()
-        inserted = c.operated_count(operable, config.insert_ratio)
-        longer = (present + inserted).clamp(max=config.max_position_embeddings).sum()
-        own = config.correction_average == "own"
-        counts = {"mlm": masked, "slm": swapped, "rtd": present.sum(), "std": present.sum(), "itd": longer}
-        counts |= {f"re_{name}": one if own else counts[name] for name in ("mlm", "slm", "rtd", "std")}
-        return {name: count for name, count in counts.items() if self._is_on(name)}
+        config = self.config
+        counts: dict[str | None, Tensor] = {}
+        own = torch.ones((), dtype=torch.long, device=input_ids.device)
+        if config.course_schedule == "joint" and len(self.active_courses) > 1:
+            operable = self.operable(input_ids, attention_mask).sum(1)
+            present = (
+                torch.full_like(operable, input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
+            )
+            joint = count_joint_items(config, self.active_courses, operable, present)
+            return {name: count for name, count in joint.items() if self._is_on(name)}
+        for course in self.active_courses:
+            rows = self._rows(course, len(input_ids))
+            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+            ratio, least = {"rtd": (config.mask_ratio, 1), "std": (config.swap_ratio, 2)}.get(
+                course, (config.insert_ratio, 1)
+            )
+            operated = c.operated_count(self.operable(clean, mask).sum(1), ratio, least)
+            present = torch.full_like(operated, clean.shape[1]) if mask is None else mask.sum(1)
+            if course == "itd":
+                present = (present + operated).clamp(max=config.max_position_embeddings)
+            again = slice(c.operated_count(len(clean), config.correction_rows))
+            sums = [operated.sum(), present.sum(), operated[again].sum(), present[again].sum()]
+            if config.correction_average == "own":
+                sums[2:] = own, own
+            counts |= dict(zip(COURSES[course], sums, strict=True))
+        return {name: count for name, count in counts.items() if name is not None and self._is_on(name)}
 
     def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
         if courses is None:
@@ -242,10 +264,22 @@ class MclForPreTraining(MclWithGenerator):
             raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
         return tuple(k for k in self.active_courses if k in courses)
 
+    def _rows(self, course: str, batch_size: int) -> slice:
+        """The rows of a training batch that a course takes: with `course_schedule="sampled"` its share of them."""
+        courses = self.active_courses
+        if self.config.course_schedule != "sampled" or len(courses) == 1:
+            return slice(None)
+        if batch_size < len(courses):
+            raise UserError(
+                f"course_schedule='sampled' gives each of {', '.join(courses)} a share of a batch's rows, and there "
+                f"are {batch_size}: give at least {len(courses)} on each device"
+            )
+        return slice(courses.index(course), None, len(courses))
+
     def _is_on(self, name: str | None) -> bool:
         return name in self._weights_in_use
 
-    def _operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """True at ordinary tokens: not special, not padding."""
         config = self.config
         operable = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
@@ -253,10 +287,16 @@ class MclForPreTraining(MclWithGenerator):
             operable = operable & (input_ids != special)
         return operable
 
-    def _corrupt(
-        self, course: str, clean: Tensor, attention_mask: Tensor | None, generator: torch.Generator | None
+    def corrupt(
+        self,
+        course: str,
+        clean: Tensor,
+        attention_mask: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        operable: Tensor | None = None,
     ) -> c.Corruption:
-        config, operable = self.config, self._operable(clean, attention_mask)
+        """What a course makes of rows; arguments as `forward`'s, and where it may operate, by default `operable`."""
+        config, operable = self.config, self.operable(clean, attention_mask) if operable is None else operable
         if course == "itd":
             return c.insert_masks(
                 clean,
@@ -306,13 +346,57 @@ class MclForPreTraining(MclWithGenerator):
         if corrections[0] is not None:
             notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
             sums.metrics[f"{course}_notebook"] = torch.stack([cell.sum() for cell in vars(notebook).values()])
-            self._regenerate(course, clean, record, notebook, sums)
-            self._rediscriminate(course, clean, read, labels, notebook, record, sums)
+            rows = c.operated_count(len(clean), self.config.correction_rows) if self.training else len(clean)
+            again, first = slice(rows), (c.first_rows(corruption, rows), c.first_rows(notebook, rows))
+            self._regenerate(course, clean[again], record, *first, sums)
+            self._rediscriminate(course, clean[again], read[again], labels[again], record, *first, sums)
         return record
 
-    def _regenerate(self, course: str, clean: Tensor, record: CourseRecord, notebook: c.Notebook, sums: _Sums) -> None:
+    def _joint_courses(
+        self,
+        courses: Sequence[str],
+        clean: Tensor,
+        attention_mask: Tensor | None,
+        generator: torch.Generator | None,
+        sums: _Sums,
+    ) -> dict[str, CourseRecord]:
+        """The courses on one row at once, each at its own places: one pass of each network, and no correction."""
+        joint = corrupt_jointly(self, courses, clean, attention_mask, generator)
+        read, mask, documents = joint.last.input_ids, joint.last.attention_mask, joint.last.document_ids
+        slots = torch.cat([corruption.positions for corruption in joint.courses.values()], 1)
+        widths = [corruption.positions.shape[1] for corruption in joint.courses.values()]
+        all_logits = self.generator.logits_at(read, mask, slots, documents).split(widths, 1)
+        records = {}
+        for (course, corruption), logits in zip(joint.courses.items(), all_logits, strict=True):
+            samples = c.sample_tokens(logits, generator)
+            records[course] = CourseRecord(corruption, samples)
+            read = c.substitute(read, corruption.positions, samples, corruption.valid)
+            if (generate := COURSES[course][0]) is not None:
+                counts = generator_counts(logits, samples, corruption.labels, corruption.valid)
+                sums.metrics[f"{course}_generator"] = counts
+                sums.add(generate, _cross_entropy(logits, corruption.labels), corruption.valid)
+        hidden = self.electra(read, mask, document_ids=documents).last_hidden_state
+        for course, record in records.items():
+            record.discriminator_input, record.labels = read, joint.places(course) & (read != joint.original)
+            if course == "itd":
+                record.labels = joint.places(course)
+            verdict, known = self._head(course)(hidden), joint.known_to(course)
+            record.logits = verdict.detach()
+            sums.metrics[f"{course}_detection"] = detection_histogram(record.logits, record.labels, known)
+            sums.add(COURSES[course][1], _binary_cross_entropy(verdict, record.labels), known)
+        return records
+
+    def _regenerate(
+        self,
+        course: str,
+        clean: Tensor,
+        record: CourseRecord,
+        corruption: c.Corruption,
+        notebook: c.Notebook,
+        sums: _Sums,
+    ) -> None:
         """The generator's correction: where it was caught it tries again, in the original row."""
-        name, corruption = COURSES[course][2] or "", record.corruption
+        name = COURSES[course][2] or ""
         if self._is_on(name):
             again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
@@ -328,12 +412,13 @@ class MclForPreTraining(MclWithGenerator):
         clean: Tensor,
         read: Tensor,
         labels: Tensor,
-        notebook: c.Notebook,
         record: CourseRecord,
+        corruption: c.Corruption,
+        notebook: c.Notebook,
         sums: _Sums,
     ) -> None:
         """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
-        name, corruption = COURSES[course][3] or "", record.corruption
+        name = COURSES[course][3] or ""
         if self._is_on(name):
             again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
             wrong = notebook.pos2 | notebook.pos3
@@ -366,11 +451,14 @@ class MclForPreTraining(MclWithGenerator):
             UserError: the pair was configured without the course.
         """
         hidden = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
+        return self._head(course)(hidden)
+
+    def _head(self, course: str) -> Any:
         if course == "rtd" or self.config.detection_heads == "shared":
-            return self.discriminator_predictions(hidden)
+            return self.discriminator_predictions
         if course not in self.course_predictions:
             raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
-        return self.course_predictions[course](hidden)
+        return self.course_predictions[course]
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

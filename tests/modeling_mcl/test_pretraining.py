@@ -550,6 +550,58 @@ def test_losses_divided_by_the_items_of_several_batches(average: str, config: Co
         assert {items[name].item() for name in ("re_mlm", "re_slm", "re_rtd", "re_std")} == {2}
 
 
+def rows_of(inputs: dict[str, Any], times: int) -> dict[str, Any]:
+    return {name: value.repeat(times, 1) for name, value in inputs.items()}
+
+
+@pytest.mark.parametrize("padding", ["none", "right"])
+def test_sampled_courses_share_the_rows(padding: str, config: Configs, batch: Batches) -> None:
+    inputs = rows_of(batch(padding), 4)
+    model = MclForPreTraining(config(course_schedule="sampled")).train()
+    output = model(**inputs, output_records=True)
+    rows = {course: len(record.corruption.input_ids) for course, record in output.records.items()}
+    total = len(inputs["input_ids"])
+    assert (
+        rows == {course: len(range(i, total, 3)) for i, course in enumerate(COURSES)} and sum(rows.values()) == total
+    )
+    clean = inputs["input_ids"][1::3]
+    operated = output.records["std"].corruption
+    assert torch.equal(operated.labels[operated.valid], clean.gather(1, operated.positions)[operated.valid])
+    whole = model.eval()(**inputs, output_records=True)  # so that models are judged alike
+    assert {len(record.corruption.input_ids) for record in whole.records.values()} == {total}
+
+
+def test_a_batch_too_small_to_share_is_refused(config: Configs, batch: Batches) -> None:
+    model = MclForPreTraining(config(course_schedule="sampled")).train()
+    with pytest.raises(UserError, match="there are 2: give at least 3 on each device"):
+        model(**{name: value[:2] for name, value in batch("none").items()})
+    electra = MclForPreTraining(config(course_schedule="sampled", objective="electra")).train()
+    assert electra(**{name: value[:2] for name, value in batch("none").items()}).loss.isfinite()
+
+
+def test_corrections_run_on_a_share_of_the_rows(config: Configs, batch: Batches) -> None:
+    inputs = rows_of(batch("right"), 2)
+    half = len(inputs["input_ids"]) // 2
+    model = undecided(MclForPreTraining(config(correction_rows=0.5)), inputs).train()
+    record = model(**inputs, output_records=True).records["rtd"]
+    assert len(record.discriminator_input) == 2 * half
+    assert len(record.regeneration_input) == len(record.rediscrimination_input) == half
+    notebook = c.first_rows(record.notebook, half)
+    expected = c.rediscrimination_input(inputs["input_ids"][:half], record.discriminator_input[:half], notebook)
+    assert torch.equal(record.rediscrimination_input, expected)
+
+
+@pytest.mark.parametrize("average", ["all", "own"])
+def test_items_are_counted_on_the_rows_that_are_trained_on(average: str, config: Configs, batch: Batches) -> None:
+    inputs = rows_of(batch("right"), 4)
+    lite = {"course_schedule": "sampled", "correction_rows": 0.5, "correction_average": average}
+    model = MclForPreTraining(config(**lite)).train()
+    output = model(**inputs)
+    known = [name for name in output.losses if average == "all" or not name.startswith("re_")]
+    items = model.eval().count_items(**inputs)  # whatever mode an evaluation left
+    assert {name: items[name].item() for name in known} == {name: output.metrics[name][1].item() for name in known}
+
+
 def test_sharing_does_not_depend_on_other_fields(config: Configs) -> None:
     """ELECTRA's `tie_word_embeddings=False` would switch off all sharing; here `generator_shares` decides."""
     try:

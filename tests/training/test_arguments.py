@@ -15,6 +15,7 @@ def test_takes_everything_of_training_arguments(tmp_path: Path) -> None:
     assert arguments.logging_nan_inf_filter is False
 
 
-def test_negative_course_warmup_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="course_warmup_steps=-1"):
-        MclTrainingArguments(output_dir=str(tmp_path), course_warmup_steps=-1)
+@pytest.mark.parametrize("name", ["course_warmup_steps", "correction_warmup_steps"])
+def test_negative_course_warmup_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}=-1"):
+        MclTrainingArguments(**{"output_dir": str(tmp_path), name: -1})  # type: ignore[arg-type]

@@ -100,6 +100,13 @@ def test_course_warmup_trains_replaced_token_detection_alone(make_trainer: Make,
     assert {name for name in LOSS_NAMES if f"{name}_loss" in after} == set(LOSS_NAMES)
 
 
+def test_corrections_may_begin_later(make_trainer: Make) -> None:
+    trainer = make_trainer(correction_warmup_steps=2)
+    trainer.train()
+    before, after = ({name for name in LOSS_NAMES if f"{name}_loss" in log} for log in trainer.state.log_history[:2])
+    assert before == {name for name in LOSS_NAMES if not name.startswith("re_")} and after == set(LOSS_NAMES)
+
+
 def test_two_evaluations_of_one_model_are_identical(make_trainer: Make) -> None:
     trainer = make_trainer()
     figures = [trainer.evaluate() for _ in range(2)]

@@ -364,18 +364,19 @@ def _load(kind: Any, folder: Folder, what: str, device: torch.device, **argument
 
 def _count_labels_as(task: Task, config: Any) -> None:
     """Has the task number its labels as the checkpoints were trained to, whatever order its examples suggest."""
-    classes: list[Any] = getattr(task, "classes", [])
+    classes: list[str] = getattr(task, "classes", [])
     if not classes:
         return
     theirs = [str(config.id2label[i]) for i in sorted(config.id2label)]
-    ours = {str(value): value for value in classes}
-    unnamed = theirs == [f"LABEL_{i}" for i in range(len(theirs))] and len(theirs) == len(ours)
-    if list(ours) == theirs or unnamed:
+    unnamed = theirs == [f"LABEL_{i}" for i in range(len(theirs))] and len(theirs) == len(classes)
+    if unnamed or sorted(map(str.lower, theirs)) == sorted(map(str.lower, classes)):
+        task.adopt(config, trains=False)
         return
     features = task.tables["train"].features[getattr(task, "label_column", "label")]
     counted = getattr(task, "glue", None) or isinstance(getattr(features, "feature", features), ClassLabel)
-    if counted or not ours.keys() <= set(theirs):
+    if counted or not set(classes) <= set(theirs):
         raise UserError(
-            f"score={task.name}: its labels are {', '.join(ours)}, the ingredients' are {', '.join(theirs)}"
+            f"score={task.name}: its labels are {', '.join(classes)}, the ingredients' are {', '.join(theirs)}"
         )
-    task.classes = [ours.get(name, name) for name in theirs]  # type: ignore[attr-defined]
+    task.classes = theirs  # type: ignore[attr-defined]
+    task.adopt(config, trains=False)

@@ -67,6 +67,10 @@ class MclTrainingArguments(TrainingArguments):
         default=0,
         metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before other courses."},
     )
+    correction_warmup_steps: float = field(
+        default=0,
+        metadata={"help": "Steps (below 1: share of all) before the self-correction courses begin."},
+    )
     # A str, since the command line would take OptimizerNames' own values only.
     optim: str = field(
         default=TrainingArguments.optim,
@@ -99,6 +103,10 @@ class MclTrainingArguments(TrainingArguments):
     def get_course_warmup_steps(self, num_training_steps: int) -> int:
         """`course_warmup_steps` in steps, of a run of `num_training_steps`."""
         return _steps(self.course_warmup_steps, num_training_steps)
+
+    def get_correction_warmup_steps(self, num_training_steps: int) -> int:
+        """`correction_warmup_steps` in steps, of a run of `num_training_steps`."""
+        return _steps(self.correction_warmup_steps, num_training_steps)
 
     def get_batch_warmup(self, num_training_steps: int) -> BatchWarmup:
         """How a run of `num_training_steps` warms up the number and the length of its rows."""
@@ -143,7 +151,7 @@ class MclTrainingArguments(TrainingArguments):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("learning_rate", "course_warmup_steps"):
+        for name in ("learning_rate", "course_warmup_steps", "correction_warmup_steps"):
             if not getattr(self, name) >= 0:  # nor NaN
                 raise UserError(f"{name}={getattr(self, name)} must be 0 or more")
         if self.peak_flops is not None and not self.peak_flops > 0:

@@ -46,6 +46,7 @@ _OPTIMIZERS = ("optimizer*", "global_step*")
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 # What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
 _FREE = {"loss_weights", "mask_ratio", "swap_ratio", "insert_ratio", "correction_average", "generator_dropout"}
+_FREE |= {"course_schedule", "correction_rows"}
 _FREE |= {"hidden_dropout_prob", "attention_probs_dropout_prob", "architectures", "dtype", "transformers_version"}
 
 

@@ -182,7 +182,7 @@ class MclTrainer(PushingTrainer):
     ) -> tuple[list[Any], Any]:
         """The micro-batches of one optimizer step, and what each loss of theirs is divided by (`count_items`)."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        self._set_weights(self.state.global_step >= self.args.get_course_warmup_steps(self.state.max_steps))
+        self._set_weights(self.state.global_step)
         warmup = self.args.get_batch_warmup(self.state.max_steps)
         batches = [warmup.cut(self._prepare_inputs(batch), self.state.global_step) for batch in batches]
         return batches, self._count_items(batches)
@@ -219,11 +219,13 @@ class MclTrainer(PushingTrainer):
         with torch.autocast(self.args.device.type, enabled=False):
             self.accelerator.backward(loss)
 
-    def _set_weights(self, warm: bool) -> None:
-        """All the configured losses, or before the other courses begin, those of them that ELECTRA has."""
+    def _set_weights(self, step: int | None = None) -> None:
+        """All the configured losses, or before the other courses or the corrections begin, what there is of them."""
         weights: dict[str, float] = dict(self._pair.config.weights)
-        if not warm:
+        if step is not None and step < self.args.get_course_warmup_steps(self.state.max_steps):
             weights = {name: weight if OBJECTIVES["electra"][name] else 0.0 for name, weight in weights.items()}
+        if step is not None and step < self.args.get_correction_warmup_steps(self.state.max_steps):
+            weights = {name: 0.0 if name.startswith("re_") else weight for name, weight in weights.items()}
         self._pair.loss_weights = weights
 
     def compute_loss(
@@ -383,7 +385,7 @@ class MclTrainer(PushingTrainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         self._eval_meter, self._eval_batches = Meter(), 0
-        self._set_weights(warm=True)
+        self._set_weights()
         # The data loader draws a number from the global generator: evaluating must not change the training after it.
         with torch.random.fork_rng(devices=[]):
             output = super().evaluation_loop(
