@@ -70,7 +70,7 @@ def convert_fairseq_checkpoint(
         path_or_repo: the checkpoint, a folder with it and perhaps `dict.txt` and a SentencePiece model, or the name of
             such a repository on the Hub.
         output_dir: a folder that is empty or does not exist; it appears when it is complete.
-        revision, token, cache_dir, local_files_only: for the Hub, as `from_pretrained`'s.
+        revision: for a name on the Hub, as are `token`, `cache_dir` and `local_files_only`; of `from_pretrained`.
         num_attention_heads: where no relative position bias tells.
         mask_token_id: where no `dict.txt` lies beside the checkpoint.
         course_heads: which of its detection heads is which course's: `{"rtd": name, "std": name, "itd": name}`. By
