@@ -16,18 +16,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
+from memory import resident, watching
 from torch import Tensor
 
 from transformers_mcl import convert_fairseq_checkpoint
 
 WIDTH, INNER, HEADS, TOKENS, POSITIONS = 768, 3072, 12, 64104, 1026
-FIELDS = ("VmHWM", "VmRSS", "RssAnon", "RssFile")
 
 
 def encoder(prefix: str, layers: int) -> dict[str, tuple[int, ...]]:
@@ -74,33 +73,18 @@ def make_checkpoint(path: Path) -> None:
     )
 
 
-def resident() -> dict[str, int]:
-    """Fields of the process's status, in bytes."""
-    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
-    return {words[0][:-1]: 1024 * int(words[1]) for words in lines if words[0][:-1] in FIELDS}
-
-
 def convert(path: Path, output: Path) -> dict[str, float]:
     """Converts, and says what it took; for a process of its own."""
-    before, peak, done = resident(), dict.fromkeys(FIELDS, 0), threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            for name, value in resident().items():
-                peak[name] = max(peak[name], value)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    convert_fairseq_checkpoint(path, output)
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    before = {name: resident(name) for name in ("VmRSS", "RssAnon", "RssFile")}
+    with watching("RssAnon", "RssFile") as peak:
+        start = time.perf_counter()
+        convert_fairseq_checkpoint(path, output)
+        seconds = time.perf_counter() - start
     return {
         "seconds": seconds,
         "extra, own (RssAnon)": peak["RssAnon"] - before["RssAnon"],
         "extra, mapped file (RssFile)": peak["RssFile"] - before["RssFile"],
-        "extra, all (VmHWM)": resident()["VmHWM"] - before["VmRSS"],
+        "extra, all (VmHWM)": resident("VmHWM") - before["VmRSS"],
     }
 
 

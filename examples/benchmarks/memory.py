@@ -1,11 +1,13 @@
-"""Peak memory of a training step over what is there between steps."""
+"""Peak memory: of a training step over what is there between steps, and of anything else while it runs."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -34,9 +36,9 @@ def peak_over_static(step: Callable[[], object], device: str, steps: int = 3) ->
         return float("nan")
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    static = _resident("VmRSS")
+    static = resident("VmRSS")
     _repeat(step, steps)
-    return float(_resident("VmHWM") - static)
+    return float(resident("VmHWM") - static)
 
 
 def _repeat(step: Callable[[], object], steps: int) -> None:
@@ -44,7 +46,26 @@ def _repeat(step: Callable[[], object], steps: int) -> None:
         step()
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
     """A field of the process's status, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+@contextmanager
+def watching(*names: str) -> Iterator[dict[str, int]]:
+    """The most that each of these fields is seen to hold, looked at every 5 ms; complete afterwards."""
+    peak, done = {name: resident(name) for name in names}, threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            for name in names:
+                peak[name] = max(peak[name], resident(name))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        watcher.join()

@@ -13,11 +13,12 @@ import platform
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+
+from memory import resident, watching
 
 DISTINCT = 3
 
@@ -43,33 +44,18 @@ def make_ingredients(folder: Path, count: int) -> None:
             (here / path.name).hardlink_to(path)
 
 
-def resident() -> dict[str, int]:
-    """Bytes of memory: `RssAnon` now and the process's own, `VmHWM` the most so far, with mapped files."""
-    lines = [line.split() for line in Path("/proc/self/status").read_text().splitlines() if "kB" in line]
-    return {name[:-1]: 1024 * int(size) for name, size, *_ in lines if name in ("RssAnon:", "VmHWM:")}
-
-
 def measure(ingredients: Sequence[str], output_dir: str) -> dict[str, float]:
     """Of one soup: seconds, and memory in MB."""
     from transformers_mcl.soups.cooking import make_soup
 
-    peak, done = resident()["RssAnon"], threading.Event()
-    before = peak
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.005):
-            peak = max(peak, resident()["RssAnon"])
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    make_soup(ingredients, output_dir)
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
+    before = resident("RssAnon")
+    with watching("RssAnon") as most:
+        start = time.perf_counter()
+        make_soup(ingredients, output_dir)
+        seconds = time.perf_counter() - start
+    peak = most["RssAnon"]
     # Not getrusage's, which remembers the process that this one was started by.
-    whole = resident()["VmHWM"]
+    whole = resident("VmHWM")
     figures = {"anonymous, over that before": peak - before, "anonymous, in all": peak, "with mapped files": whole}
     return {"seconds": seconds, **{name: size / 1e6 for name, size in figures.items()}}
 

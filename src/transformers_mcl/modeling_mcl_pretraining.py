@@ -201,13 +201,11 @@ class MclForPreTraining(MclWithGenerator):
         losses = sum(self._is_on(name) for course in chosen for name in COURSES[course])
         zero, items = torch.zeros((), device=input_ids.device), num_items_in_batch or {}
         sums = _Sums(zero, self._weights_in_use, losses, items, None if joint else backward)
-        if joint:
-            records = self._joint_courses(chosen, input_ids, attention_mask, generator, sums)
-            return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
-        records = {}
-        for course in chosen:
-            rows = self._rows(course, len(input_ids)) if self.training else slice(None)
-            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+        records = self._joint_courses(chosen, input_ids, attention_mask, generator, sums) if joint else {}
+        for course in () if joint else chosen:
+            clean, mask = (
+                self._rows(course, input_ids, attention_mask) if self.training else (input_ids, attention_mask)
+            )
             corruption = self.corrupt(course, clean, mask, generator)
             if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
                 corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
@@ -241,8 +239,7 @@ class MclForPreTraining(MclWithGenerator):
             joint = count_joint_items(config, self.active_courses, operable, present)
             return {name: count for name, count in joint.items() if self._is_on(name)}
         for course in self.active_courses:
-            rows = self._rows(course, len(input_ids))
-            clean, mask = input_ids[rows], None if attention_mask is None else attention_mask[rows]
+            clean, mask = self._rows(course, input_ids, attention_mask)
             ratio, least = {"rtd": (config.mask_ratio, 1), "std": (config.swap_ratio, 2)}.get(
                 course, (config.insert_ratio, 1)
             )
@@ -264,17 +261,18 @@ class MclForPreTraining(MclWithGenerator):
             raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
         return tuple(k for k in self.active_courses if k in courses)
 
-    def _rows(self, course: str, batch_size: int) -> slice:
+    def _rows(self, course: str, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """The rows of a training batch that a course takes: with `course_schedule="sampled"` its share of them."""
-        courses = self.active_courses
+        courses, batch_size = self.active_courses, len(input_ids)
         if self.config.course_schedule != "sampled" or len(courses) == 1:
-            return slice(None)
+            return input_ids, attention_mask
         if batch_size < len(courses):
             raise UserError(
                 f"course_schedule='sampled' gives each of {', '.join(courses)} a share of a batch's rows, and there "
                 f"are {batch_size}: give at least {len(courses)} on each device"
             )
-        return slice(courses.index(course), None, len(courses))
+        rows = slice(courses.index(course), None, len(courses))
+        return input_ids[rows], None if attention_mask is None else attention_mask[rows]
 
     def _is_on(self, name: str | None) -> bool:
         return name in self._weights_in_use

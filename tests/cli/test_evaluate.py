@@ -4,14 +4,13 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import BertTokenizer
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.evaluate import TaskArguments
@@ -64,9 +63,7 @@ def test_two_processes_write_what_one_does(folder: Path) -> None:
     (folder / "two" / "scores.jsonl").write_text(first + "\n")
     words = "-m transformers_mcl.cli evaluate --task blimp --model_name_or_path model --output_dir two"
     words += " --pairs_file pairs.csv --per_device_eval_batch_size 2"  # no --use_cpu: there is nothing else
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launcher += ["--master_port", str(get_torch_dist_unique_port())]
-    done = subprocess.run([*launcher, *words.split()], capture_output=True, text=True)
+    done = subprocess.run([*torchrun(), *words.split()], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for file in ("scores.jsonl", "results.json", "results.md"):
         assert (folder / "two" / file).read_text() == (folder / "out" / file).read_text()

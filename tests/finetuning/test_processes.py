@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl.cli.main import main
 
 from .conftest import make_reviews
@@ -26,9 +25,16 @@ def test_two_processes_are_one(
     words = command(*files, "--max_steps", "4", "--learning_rate", "1e-3")
     one, two = tmp_path / "one", tmp_path / "two"
     assert main([*words, "--output_dir", str(one), "--per_device_train_batch_size", "8"]) == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launcher += ["--master_port", str(get_torch_dist_unique_port()), "-m", "transformers_mcl.cli"]
-    both = [*launcher, *words, "--output_dir", str(two), "--per_device_train_batch_size", "4"]
+    both = [
+        *torchrun(),
+        "-m",
+        "transformers_mcl.cli",
+        *words,
+        "--output_dir",
+        str(two),
+        "--per_device_train_batch_size",
+        "4",
+    ]
     done = subprocess.run(both, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found, wanted = (json.loads((folder / "results.json").read_text()) for folder in (two, one))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,3 +59,22 @@ def hub() -> Iterator[Any]:
     spec.loader.exec_module(module)
     with module.serving() as server:
         yield server
+
+
+@pytest.fixture
+def run_with_hub(hub: Any, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python with these words, the real client, and the Hub on the loopback; it must end well."""
+
+    def run(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            env=os.environ | given | {"HF_HOME": str(tmp_path / "cache")},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run

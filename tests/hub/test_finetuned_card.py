@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,18 +75,15 @@ def test_the_text_names_no_folder_and_says_what_was_chosen(card: ModelCard) -> N
 
 
 def test_what_arrives_at_the_hub(
-    hub: Any, tokenizer: BertTokenizer, make_pair: Callable[..., MclForPreTraining], tmp_path: Path
+    hub: Any,
+    run_with_hub: Any,
+    tokenizer: BertTokenizer,
+    make_pair: Callable[..., MclForPreTraining],
+    tmp_path: Path,
 ) -> None:
     make_pair().save_pretrained(tmp_path / "pair")
     tokenizer.save_pretrained(tmp_path / "pair")
-    given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("finetuned_pushes.py"), tmp_path],
-        env=os.environ | given | {"HF_HOME": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    run_with_hub(Path(__file__).with_name("finetuned_pushes.py"), tmp_path)
     names = {"ada/swept", "ada/glued-sst2", "ada/glued-cola", "ada/answers"}
     assert set(hub.repositories) == names
     for name in names:

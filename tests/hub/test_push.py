@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +17,10 @@ MODEL = {"README.md", "config.json", "model.safetensors"}
 TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 
 
-def test_pushes_and_what_arrives(hub: Any, tokenizer: BertTokenizer, tmp_path: Path) -> None:
+def test_pushes_and_what_arrives(hub: Any, run_with_hub: Any, tokenizer: BertTokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
-    environment = os.environ | given | {"HF_HOME": str(tmp_path / "cache")}
-    for program in ([Path(__file__).with_name("pushes.py")], ["-c", OPENED_BY_NAME]):
-        command = [sys.executable, *program, tmp_path]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    run_with_hub(Path(__file__).with_name("pushes.py"), tmp_path)
+    run_with_hub("-c", OPENED_BY_NAME, tmp_path)
     trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
     assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json"}
     assert set(by_model) == MODEL | TOKENIZER | {"curves.png"}

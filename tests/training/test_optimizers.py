@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from torch import nn
 from torch.optim import AdamW, Muon
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import ElectraConfig, ElectraForSequenceClassification, Trainer, TrainingArguments
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl import MclForSequenceClassification, MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.training.optimizers import MuonWithAdamW, layerwise_parameter_groups
 
@@ -160,11 +159,9 @@ torch.distributed.destroy_process_group()
 
 def test_two_processes_have_the_same_weights_and_resume_exactly(tmp_path: Path) -> None:
     (tmp_path / "ranks.py").write_text(RANKS)
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launcher += ["--master_port", str(get_torch_dist_unique_port())]
     arguments = [str(tmp_path / "ranks.py"), str(tmp_path), str(Path(__file__).parents[2])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *launcher, *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run([*torchrun(), *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

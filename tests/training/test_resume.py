@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl.training.checkpoints import last_checkpoint
 from transformers_mcl.training.pretraining import DEMO_FOLDER
 
@@ -70,9 +70,8 @@ def words(text: Path, folder: Path, *more: str, batch: int = 4, steps: int = 8) 
 
 def run(*todo: dict[str, Any], processes: int = 1) -> list[int]:
     """Exit codes of the commands."""
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-    launcher += ["--master_port", str(get_torch_dist_unique_port())]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", SCRIPT, json.dumps(todo)]
+    launcher = torchrun(processes) if processes > 1 else [sys.executable]
+    command = [*launcher, "-m", SCRIPT, json.dumps(todo)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
     if processes > 1:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl.training.pretraining import DEMO_FOLDER
 
 ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.splits"
@@ -92,9 +92,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if processes > 1:
             own = words("packed", "two processes", folder / "text.txt", folder / "own draws")
             todo.append({"words": own, "own_draws": True})
-        launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        launcher += ["--master_port", str(get_torch_dist_unique_port())]
-        command = [sys.executable, *(launcher if processes > 1 else []), "-m", SCRIPT, json.dumps(todo)]
+        launcher = torchrun(processes) if processes > 1 else [sys.executable]
+        command = [*launcher, "-m", SCRIPT, json.dumps(todo)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]

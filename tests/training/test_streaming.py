@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import BertTokenizer, TrainerCallback
-from transformers.testing_utils import get_torch_dist_unique_port
 
+from tests.launching import torchrun
 from transformers_mcl import MclTrainer, MclTrainingArguments
 from transformers_mcl.data import DataArguments, DataCollatorForMcl, StreamLoader, load_stream, shards, streaming
 from transformers_mcl.errors import UserError
@@ -179,11 +178,13 @@ def test_two_processes_resume_at_the_same_weights(tmp_path: Path, text: Path) ->
         [*fixed, "--output_dir", str(whole)],
         [*fixed, "--output_dir", str(resumed), "--resume_from_checkpoint", str(whole / "checkpoint-3")],
     ]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launcher += ["--master_port", str(get_torch_dist_unique_port()), str(tmp_path / "runs.py")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *launcher, json.dumps(runs)], env=environment, capture_output=True, text=True, timeout=300
+        [*torchrun(), str(tmp_path / "runs.py"), json.dumps(runs)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     states = [json.loads((whole / "checkpoint-3" / f"stream_state_{rank}.json").read_text()) for rank in (0, 1)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 from uuid import uuid4
 
 from safetensors import SafetensorError
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from ..errors import Interrupted, UserError
 from ..hub.export import check_output_dir
 from ..training.checkpoints import is_full
+from ..training.signals import at_sigterm
 
 __all__ = ["appearing", "check_apart", "check_room"]
 
@@ -59,7 +59,7 @@ def appearing(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"output_dir {str(folder)!r} cannot be made: {error.strerror}") from error
     try:
-        with _sigterm_raises():
+        with at_sigterm(_terminate):
             yield draft
             if folder.is_dir():
                 folder.rmdir()  # it is empty
@@ -80,16 +80,5 @@ class _Terminated(BaseException):
     """As KeyboardInterrupt: no `except Exception` on the way may hold it up."""
 
 
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    def end(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # Python allows no other to listen
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ from typing import IO
 import torch
 
 from ..errors import Interrupted, UserError
+from ..training.signals import at_sigterm
 
 __all__ = ["Job", "run_jobs", "share_devices"]
 
@@ -154,13 +153,10 @@ def _ending_all(running: Sequence[_Running]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted("SIGTERM: what was at work has ended; the same command goes on")
 
-    listens = threading.current_thread() is threading.main_thread()  # Python allows no other to
-    before = signal.signal(signal.SIGTERM, stop) if listens else None
     try:
-        yield
+        with at_sigterm(stop):
+            yield
     finally:
-        if listens:
-            signal.signal(signal.SIGTERM, before)
         for one in running:
             one.process.terminate()
         for one in running:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -11,7 +13,20 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-__all__ = ["SaveOnSignalCallback"]
+__all__ = ["SaveOnSignalCallback", "at_sigterm"]
+
+
+@contextmanager
+def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows no other to
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class SaveOnSignalCallback(TrainerCallback):
@@ -24,7 +39,7 @@ class SaveOnSignalCallback(TrainerCallback):
     def __init__(self) -> None:
         self.stopped = False
         self._asked = False
-        self._before: Any = None
+        self._listening = ExitStack()
         self._group: dist.ProcessGroup | None = None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -34,8 +49,7 @@ class SaveOnSignalCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.stopped = self._asked = False
-        if threading.current_thread() is threading.main_thread():  # Python allows no other to listen
-            self._before = signal.signal(signal.SIGTERM, self._ask)
+        self._listening.enter_context(at_sigterm(self._ask))
         if args.world_size > 1:
             # Between processors: asking every step must not wait for the devices.
             self._group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
@@ -64,6 +78,4 @@ class SaveOnSignalCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-            self._before = None
+        self._listening.close()

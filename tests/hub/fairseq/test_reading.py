@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -175,19 +173,13 @@ def test_places_without_a_checkpoint(tmp_path: Path) -> None:
         convert_fairseq_checkpoint("nobody/nothing", tmp_path / "out")
 
 
-def test_the_command_fetches_converts_checks_and_uploads(hub: Any, repository: Path, tmp_path: Path) -> None:
+def test_the_command_fetches_converts_checks_and_uploads(
+    hub: Any, run_with_hub: Any, repository: Path, tmp_path: Path
+) -> None:
     files = {path.name: path.read_bytes() for path in repository.iterdir()}
     hub.repositories["ada/base"] = files | {"README.md": b"card", "shard_data.py": b"", "checkpoint_1_5.pt": b"early"}
-    given = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_none"}
     words = ["convert", "ada/base", "out", "--check", "--push_to_hub", "ada/converted"]
-    done = subprocess.run(
-        [sys.executable, "-m", "transformers_mcl.cli", *words],
-        env=os.environ | given | {"HF_HOME": str(tmp_path / "cache")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_with_hub("-m", "transformers_mcl.cli", *words, cwd=tmp_path)
     fetched = {request.split("/")[-1] for request in hub.requests if "GET /ada/base/resolve" in request}
     assert fetched == {"checkpoint_1_125000.pt", "dict.txt", "sentencepiece.bpe.model"}
     assert "family: unilm ELECTRA" in done.stdout

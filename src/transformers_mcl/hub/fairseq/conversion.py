@@ -30,6 +30,7 @@ from ...modeling_mcl import (
     MclModel,
 )
 from ...modeling_mcl_pretraining import MclForPreTraining
+from ..export import check_output_dir
 from .families import check_settings, find_family
 from .mapping import TensorMap
 from .reading import Checkpoint, Sources, find_sources, read_checkpoint
@@ -341,11 +342,10 @@ def _course_of(head: str) -> str | None:
 
 
 def _check_output_dir(folder: Path, overwrite: bool) -> None:
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        if not (folder / REPORT_NAME).is_file():
-            raise UserError(f"output_dir {str(folder)!r} is not an empty folder: give another, or empty it")
-        if not overwrite:
-            raise UserError(f"output_dir {str(folder)!r} holds a conversion already: give another, or overwrite it")
+    if not (folder / REPORT_NAME).is_file():
+        check_output_dir(folder)
+    elif not overwrite:
+        raise UserError(f"output_dir {str(folder)!r} holds a conversion already: give another, or overwrite it")
 
 
 @contextmanager
