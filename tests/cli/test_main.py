@@ -124,7 +124,8 @@ def test_a_reader_that_went_away_is_no_news() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_a_process_group_is_left_before_python_ends(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.cli.leaving", str(tmp_path / "group")]
+@pytest.mark.parametrize(("ending", "status"), [("0", 0), ("2", 2), ("fails", 1)])
+def test_under_a_launcher_nothing_aborts_as_python_ends(tmp_path: Path, ending: str, status: int) -> None:
+    words = [sys.executable, "-m", "tests.cli.leaving", str(tmp_path / "group"), ending]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "left"), done.stderr
+    assert (done.returncode, done.stdout) == (status, "what was registered is done"), done.stderr

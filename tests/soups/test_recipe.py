@@ -13,10 +13,10 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-from transformers_mcl import MclForPreTraining
+from transformers_mcl import MclForPreTraining, jobs
 from transformers_mcl.cli.main import main
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups import jobs, recipe, recipe_results
+from transformers_mcl.soups import recipe, recipe_results
 from transformers_mcl.soups.cooking import METHODS
 from transformers_mcl.soups.recipe import CORRECTIONS, INGREDIENTS
 from transformers_mcl.training import pretraining

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from tests.training.splits import shard_on_cpu
-from transformers_mcl.cli.main import main
+from transformers_mcl.cli.main import entry, main
 from transformers_mcl.training import trainer as _  # noqa: F401  imported before forking
 
 
@@ -67,5 +67,5 @@ if __name__ == "__main__":
     todo = json.loads(sys.argv[1])
     if "RANK" in os.environ:
         shard_on_cpu()
-        sys.exit(run(todo[0]["words"], todo[0].get("kill")))
+        entry(lambda: run(todo[0]["words"], todo[0].get("kill")))
     sys.stdout.write("\n" + json.dumps([forked(one["words"], one.get("kill")) for one in todo]))

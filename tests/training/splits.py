@@ -18,7 +18,7 @@ from accelerate.state import AcceleratorState, DistributedType, PartialState
 from torch import Tensor
 
 from transformers_mcl import MclForPreTraining, MclTrainer, courses
-from transformers_mcl.cli.main import main
+from transformers_mcl.cli.main import entry, main
 
 LONGEST = 512
 
@@ -96,12 +96,16 @@ def take_notes() -> None:
     MclTrainer.training_step = noted  # type: ignore[method-assign, assignment]
 
 
-if __name__ == "__main__":
-    take_notes()
-    shard_on_cpu()
-    todo = json.loads(sys.argv[1])
+def run(todo: list[dict[str, Any]]) -> int:
     for one in sorted(todo, key=lambda one: not one.get("own_draws")):  # before draws follow rows
         if not one.get("own_draws"):
             follow_rows()
         if status := main(one["words"]):
-            sys.exit(status)
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    take_notes()
+    shard_on_cpu()
+    entry(lambda: run(json.loads(sys.argv[1])))

@@ -135,7 +135,7 @@ def test_a_muon_run_with_every_schedule_resumes_exactly(make_trainer: Make, tmp_
 
 
 RANKS = """
-import sys
+import os, sys
 import torch
 from torch.nn.parallel import DistributedDataParallel
 sys.path.insert(0, sys.argv[2])
@@ -154,6 +154,7 @@ assert torch.equal(flat(resumed), first)
 # A micro-batch of 1, 2 and 3 rows, each in two parts of 8 tokens, then one of 4 rows of 16, on each process.
 assert trainer.state.num_input_tokens_seen == 2 * (16 * (1 + 2 + 3) + 64), trainer.state.num_input_tokens_seen
 torch.distributed.destroy_process_group()
+os._exit(0)  # as the command does (`cli.main.entry`)
 """
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module, metadata
+from typing import NoReturn
 
 from ..errors import Interrupted, UserError
 
@@ -42,7 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status = _dispatch(words)
         sys.stdout.flush()
-        atexit.register(_leave_other_processes)
         return status
     except UserError as error:
         if os.environ.get(DEBUG) == "1":
@@ -51,7 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except Interrupted as ended:
         print(f"{prog}: {ended}", file=sys.stderr)
-        atexit.register(_leave_other_processes)
         return 143
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
@@ -83,11 +82,27 @@ def _dispatch(words: list[str]) -> int:
     return 0
 
 
-def _leave_other_processes() -> None:
-    """Under a launcher: threads of torch's still at work as Python ends can abort it, all work being done."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+def entry(command: Callable[[], int] = main) -> NoReturn:
+    """What the console script and ``python -m`` call: ends Python with the exit status of `command`.
+
+    Under a launcher Python ends at once, when all that was registered for its end has been done. gloo's threads may
+    still hold tensors of a collective that is over, and a thread that lets go of one while Python is being taken down
+    aborts the process (pytorch/pytorch#179291), with all work done.
+    """
+    ended: list[int] = []
+
+    def end_at_once() -> None:
+        distributed = sys.modules.get("torch.distributed")
+        if not ended or distributed is None or not distributed.is_available() or not distributed.is_initialized():
+            return  # an exception is on its way, or there is one process
         distributed.destroy_process_group()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(ended[0])
+
+    atexit.register(end_at_once)  # first in, last out
+    ended.append(command())
+    sys.exit(ended[0])
 
 
 def _help() -> str:

@@ -25,11 +25,11 @@ from ..configuration_mcl import MclConfig
 from ..data import DataArguments
 from ..errors import UserError
 from ..flops import step_flops
+from ..jobs import Job, run_jobs, share_devices
 from ..training.arguments import MclTrainingArguments
 from ..training.checkpoints import last_checkpoint
 from ..training.pretraining import ModelArguments, PretrainingRun, prepare
 from .cooking import METHODS
-from .jobs import Job, run_jobs, share_devices
 
 __all__ = ["CORRECTIONS", "INGREDIENTS", "MCL", "CourseSoups", "RecipeArguments", "prepare_course_soups"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..evaluation.pairs import BLIMP, PairsArguments, load_pairs
+from ..jobs import Job, run_jobs
 from .cooking import make_soup
 from .diagnosis import diagnose, save_diagnosis, save_tug_of_war, versions
-from .jobs import Job, run_jobs
 from .recipe import CORRECTIONS, INGREDIENTS, MCL, CourseSoups, module_command
 from .recipe_picture import plot_scores
 from .scores import PairsScore, PretrainingLoss

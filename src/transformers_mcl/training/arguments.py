@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 
+from ..configuration_mcl import OBJECTIVES, MclConfig
 from ..errors import UserError
-from ..flops import known_peak_flops
+from ..flops import known_peak_flops, step_flops
 from .optimizers import check_optimizer
 from .warmup import SHORTEST_ROW, BatchWarmup
 
@@ -107,6 +110,26 @@ class MclTrainingArguments(TrainingArguments):
     def get_correction_warmup_steps(self, num_training_steps: int) -> int:
         """`correction_warmup_steps` in steps, of a run of `num_training_steps`."""
         return _steps(self.correction_warmup_steps, num_training_steps)
+
+    def weights_at(self, step: int, num_training_steps: int, weights: Mapping[str, float]) -> dict[str, float]:
+        """Of the nine losses' `weights`, those in use at a step: courses and corrections may begin later."""
+        if step < self.get_course_warmup_steps(num_training_steps):
+            weights = {name: weight if OBJECTIVES["electra"][name] else 0.0 for name, weight in weights.items()}
+        if step < self.get_correction_warmup_steps(num_training_steps):
+            weights = {name: 0.0 if name.startswith("re_") else weight for name, weight in weights.items()}
+        return dict(weights)
+
+    def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:
+        """Operations of a run on rows of `length` tokens, over all processes; but for the warm-ups of batches."""
+        later = (self.get_course_warmup_steps, self.get_correction_warmup_steps)
+        borders = sorted(
+            {0, num_training_steps, *(min(begin(num_training_steps), num_training_steps) for begin in later)}
+        )
+        flops = 0.0
+        for begin, end in pairwise(borders):
+            weights = self.weights_at(begin, num_training_steps, config.weights)
+            flops += (end - begin) * step_flops(config, self.train_batch_size, length, weights)
+        return flops * self.gradient_accumulation_steps * self.world_size
 
     def get_batch_warmup(self, num_training_steps: int) -> BatchWarmup:
         """How a run of `num_training_steps` warms up the number and the length of its rows."""

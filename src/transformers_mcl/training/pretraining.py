@@ -32,7 +32,6 @@ from ..data import (
     tokenize_and_pack,
 )
 from ..errors import Interrupted, UserError
-from ..flops import step_flops
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..modeling_mcl_pretraining import MclForPreTraining
@@ -52,7 +51,7 @@ from .initialization import (
 from .streaming import check_max_steps
 from .trainer import MclTrainer
 
-__all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "prepare", "recipe_path"]
+__all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "build_config", "prepare", "recipe_path"]
 
 logger = logging.get_logger(__name__)
 
@@ -233,8 +232,7 @@ class PretrainingRun:
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
         if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != ("rtd",):
             weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
-        flops = step_flops(config, args.train_batch_size, self._row_length) * self.steps
-        flops *= args.gradient_accumulation_steps * args.world_size
+        flops = args.planned_flops(config, self.steps, self._row_length)
         flops *= tokens / (self.steps * self.tokens_per_step)  # but for attention over shorter rows
         bases = " and ".join(self.base_checkpoints)
         shape = f"goes on from {bases}" if bases else f"preset {self.preset}"
@@ -361,7 +359,7 @@ def prepare(
         data_args.train_file = [str(DEMO_FOLDER / "train.txt")]
         data_args.validation_file = [str(DEMO_FOLDER / "validation.txt")]
     tokenizer = _tokenizer(model_args, demo)
-    config = _config(model_args, preset, tokenizer)
+    config = build_config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
     check_length(config, length)
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
@@ -444,7 +442,7 @@ def _tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBas
     return tokenizer
 
 
-def _config(model_args: ModelArguments, preset: str | None, tokenizer: PreTrainedTokenizerBase) -> MclConfig:
+def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreTrainedTokenizerBase) -> MclConfig:
     """The preset's configuration, or the checkpoint's, with the tokenizer's ids and what the arguments change."""
     changes = _overrides(model_args)
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}

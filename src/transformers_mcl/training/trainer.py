@@ -18,7 +18,7 @@ from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
-from ..configuration_mcl import COURSES, OBJECTIVES, MclConfig
+from ..configuration_mcl import COURSES, MclConfig
 from ..errors import UserError
 from ..flops import step_flops
 from ..hub.model_card import RunSummary
@@ -222,10 +222,8 @@ class MclTrainer(PushingTrainer):
     def _set_weights(self, step: int | None = None) -> None:
         """All the configured losses, or before the other courses or the corrections begin, what there is of them."""
         weights: dict[str, float] = dict(self._pair.config.weights)
-        if step is not None and step < self.args.get_course_warmup_steps(self.state.max_steps):
-            weights = {name: weight if OBJECTIVES["electra"][name] else 0.0 for name, weight in weights.items()}
-        if step is not None and step < self.args.get_correction_warmup_steps(self.state.max_steps):
-            weights = {name: 0.0 if name.startswith("re_") else weight for name, weight in weights.items()}
+        if step is not None:
+            weights = self.args.weights_at(step, self.state.max_steps, weights)
         self._pair.loss_weights = weights
 
     def compute_loss(

@@ -15,8 +15,8 @@ from typing import IO
 
 import torch
 
-from ..errors import Interrupted, UserError
-from ..training.signals import at_sigterm
+from .errors import Interrupted, UserError
+from .training.signals import at_sigterm
 
 __all__ = ["Job", "run_jobs", "share_devices"]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from transformers_mcl.errors import Interrupted, UserError
-from transformers_mcl.soups.jobs import Job, run_jobs, share_devices
+from transformers_mcl.jobs import Job, run_jobs, share_devices
 
 
 def job(folder: Path, name: str, code: str) -> Job:
@@ -60,7 +60,7 @@ def test_sigterm_ends_the_jobs_too(tmp_path: Path) -> None:
 
 def test_none_runs_twice_at_a_time(tmp_path: Path) -> None:
     """Not even one whose parent has gone."""
-    code = "import sys; from transformers_mcl.soups import jobs; from pathlib import Path\n"
+    code = "import sys; from transformers_mcl import jobs; from pathlib import Path\n"
     code += "jobs._start(jobs.Job('a', ['sleep', '5'], Path(sys.argv[1], 'a.log')), {}) and print('started')"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
     with pytest.raises(UserError, match="a is at work already"):
