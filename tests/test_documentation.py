@@ -14,7 +14,7 @@ from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.export import ExportArguments
-from transformers_mcl.cli.pretrain import _preset_arguments
+from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.soups.score_arguments import ScoreArguments
@@ -49,7 +49,7 @@ def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytes
     kinds = (ModelArguments, DataArguments, MclTrainingArguments)
     for words in commands:
         given = [*words, "--use_cpu", "--output_dir", "out"]
-        model_args, _, args = parse_arguments(kinds, given, prog="", description="", underlay=_preset_arguments)
+        model_args, _, args = parse_arguments(kinds, given, prog="", description="", underlay=preset_arguments)
         if model_args.config_overrides:
             _overrides(model_args)
         args.get_batch_warmup(args.max_steps).check(1024, packed=True)
@@ -74,7 +74,7 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
     for command in commands:
         words = [*shlex.split(command)[2:], "--use_cpu"]
         kinds = (ModelArguments, DataArguments, MclTrainingArguments)
-        model_args, _, args = parse_arguments(kinds, words, prog="", description="", underlay=_preset_arguments)
+        model_args, _, args = parse_arguments(kinds, words, prog="", description="", underlay=preset_arguments)
         assert model_args.base_checkpoints
         assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
     for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
@@ -133,7 +133,7 @@ def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (given,) = parse_arguments((ConvertArguments,), _named(convert[1:]), prog="", description="")
     assert given.check
     kinds = (ModelArguments, DataArguments, MclTrainingArguments)
-    parse_arguments(kinds, [*pretrain[1:], "--use_cpu"], prog="", description="", underlay=_preset_arguments)
+    parse_arguments(kinds, [*pretrain[1:], "--use_cpu"], prog="", description="", underlay=preset_arguments)
     assert main([*classify, "--use_cpu", "true", "--num_train_epochs", "1", "--max_seq_length", "16"]) == 0
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):

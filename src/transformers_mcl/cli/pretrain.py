@@ -23,7 +23,7 @@ def run(argv: list[str]) -> None:
         argv,
         prog="transformers-mcl pretrain",
         description=_DESCRIPTION,
-        underlay=_preset_arguments,
+        underlay=preset_arguments,
     )
     model_args, data_args, training_args = parsed
     run = prepare(model_args, data_args, training_args, parsed.recipe)
@@ -38,8 +38,8 @@ def run(argv: list[str]) -> None:
         print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
 
 
-def _preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """The training arguments that go with a preset, under those that were given."""
+def preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """The training arguments that go with a preset, under those that were given; an underlay of `parse_arguments`."""
     if given.get("model_name_or_path") or given.get("discriminator_name_or_path"):
         return {}
     preset = given.get("preset") or ("small" if given.get("train_file") or given.get("dataset_name") else "tiny")

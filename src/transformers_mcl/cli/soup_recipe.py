@@ -14,7 +14,7 @@ from ..soups.recipe import RecipeArguments, prepare_course_soups
 from ..training.arguments import MclTrainingArguments
 from ..training.pretraining import ModelArguments
 from .arguments import parse_arguments
-from .pretrain import _preset_arguments
+from .pretrain import preset_arguments
 
 __all__ = ["run"]
 
@@ -26,7 +26,7 @@ def run(argv: list[str]) -> None:
     preset: dict[str, Any] = {}
 
     def underlay(given: Mapping[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-        preset.update(_preset_arguments(given, read))
+        preset.update(preset_arguments(given, read))
         return preset
 
     parsed = parse_arguments(

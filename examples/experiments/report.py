@@ -1,0 +1,244 @@
+"""The page of the experiments, made of their results alone: tables, verdicts and pictures.
+
+python examples/experiments/report.py examples/experiments/results docs/experiments.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import Any
+
+from pictures import plot_bars, plot_compute
+from recipes import FOLDER, Question, load_questions
+
+from transformers_mcl.errors import UserError
+
+__all__ = ["FIGURES", "Figure", "Results", "verdict", "write_report"]
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something that is measured of every model.
+
+    Attributes:
+        name: the head of its column.
+        of: its value, or None where the model has none.
+        sign: 1 where higher is better, -1 where lower is, 0 where neither.
+        digits: behind the point.
+        on_the_way: its name in the curves of training.
+    """
+
+    name: str
+    of: Callable[[Result], float | None]
+    sign: int
+    digits: int = 3
+    on_the_way: str | None = None
+
+
+def _held_out(key: str) -> Callable[[Result], float | None]:
+    return lambda result: result.get("held_out", {}).get(key)
+
+
+def _blimp(half: str) -> Callable[[Result], float | None]:
+    return lambda result: result.get("blimp", {}).get(half, {}).get("accuracy")
+
+
+def _task(task: str) -> Callable[[Result], float | None]:
+    def score(result: Result) -> float | None:
+        scores = result.get("glue", {}).get(task, {}).get("scores")
+        return median(scores) if scores else None
+
+    return score
+
+
+def _glue(result: Result) -> float | None:
+    tasks = result.get("glue", {})
+    return fmean(median(task["scores"]) for task in tasks.values()) if tasks else None
+
+
+FIGURES = (
+    Figure("G's loss", _held_out("mlm_loss"), -1, on_the_way="eval_mlm_loss"),
+    Figure("AUC RTD", _held_out("rtd_disc_auc"), 0),
+    Figure("AUC STD", _held_out("std_disc_auc"), 0),
+    Figure("AUC ITD", _held_out("itd_disc_auc"), 0),
+    Figure("BLiMP, G", _blimp("generator"), 1),
+    Figure("BLiMP, D", _blimp("discriminator"), 1),
+    *(Figure(task.upper(), _task(task), 1) for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")),
+    Figure("tasks", _glue, 1),
+)
+JUDGES = tuple(figure for figure in FIGURES if figure.name in ("G's loss", "BLiMP, G", "BLiMP, D", "tasks"))
+"""What a comparison goes by."""
+
+
+class Results:
+    """The files of a folder, by run and seed.
+
+    Raises:
+        UserError: there are none, or some of another scale.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.by_run: dict[str, dict[int, Result]] = {}
+        for path in sorted(folder.glob("*.json")):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            self.by_run.setdefault(result["run"], {})[result["seed"]] = result
+        if not self.by_run:
+            raise UserError(f"{folder}: no results; run.py writes them")
+        self.all = [result for seeds in self.by_run.values() for result in seeds.values()]
+        if len(scales := {result["scale"] for result in self.all}) > 1:
+            raise UserError(f"{folder}: results of several scales, {', '.join(sorted(scales))}: a page has one")
+        self.scale = self.all[0]["scale"]
+
+    def runs_of(self, question: Question) -> list[str]:
+        """Those of the question that there are, a recipe's soups in its place."""
+
+        def is_of(run: str, name: str) -> bool:
+            kind = next(iter(self.by_run[run].values()))["kind"]
+            return run.startswith(f"{name}_") if kind == "soups" else run == name
+
+        return [run for name in question.runs for run in sorted(self.by_run) if is_of(run, name)]
+
+    def label(self, run: str) -> str:
+        first = next(iter(self.by_run[run].values()))
+        if first["kind"] == "soups":
+            return f"{first['label']}: {run.partition('_')[2].replace('_', ' ')}"
+        return str(first["label"])
+
+    def values(self, run: str, figure: Figure) -> dict[int, float]:
+        """By seed."""
+        found = {seed: figure.of(result) for seed, result in self.by_run.get(run, {}).items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Figure) -> str:
+    """By how much the first is better than the second, and whether that is more than chance.
+
+    Seeds are compared in pairs: a seed has one order of the data. A difference counts if every seed agrees on its sign
+    and its mean is beyond twice its standard error, which takes three seeds.
+    """
+    seeds = sorted(first.keys() & second.keys())
+    if not seeds:
+        return "–"
+    differences = [figure.sign * (first[seed] - second[seed]) for seed in seeds]
+    mean = fmean(differences)
+    text = f"{mean:+.{figure.digits}f}"
+    if len(seeds) < 3:
+        return f"{text} ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
+    error = stdev(differences) / sqrt(len(seeds))
+    one_sign = all(d > 0 for d in differences) or all(d < 0 for d in differences)
+    if one_sign and abs(mean) > 2 * error:
+        return f"**{text}** ± {error:.{figure.digits}f}"
+    return f"{text} ± {error:.{figure.digits}f}, within the spread"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Markdown; the first row is the head, and all columns but the first are numbers."""
+    head, *body = rows
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _spread(values: Iterable[float], digits: int) -> str:
+    known = list(values)
+    if not known:
+        return ""
+    text = f"{median(known):.{digits}f}"
+    return text if len(known) == 1 else f"{text} ({min(known):.{digits}f} to {max(known):.{digits}f})"
+
+
+def results_table(results: Results, question: Question) -> str:
+    """A row a run: seeds, steps, cost, and medians of every figure that some run has, with lowest and highest."""
+    runs = results.runs_of(question)
+    figures = [figure for figure in FIGURES if any(results.values(run, figure) for run in runs)]
+    unit = (
+        fmean(result["flops"] for result in results.by_run["electra"].values()) if "electra" in results.by_run else 0
+    )
+    rows = [["run", "seeds", "steps", "operations", *(figure.name for figure in figures)]]
+    for run in runs:
+        seeds = results.by_run[run]
+        first = next(iter(seeds.values()))
+        flops = fmean(result.get("flops") or 0 for result in seeds.values())
+        cost = f"{flops / unit:.2f}" if unit and flops else ""
+        cells = [_spread(results.values(run, figure).values(), figure.digits) for figure in figures]
+        rows.append(
+            [results.label(run), str(len(seeds)), f"{first['steps']:,}" if "steps" in first else "", cost, *cells]
+        )
+    return table(rows)
+
+
+def comparisons(results: Results, question: Question) -> str:
+    """A row a comparison that there are runs for."""
+    rows = [["better by", *(figure.name for figure in JUDGES)]]
+    for first, second in question.compare:
+        if first in results.by_run and second in results.by_run:
+            found = [verdict(results.values(first, f), results.values(second, f), f) for f in JUDGES]
+            rows.append([f"{results.label(first)} than {results.label(second)}", *found])
+    return table(rows) if len(rows) > 1 else ""
+
+
+def write_report(folder: Path, page: Path) -> str:
+    """Writes the page and its pictures, which lie beside it in `assets/`.
+
+    Returns:
+        What was written, in a line.
+    """
+    results, (questions, _) = Results(folder), load_questions()
+    (page.parent / "assets").mkdir(parents=True, exist_ok=True)
+    parts, drawn = [_head(results)], 0
+    for question in questions.values():
+        if not results.runs_of(question):
+            continue
+        picture = page.parent / "assets" / f"experiments_{question.name}.png"
+        draw = plot_compute if question.picture == "compute" else plot_bars
+        draw(picture, results, question, JUDGES)
+        drawn += 1
+        parts += [f"## {question.title}", question.text.strip(), results_table(results, question)]
+        parts += [comparisons(results, question), f"![{question.title}](assets/{picture.name})"]
+    page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
+    return f"{page} and {drawn} pictures, of {len(results.all)} results"
+
+
+def _head(results: Results) -> str:
+    versions = sorted({f"{k} {v}" for result in results.all for k, v in result["versions"].items()})
+    hardware = sorted({result["hardware"] for result in results.all})
+    tokens = sum(result.get("tokens") or 0 for result in results.all)
+    flops = sum(result.get("flops") or 0 for result in results.all)
+    hours = sum(result.get("seconds") or 0 for result in results.all) / 3600
+    return (
+        (FOLDER / "page.md")
+        .read_text(encoding="utf-8")
+        .format(
+            scale=results.scale,
+            results=len(results.all),
+            tokens=f"{tokens / 1e6:.0f} million",
+            flops=f"{flops:.2g}",
+            hours=f"{hours:.1f}",
+            hardware="; ".join(hardware),
+            versions=", ".join(versions),
+        )
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    if len(words) != 2:
+        print("usage: report.py RESULTS PAGE.md", file=sys.stderr)
+        return 2
+    try:
+        print(write_report(Path(words[0]), Path(words[1])))
+    except UserError as error:
+        print(f"report.py: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
