@@ -203,6 +203,7 @@ def write_report(folder: Path, page: Path) -> str:
         drawn += 1
         parts += [f"## {question.title}", question.text.strip(), results_table(results, question)]
         parts += [comparisons(results, question), f"![{question.title}](assets/{picture.name})"]
+    parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
 

@@ -77,7 +77,7 @@ class Experiments:
         for name, seed in list(wanted):
             while (name := self.runs[name].starts_from or "") and (name, seed) not in wanted:
                 wanted[name, seed] = set()
-        return wanted
+        return dict(sorted(wanted.items(), key=lambda one: one[0][1]))  # all runs with the first seed first
 
     def job(self, name: str, seed: int, judges: set[str]) -> Job:
         """Writes down what there is to do."""

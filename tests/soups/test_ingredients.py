@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups.ingredients import open_ingredients
+from transformers_mcl.soups.ingredients import common_config, open_ingredients
 from transformers_mcl.training.checkpoints import INCOMPLETE
 
 from .conftest import MakeIngredient
@@ -50,8 +51,11 @@ def test_an_adapter_is_no_model(tmp_path: Path) -> None:
 
 def test_training_may_differ(make_ingredient: MakeIngredient) -> None:
     weights = dict.fromkeys(("mlm", "slm", "rtd", "std", "itd", "re_rtd"), 1.0)
-    other = {"loss_weights": weights, "hidden_dropout_prob": 0.0, "mask_ratio": 0.2}
-    assert len(open_ingredients([make_ingredient("a"), make_ingredient("b", **other)])) == 2
+    other: dict[str, Any] = {"loss_weights": weights, "hidden_dropout_prob": 0.0, "mask_ratio": 0.2}
+    other |= {"course_schedule": "sampled", "correction_rows": 0.25}
+    found = open_ingredients([make_ingredient("b", **other), make_ingredient("a")])
+    assert common_config(found).course_schedule == "all"
+    assert common_config(found[:1]).course_schedule == "sampled"
 
 
 @pytest.mark.parametrize(

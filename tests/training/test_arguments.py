@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from transformers import TrainingArguments
 
-from transformers_mcl import MclTrainingArguments, UserError
+from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
+
+from .conftest import LENGTH
 
 
 def test_takes_everything_of_training_arguments(tmp_path: Path) -> None:
@@ -19,3 +22,13 @@ def test_takes_everything_of_training_arguments(tmp_path: Path) -> None:
 def test_negative_course_warmup_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"{name}=-1"):
         MclTrainingArguments(**{"output_dir": str(tmp_path), name: -1})  # type: ignore[arg-type]
+
+
+def test_the_operations_that_are_planned_are_those_that_are_done(make_trainer: Callable[..., MclTrainer]) -> None:
+    """Replaced token detection alone for two steps, then no corrections for two, then all."""
+    late = {"course_warmup_steps": 2, "correction_warmup_steps": 0.67, "gradient_accumulation_steps": 2}
+    trainer = make_trainer(max_steps=6, **late)
+    trainer.train()
+    planned = trainer.args.planned_flops(trainer.model.config, 6, LENGTH)
+    assert trainer.state.total_flos == pytest.approx(planned, rel=1e-6)
+    assert planned < 0.7 * make_trainer(max_steps=6).args.planned_flops(trainer.model.config, 6, LENGTH) * 2

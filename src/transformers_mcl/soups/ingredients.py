@@ -29,7 +29,7 @@ __all__ = ["DTYPES", "Ingredient", "check_alike", "common_config", "open_ingredi
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
-    r".*dropout.*|.*initializer_range|loss_weights|(mask|swap|insert)_ratio|correction_average"
+    r".*dropout.*|.*initializer_range|loss_weights|(mask|swap|insert)_ratio|correction_(average|rows)|course_schedule"
     r"|_.*|architectures|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
 
@@ -161,7 +161,8 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
 
 
 def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
-    """The first's; with every loss that one of them was trained on, so that the average can be gone on from."""
+    """The first's; with every loss that one of them was trained on, so that the average can be gone on from, and where
+    their schedules differ, every course on every row."""
     config = deepcopy(ingredients[0].config)
     weights: dict[str, float] = {}
     for ingredient in ingredients:
@@ -169,6 +170,8 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
             weights[name] = max(weight, weights.get(name, 0.0))
     if weights:
         config.loss_weights = weights
+    if len({getattr(ingredient.config, "course_schedule", "all") for ingredient in ingredients}) > 1:
+        config.course_schedule = "all"
     return config
 
 
