@@ -32,13 +32,15 @@ def plot_compute(path: Path, results: Results, question: Question, figures: Sequ
     for run in results.runs_of(question):
         methods.setdefault(results.label(run).partition(",")[0], []).append(run)
     with matplotlib.rc_context(STYLE):
-        picture, panels = _panels(figures, columns=2, height=2.6)
+        picture, panels = _panels(figures, columns=3, height=2.6)
         for axes, figure in zip(panels, figures, strict=False):
             for (method, members), colour in zip(methods.items(), COLOURS * 3, strict=False):
                 _draw_method(axes, results, figure, members, colour, method)
             axes.set_title(_title(figure))
             axes.set_xlabel("floating-point operations")
             axes.grid(axis="y", color="#e8e8e8")
+        for axes in panels[len(figures) :]:
+            axes.set_axis_off()
         panels[0].legend(frameon=False, fontsize=7)
         picture.savefig(path, format="png", facecolor="white")
 
@@ -46,13 +48,14 @@ def plot_compute(path: Path, results: Results, question: Question, figures: Sequ
 def _draw_method(axes: Axes, results: Results, figure: Figure, runs: list[str], colour: str, label: str) -> None:
     points = []
     for run in runs:
-        values = results.values(run, figure)
+        values = {seed: v for seed, v in results.values(run, figure).items() if "flops" in results.by_run[run][seed]}
         costs = [results.by_run[run][seed]["flops"] for seed in values]
         axes.plot(costs, list(values.values()), "o", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
         if values:
             points.append((median(costs), median(values.values())))
-        for result in results.by_run[run].values() if figure.on_the_way else ():
-            way = [(one["flops"], one[figure.on_the_way]) for one in result["curve"] if figure.on_the_way in one]
+        for seed in values if figure.on_the_way else ():
+            curve = results.by_run[run][seed]["curve"]
+            way = [(one["flops"], one[figure.on_the_way]) for one in curve if figure.on_the_way in one]
             axes.plot(*zip(*way, strict=True), color=colour, linewidth=0.6, alpha=0.35)
     points.sort()
     axes.plot(*zip(*points, strict=True) if points else ([], []), "-_", color=colour, markersize=9, label=label)

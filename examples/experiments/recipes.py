@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,32 @@ import yaml
 from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
+from transformers_mcl.cli.evaluate import TaskArguments as BenchmarkArguments
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError
+from transformers_mcl.evaluation.blimp import MinimalPairsArguments
+from transformers_mcl.evaluation.pairs import PairsArguments
+from transformers_mcl.soups.recipe import RecipeArguments
 from transformers_mcl.training.arguments import MclTrainingArguments
-from transformers_mcl.training.pretraining import ModelArguments, build_config
+from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
+from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
 
-__all__ = ["Planner", "Question", "Run", "Scale", "load_questions", "load_scale"]
+__all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
 
 FOLDER = Path(__file__).parent
 KINDS = ("pretrain", "peer", "soups")
+PICTURES = ("bars", "compute")
+JUDGES = ("blimp", "glue")
+PRETRAIN = (ModelArguments, DataArguments, MclTrainingArguments)
+COMMANDS: dict[str, tuple[type, ...]] = {
+    "pretrain": PRETRAIN,
+    "evaluate": (BenchmarkArguments, MinimalPairsArguments, PairsArguments),
+    "finetune": (EncoderArguments, TaskArguments, FinetuningArguments),
+    "soups": (RecipeArguments, *PRETRAIN),
+}
+# What makes a pair, and comes with it where a run goes on from one.
+_OF_A_NEW_PAIR = ("preset", "objective", "config_overrides", "discriminator_weight", "loss_weights")
 _MOST_STEPS = 100_000_000
 
 
@@ -34,7 +50,7 @@ class Run:
         name: of its folder, and what other runs call it.
         label: what readers call it.
         kind: `pretrain`, `peer` (an independent implementation of ELECTRA, `peer.py`), or `soups` (the paper's recipe
-            for course soups, which judges the soups and their best ingredient).
+            for course soups, of which the soups and the best ingredient are judged).
         arguments: of `transformers-mcl pretrain`, above the scale's.
         compute_of: the run whose floating-point operations it gets, in as many steps as they are good for.
         share: of those operations, or without `compute_of` of the scale's steps.
@@ -57,16 +73,16 @@ class Question:
     Attributes:
         compare: pairs of runs; the page says by how much the first is better than the second, and whether seeds agree.
         picture: `compute` (curves over operations) or `bars` (a dot a seed).
-        judges: of `blimp` and `glue`; held-out losses are always there.
+        judges: of `blimp` and `glue`; held-out figures are always there.
     """
 
     name: str
     title: str
     text: str
     runs: tuple[str, ...]
-    compare: tuple[tuple[str, str], ...]
-    picture: str
-    judges: tuple[str, ...]
+    compare: tuple[tuple[str, str], ...] = ()
+    picture: str = "bars"
+    judges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,39 +90,40 @@ class Scale:
     """How large: arguments of the commands that train and judge, and how many seeds.
 
     Attributes:
+        about: where it is run, and on what; a paragraph of the page.
         seeds: by the name of a question, or `default`.
-        judges: by the name of a question, instead of its own.
+        runs: arguments of single runs, by name, above the question's.
         tokenizer: arguments of `transformers-mcl tokenizer`.
         soups: of `transformers-mcl soup --recipe`.
+        reference: the run whose generator makes the text that all discriminators are judged on.
     """
 
     name: str
+    about: str
     pretrain: dict[str, Any]
-    evaluate: dict[str, Any]
-    finetune: dict[str, Any]
-    tokenizer: dict[str, Any]
-    soups: dict[str, Any]
     seeds: dict[str, list[int]]
-    judges: dict[str, list[str]]
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    finetune: dict[str, Any] = field(default_factory=dict)
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    soups: dict[str, Any] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reference: str = "electra"
 
     def seeds_of(self, question: str) -> list[int]:
+        """Those that a question's runs are trained with."""
         return self.seeds.get(question, self.seeds["default"])
-
-    def judges_of(self, question: Question) -> tuple[str, ...]:
-        return tuple(self.judges.get(question.name, question.judges))
 
 
 def load_questions(folder: Path = FOLDER / "questions") -> tuple[dict[str, Question], dict[str, Run]]:
-    """All questions, in the order of their files, and the runs of all.
+    """All questions, in the order of their files `1-name.yaml`, and the runs of all.
 
     Raises:
-        UserError: a key that there is not, a run that nobody defines or two define.
+        UserError: a key or a value that there is not, a run that nobody defines, two define, or that waits for itself.
     """
     questions: dict[str, Question] = {}
     runs: dict[str, Run] = {}
     for path in sorted(folder.glob("*.yaml")):
-        content = _read(path, {"title", "text", "runs", "compare", "picture", "judges"})
-        questions[path.stem.partition("-")[2]] = _question(path, content)
+        content = _read(path, Question, {"title", "text", "runs"})
         for name, values in content["runs"].items():
             if values is None:  # defined by another question
                 continue
@@ -114,29 +131,42 @@ def load_questions(folder: Path = FOLDER / "questions") -> tuple[dict[str, Quest
                 raise UserError(f"{path}: run {name!r} is defined twice; leave one of the two empty")
             _check_keys(path, f"run {name}", values, set(Run.__dataclass_fields__) - {"name"})
             runs[name] = Run(name, **{"label": name, **values})
-            if runs[name].kind not in KINDS:
-                raise UserError(f"{path}: run {name}: kind {runs[name].kind!r} is none of {', '.join(KINDS)}")
+            _check_value(path, f"run {name}: kind", runs[name].kind, KINDS)
+        question = _question(path, content)
+        questions[question.name] = question
     used = {name for question in questions.values() for name in question.runs}
     used |= {name for run in runs.values() for name in (run.compute_of, run.starts_from) if name}
     if missing := used - runs.keys():
         raise UserError(f"{folder}: no question defines the run {', '.join(sorted(missing))}")
+    for question in questions.values():
+        for name in {name for pair in question.compare for name in pair}:
+            soups = [run for run in question.runs if runs[run].kind == "soups"]
+            if name not in question.runs and not any(name.startswith(f"{run}_") for run in soups):
+                raise UserError(f"{folder}: {question.name} compares {name!r}, which is none of its runs")
+    _check_order(runs)
     return questions, runs
 
 
 def _question(path: Path, content: dict[str, Any]) -> Question:
-    runs, compare = tuple(content["runs"]), tuple((one, other) for one, other in content.get("compare", []))
-    for name in {name for pair in compare for name in pair}:
-        if not any(name == run or name.startswith(f"{run}_") for run in runs):  # of a recipe's soups
-            raise UserError(f"{path}: compares {name!r}, which is none of its runs")
-    return Question(
-        path.stem.partition("-")[2],
-        content["title"],
-        content["text"],
-        runs,
-        compare,
-        content.get("picture", "bars"),
-        tuple(content.get("judges", [])),
-    )
+    _check_value(path, "picture", content.setdefault("picture", "bars"), PICTURES)
+    for judge in content.setdefault("judges", []):
+        _check_value(path, "judges", judge, JUDGES)
+    compare = tuple((one, other) for one, other in content.pop("compare", []))
+    content |= {"runs": tuple(content["runs"]), "judges": tuple(content["judges"]), "compare": compare}
+    return Question(path.stem.partition("-")[2] or path.stem, **content)
+
+
+def _check_order(runs: Mapping[str, Run]) -> None:
+    for run in runs.values():
+        seen, before = {run.name}, [run.compute_of, run.starts_from]
+        while before:
+            if (name := before.pop()) is None:
+                continue
+            if name == run.name:
+                raise UserError(f"run {run.name!r} waits for itself: look at compute_of and starts_from")
+            if name not in seen:
+                seen.add(name)
+                before += [runs[name].compute_of, runs[name].starts_from]
 
 
 def load_scale(name: str) -> Scale:
@@ -149,23 +179,58 @@ def load_scale(name: str) -> Scale:
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in (FOLDER / "scales").glob("*.yaml")))
         raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
-    content = _read(path, set(Scale.__dataclass_fields__) - {"name"})
-    defaults: dict[str, Any] = {key: {} for key in Scale.__dataclass_fields__}
-    return Scale(**{**defaults, **content, "name": path.stem})
+    scale = Scale(path.stem, **_read(path, Scale, {"about", "pretrain", "seeds"}))
+    if "default" not in scale.seeds:
+        raise UserError(f"{path}: seeds has no default")
+    return scale
 
 
-def _read(path: Path, known: set[str]) -> dict[str, Any]:
+def _read(path: Path, kind: Any, needed: set[str]) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    _check_keys(path, "the file", content, known)
+    if not isinstance(content, dict) or (missing := needed - content.keys()):
+        what = "no mapping" if not isinstance(content, dict) else f"no {', '.join(sorted(missing))}"
+        raise UserError(f"{path}: there is {what} in it")
+    _check_keys(path, "the file", content, set(kind.__dataclass_fields__) - {"name"})
     return content
 
 
 def _check_keys(path: Path, what: str, given: Iterable[str], known: set[str]) -> None:
     if unknown := set(given) - known:
         raise UserError(f"{path}: {what} has {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+
+
+def _check_value(path: Path, what: str, given: str, known: Iterable[str]) -> None:
+    if given not in known:
+        raise UserError(f"{path}: {what} {given!r} is none of {', '.join(known)}")
+
+
+def parse(command: str, given: Mapping[str, Any]) -> Any:
+    """The dataclasses of a command, filled, as it would fill them; `soups` is `transformers-mcl soup --recipe`.
+
+    Raises:
+        UserError: what the command refuses.
+    """
+    words: list[str] = []
+    for key, value in given.items():
+        text = json.dumps(value) if isinstance(value, dict | bool) else value
+        words += [f"--{key}", *(map(str, text) if isinstance(text, list) else [str(text)])]
+    underlay = preset_arguments if COMMANDS[command][-1] is MclTrainingArguments else None
+    return parse_arguments(COMMANDS[command], words, prog=command, description="", underlay=underlay)
+
+
+def going_on(given: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Arguments of a run that goes on from a pair: the preset's written out, without what makes a new one.
+
+    Args:
+        own: of those, what the run has nevertheless.
+    """
+    if "preset" not in given:  # written out already
+        return dict(given)
+    preset = yaml.safe_load(recipe_path(given["preset"]).read_text(encoding="utf-8"))
+    return {k: v for k, v in (preset | given).items() if k not in _OF_A_NEW_PAIR or k in (own or {})}
 
 
 class Planner:
@@ -183,10 +248,9 @@ class Planner:
         self._costs: dict[str, tuple[int, Callable[[int], float]]] = {}
 
     def arguments(self, name: str) -> dict[str, Any]:
-        """Of `transformers-mcl pretrain`, steps included, but for the seed and the folder."""
-        run = self.runs[name]
-        given = {**self.scale.pretrain, **self.data, **run.arguments}
-        return {**given, "max_steps": self.steps(name)}
+        """Of `transformers-mcl pretrain`, steps included, but for the seed, the folder and what it goes on from."""
+        given = {**self._given(name), **self.data, "max_steps": self.steps(name)}
+        return going_on(given, self._own(name)) if self.runs[name].starts_from else given
 
     def steps(self, name: str) -> int:
         """Optimizer steps of a run."""
@@ -197,27 +261,28 @@ class Planner:
         steps, flops_of = self._cost(name)
         return flops_of(steps)
 
+    def _own(self, name: str) -> dict[str, Any]:
+        return {**self.runs[name].arguments, **self.scale.runs.get(name, {})}
+
+    def _given(self, name: str) -> dict[str, Any]:
+        return {**self.scale.pretrain, **self._own(name)}
+
     def _cost(self, name: str) -> tuple[int, Callable[[int], float]]:
         if name not in self._costs:
             run = self.runs[name]
-            flops_of, scale_steps = self._flops_of(run)
-            steps = int(run.arguments.get("max_steps", round(scale_steps * run.share)))
+            flops_of, scale_steps = self._flops_of(name)
+            steps = max(1, round(scale_steps * run.share))
             if run.compute_of is not None:
                 target = run.share * self.flops(run.compute_of)
                 steps = max(1, bisect_left(range(_MOST_STEPS), target, key=flops_of))
             self._costs[name] = steps, flops_of
         return self._costs[name]
 
-    def _flops_of(self, run: Run) -> tuple[Callable[[int], float], int]:
-        """Operations by the number of steps, and the scale's steps."""
-        given = {**self.scale.pretrain, **run.arguments}
-        words = ["--output_dir", "unused", "--use_cpu", "true"]  # counting needs no GPU
-        for key, value in given.items():
-            words += [f"--{key}", json.dumps(value) if isinstance(value, dict | bool) else str(value)]
-        kinds = (ModelArguments, DataArguments, MclTrainingArguments)
-        model_args, data_args, args = parse_arguments(
-            kinds, words, prog=f"run {run.name}", description="", underlay=preset_arguments
-        )
+    def _flops_of(self, name: str) -> tuple[Callable[[int], float], int]:
+        """Operations by the number of steps, and the steps it has by itself."""
+        # Counting needs no GPU, and bf16 none of ours.
+        given = {k: v for k, v in self._given(name).items() if k not in ("bf16", "fp16", "torch_compile")}
+        model_args, data_args, args = parse("pretrain", {**given, "output_dir": "unused", "use_cpu": True})
         config = build_config(model_args, model_args.preset, self.tokenizer)
         length = data_args.max_seq_length or 128
         return lambda steps: args.planned_flops(config, steps, length), args.max_steps

@@ -15,7 +15,8 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from pictures import plot_bars, plot_compute
-from recipes import FOLDER, Question, load_questions
+from recipes import FOLDER, Question, load_questions, load_scale
+from scipy.stats import t as student
 
 from transformers_mcl.errors import UserError
 
@@ -59,13 +60,19 @@ def _task(task: str) -> Callable[[Result], float | None]:
     return score
 
 
+def _one_generator(result: Result) -> float | None:
+    return result.get("one_generator", {}).get("rtd_auc")
+
+
 def _glue(result: Result) -> float | None:
     tasks = result.get("glue", {})
-    return fmean(median(task["scores"]) for task in tasks.values()) if tasks else None
+    scores = [median(task["scores"]) for name, task in tasks.items() if name != "wnli"]  # as papers do
+    return fmean(scores) if scores else None
 
 
 FIGURES = (
     Figure("G's loss", _held_out("mlm_loss"), -1, on_the_way="eval_mlm_loss"),
+    Figure("AUC, one G", _one_generator, 1),
     Figure("AUC RTD", _held_out("rtd_disc_auc"), 0),
     Figure("AUC STD", _held_out("std_disc_auc"), 0),
     Figure("AUC ITD", _held_out("itd_disc_auc"), 0),
@@ -74,7 +81,7 @@ FIGURES = (
     *(Figure(task.upper(), _task(task), 1) for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")),
     Figure("tasks", _glue, 1),
 )
-JUDGES = tuple(figure for figure in FIGURES if figure.name in ("G's loss", "BLiMP, G", "BLiMP, D", "tasks"))
+JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
 """What a comparison goes by."""
 
 
@@ -86,7 +93,6 @@ class Results:
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
         self.by_run: dict[str, dict[int, Result]] = {}
         for path in sorted(folder.glob("*.json")):
             result = json.loads(path.read_text(encoding="utf-8"))
@@ -122,8 +128,8 @@ class Results:
 def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Figure) -> str:
     """By how much the first is better than the second, and whether that is more than chance.
 
-    Seeds are compared in pairs: a seed has one order of the data. A difference counts if every seed agrees on its sign
-    and its mean is beyond twice its standard error, which takes three seeds.
+    Seeds are compared in pairs: a seed has one order of the data. A difference counts if Student's paired t-test has
+    p < 0.05, two-sided, which takes three seeds.
     """
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
@@ -134,10 +140,12 @@ def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Fig
     if len(seeds) < 3:
         return f"{text} ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
     error = stdev(differences) / sqrt(len(seeds))
-    one_sign = all(d > 0 for d in differences) or all(d < 0 for d in differences)
-    if one_sign and abs(mean) > 2 * error:
-        return f"**{text}** ± {error:.{figure.digits}f}"
-    return f"{text} ± {error:.{figure.digits}f}, within the spread"
+    counts = abs(mean) > error * student.ppf(0.975, len(seeds) - 1)
+    return (
+        f"**{text}** ± {error:.{figure.digits}f}"
+        if counts
+        else f"{text} ± {error:.{figure.digits}f}, within the spread"
+    )
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -159,20 +167,23 @@ def results_table(results: Results, question: Question) -> str:
     """A row a run: seeds, steps, cost, and medians of every figure that some run has, with lowest and highest."""
     runs = results.runs_of(question)
     figures = [figure for figure in FIGURES if any(results.values(run, figure) for run in runs)]
-    unit = (
-        fmean(result["flops"] for result in results.by_run["electra"].values()) if "electra" in results.by_run else 0
-    )
-    rows = [["run", "seeds", "steps", "operations", *(figure.name for figure in figures)]]
+    head = ["run", "seeds", "steps", "tokens, millions", "operations", "minutes"]
+    rows = [[*head, *(figure.name for figure in figures)]]
     for run in runs:
-        seeds = results.by_run[run]
-        first = next(iter(seeds.values()))
-        flops = fmean(result.get("flops") or 0 for result in seeds.values())
-        cost = f"{flops / unit:.2f}" if unit and flops else ""
         cells = [_spread(results.values(run, figure).values(), figure.digits) for figure in figures]
-        rows.append(
-            [results.label(run), str(len(seeds)), f"{first['steps']:,}" if "steps" in first else "", cost, *cells]
-        )
+        rows.append([results.label(run), str(len(results.by_run[run])), *_cost(results, run), *cells])
     return table(rows)
+
+
+def _cost(results: Results, run: str) -> list[str]:
+    """Steps, tokens, operations as multiples of ELECTRA's, and minutes; of a soup nothing."""
+    found = list(results.by_run[run].values())
+    if "flops" not in found[0]:
+        return [""] * 4
+    electra = [result["flops"] for result in results.by_run.get("electra", {}).values()]
+    flops = f"{fmean(result['flops'] for result in found) / fmean(electra):.2f}" if electra else ""
+    minutes = median(result["seconds"] for result in found) / 60
+    return [f"{found[0]['steps']:,}", f"{found[0]['tokens'] / 1e6:.2f}", flops, f"{minutes:.1f}"]
 
 
 def comparisons(results: Results, question: Question) -> str:
@@ -219,6 +230,7 @@ def _head(results: Results) -> str:
         .read_text(encoding="utf-8")
         .format(
             scale=results.scale,
+            about=" ".join(load_scale(results.scale).about.split()),
             results=len(results.all),
             tokens=f"{tokens / 1e6:.0f} million",
             flops=f"{flops:.2g}",

@@ -1,7 +1,7 @@
 """Trains, judges and tabulates the experiments of `docs/experiments.md`.
 
-    python examples/experiments/run.py --scale cpu --output_dir my-experiments
-    python examples/experiments/run.py equal_compute lite --scale small --output_dir my-experiments --num_jobs 4
+    python examples/experiments/run.py --scale cpu --output_dir my-experiments --train_file text.txt ...
+    python examples/experiments/run.py equal_compute lite --scale small --output_dir my-experiments --num_jobs 4 ...
 
 The words are names of questions (`questions/`), all by default. Each run of each seed is a process of its own; the
 same command goes on where it was killed, adds seeds and questions, and trains nothing twice. What comes out is in
@@ -11,23 +11,22 @@ same command goes on where it was killed, adds seeds and questions, and trains n
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
-from recipes import Planner, Question, Run, Scale, load_questions, load_scale
+from common import judge_alike
+from recipes import Planner, Question, Run, Scale, load_questions, load_scale, parse
 from report import write_report
-from transformers.utils import logging
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.jobs import Job, run_jobs, share_devices
-
-logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -43,12 +42,10 @@ class ExperimentArguments:
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration, if it has several."})
     tokenizer_name: str | None = field(default=None, metadata={"help": "Default: one made of the training text."})
     glue_data: str | None = field(default=None, metadata={"help": "A folder of GLUE's tasks. Default: from the Hub."})
-    pairs_file: list[str] | None = field(
-        default=None, metadata={"help": "Minimal pairs. Default: BLiMP from the Hub."}
-    )
+    pairs_file: list[str] | None = field(default=None, metadata={"help": "Minimal pairs. Default: BLiMP of the Hub."})
     seeds: list[int] | None = field(default=None, metadata={"help": "Instead of the scale's."})
     num_jobs: int | None = field(default=None, metadata={"help": "Runs at a time: as many as GPUs; on the CPU one."})
-    devices_per_job: int = field(default=1, metadata={"help": "GPUs that each sees."})
+    devices_per_job: int = field(default=1, metadata={"help": "GPUs that each trains on."})
     use_cpu: bool = field(default=False, metadata={"help": "Even if there is a GPU."})
     dry_run: bool = field(default=False, metadata={"help": "Only say what there is to do."})
 
@@ -60,62 +57,110 @@ class Experiments:
     args: ExperimentArguments
     scale: Scale
     questions: dict[str, Question]
+    chosen: list[str]
     runs: dict[str, Run]
     planner: Planner
 
     @property
     def folder(self) -> Path:
+        """Where all goes."""
         return Path(self.args.output_dir)
 
-    def wanted(self) -> dict[tuple[str, int], set[str]]:
-        """By run and seed, how it is judged; those that others go on from, too."""
-        wanted: dict[tuple[str, int], set[str]] = {}
-        for question in self.questions.values():
-            for seed in self.args.seeds or self.scale.seeds_of(question.name):
-                for name in question.runs:
-                    wanted.setdefault((name, seed), set()).update(self.scale.judges_of(question))
-        for name, seed in list(wanted):
-            while (name := self.runs[name].starts_from or "") and (name, seed) not in wanted:
-                wanted[name, seed] = set()
-        return dict(sorted(wanted.items(), key=lambda one: one[0][1]))  # all runs with the first seed first
+    def wanted(self) -> list[tuple[str, int]]:
+        """Runs and seeds, those that others go on from too, and all runs with the first seed first."""
+        wanted: dict[tuple[str, int], None] = {}
+        for name in self.chosen:
+            for seed in self.args.seeds or self.scale.seeds_of(name):
+                for run in self.questions[name].runs:
+                    start: str | None = run
+                    while start is not None:
+                        wanted[start, seed] = None
+                        start = self.runs[start].starts_from
+        return sorted(wanted, key=lambda one: one[1])
 
-    def job(self, name: str, seed: int, judges: set[str]) -> Job:
-        """Writes down what there is to do."""
-        run, folder = self.runs[name], self.folder / "runs" / name / f"seed-{seed}"
+    def content(self, name: str, seed: int) -> dict[str, Any]:
+        """What there is to do for a run: see `job.py`. Any question may ask how it is judged."""
+        run, args = self.runs[name], self.args
+        judges = {judge for question in self.questions.values() if name in question.runs for judge in question.judges}
+        quiet = {"use_cpu": args.use_cpu, "disable_tqdm": True}
         content: dict[str, Any] = {"name": name, "label": run.label, "kind": run.kind, "seed": seed}
-        content |= {"scale": self.scale.name, "pretrain": self._pretrain(name), "soups": self._soups(run)}
-        start = run.starts_from and self.folder / "runs" / run.starts_from / f"seed-{seed}" / "pair"
-        content |= {"starts_from": start and str(start), "results": str(self.folder / "results")}
+        content |= {"scale": self.scale.name, "results": str(self.folder / "results"), "soups": {}}
+        content |= {"starts_from": None, "evaluate": None, "finetune": None}
+        content["pretrain"] = {**self.planner.arguments(name), **quiet}
+        if run.starts_from:
+            content["starts_from"] = str(self.folder / "runs" / run.starts_from / f"seed-{seed}" / "pair")
+        if run.kind == "soups":
+            content["soups"] = {**self.scale.soups, "devices_per_job": args.devices_per_job}
         if "blimp" in judges:
-            content["evaluate"] = {**self.scale.evaluate, "use_cpu": self.args.use_cpu}
-            content["evaluate"] |= {"pairs_file": self.args.pairs_file} if self.args.pairs_file else {}
+            pairs = {"pairs_file": args.pairs_file} if args.pairs_file else {}
+            content["evaluate"] = {**self.scale.evaluate, **pairs, "use_cpu": args.use_cpu}
         if "glue" in judges:
-            content["finetune"] = {**self.scale.finetune, "use_cpu": self.args.use_cpu, "disable_tqdm": True}
-            content["finetune"] |= {"dataset_name": self.args.glue_data} if self.args.glue_data else {}
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "job.yaml"
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        if file.is_file() and not _same_run(yaml.safe_load(file.read_text(encoding="utf-8")), content):
-            raise UserError(
-                f"{file}: this run was begun with other arguments; give another output_dir, or remove {folder}"
-            )
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
-            (folder / "done").unlink(missing_ok=True)
+            data = {"dataset_name": args.glue_data} if args.glue_data else {}
+            content["finetune"] = {**self.scale.finetune, **data, **quiet}
+        return content
+
+    def check(self, content: dict[str, Any]) -> None:
+        """Has each command refuse now what it would refuse later.
+
+        Raises:
+            UserError: an argument of a scale or a question that a command does not take, or a package that is missing.
+        """
+        pretrain, pair = {**content["pretrain"], "output_dir": "unused"}, {"model_name_or_path": "unused"}
+        parse("pretrain", pretrain | (pair if content["starts_from"] else {}))
+        if content["kind"] == "soups":
+            parse("soups", pretrain | content["soups"] | pair)
+        for command, more in (("evaluate", {"task": "blimp"}), ("finetune", {})):
+            if content[command] is not None:
+                parse(command, {**content[command], **more, **pair, "output_dir": "unused"})
+        if content["kind"] == "peer" and find_spec("electra_pytorch") is None:
+            raise UserError(f"run {content['name']!r}: pip install --no-deps electra-pytorch")
+
+    def job(self, name: str, seed: int) -> Job | None:
+        """What there is to do, or None if it is done.
+
+        Raises:
+            UserError: the run was begun with other arguments.
+        """
+        content, folder = self.content(name, seed), self.folder / "runs" / name / f"seed-{seed}"
+        self.check(content)
+        file, text = folder / "job.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        if file.is_file():
+            _check_same(file, yaml.safe_load(file.read_text(encoding="utf-8")), content)
+        if (folder / "done").is_file() and (folder / "done").read_text(encoding="utf-8") == text:
+            return None
+        if not self.args.dry_run:
+            folder.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
         command = [sys.executable, str(Path(__file__).with_name("job.py")), str(file)]
-        cost = 0.0 if (folder / "done").is_file() else self.planner.flops(name)
-        return Job(f"{name} seed {seed}", command, folder / "log.txt", cost)
+        if (devices := self.args.devices_per_job) > 1 and self.runs[name].kind == "pretrain":
+            command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(devices)]
+        return Job(f"{name} seed {seed}", command, folder / "log.txt", self.planner.flops(name))
 
-    def _pretrain(self, name: str) -> dict[str, Any]:
-        return {**self.planner.arguments(name), "use_cpu": self.args.use_cpu, "disable_tqdm": True}
+    def waves(self) -> list[list[Job]]:
+        """What is to be done, and after it what goes on from its pairs."""
+        waves: list[list[Job]] = []
+        for name, seed in self.wanted():
+            depth, start = 0, self.runs[name].starts_from
+            while start is not None:
+                depth, start = depth + 1, self.runs[start].starts_from
+            waves += [[] for _ in range(depth + 1 - len(waves))]
+            if (job := self.job(name, seed)) is not None:
+                waves[depth].append(job)
+        return waves
 
-    def _soups(self, run: Run) -> dict[str, Any]:
-        return self.scale.soups if run.kind == "soups" else {}
 
-
-def _same_run(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Whether the model is trained alike; it may be judged by more."""
-    return all(before.get(key) == now[key] for key in ("pretrain", "starts_from", "soups", "seed", "kind"))
+def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Whether the model is trained alike; it may be judged otherwise."""
+    for part in ("kind", "seed", "starts_from", "soups", "pretrain"):
+        then, here = before.get(part), now[part]
+        if then != here:
+            names = sorted({*then, *here}) if isinstance(then, dict) and isinstance(here, dict) else []
+            name = next((name for name in names if then.get(name) != here.get(name)), None)
+            values = (then, here) if name is None else (then.get(name), here.get(name))
+            raise UserError(
+                f"{file}: this run was begun with other arguments: {name or part} was {values[0]!r} and is "
+                f"{values[1]!r}; give another output_dir, or remove {file.parent}"
+            )
 
 
 def prepare(args: ExperimentArguments) -> Experiments:
@@ -126,68 +171,89 @@ def prepare(args: ExperimentArguments) -> Experiments:
     """
     scale = load_scale(args.scale)
     questions, runs = load_questions()
-    for name in args.questions or []:
-        if name not in questions:
+    for name in [*(args.questions or []), *scale.seeds]:
+        if name not in questions and name != "default":
             raise UserError(f"there is no question {name!r}; choose from {', '.join(questions)}")
     if not (args.train_file or args.dataset_name):
         raise UserError("no text: give --train_file and --validation_file, or --dataset_name")
-    data = {
-        key: value
-        for key in ("train_file", "validation_file", "dataset_name", "dataset_config_name")
-        if (value := getattr(args, key)) is not None
-    }
-    tokenizer = args.tokenizer_name
-    if tokenizer is None:
-        tokenizer = str(Path(args.output_dir) / "tokenizer")
-        if not Path(tokenizer, "tokenizer.json").is_file():
-            words = ["tokenizer", "--output_dir", tokenizer]
-            for key, value in {**data, **scale.tokenizer}.items():
-                if key != "validation_file":
-                    words += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-            if status := main(words):
-                raise SystemExit(status)
-    data["tokenizer_name"] = tokenizer
-    chosen = {name: questions[name] for name in questions if name in (args.questions or questions)}
-    return Experiments(args, scale, chosen, runs, Planner(scale, runs, data, load_tokenizer(tokenizer)))
+    for name in ("train_file", "validation_file", "pairs_file", "glue_data"):
+        given = getattr(args, name)
+        for path in [given] if isinstance(given, str) else given or []:
+            if not Path(path).exists():
+                raise UserError(f"{name}: there is no {path!r}")
+    names = ("train_file", "validation_file", "dataset_name", "dataset_config_name")
+    data = {name: value for name in names if (value := getattr(args, name)) is not None}
+    data["tokenizer_name"] = args.tokenizer_name or str(Path(args.output_dir) / "tokenizer")
+    if args.tokenizer_name is None and not Path(data["tokenizer_name"], "tokenizer.json").is_file():
+        if args.dry_run:
+            raise UserError("dry_run: there is no tokenizer yet, on which the steps depend; give --tokenizer_name")
+        _make_tokenizer(data, scale)
+    planner = Planner(scale, runs, data, load_tokenizer(data["tokenizer_name"]))
+    return Experiments(args, scale, questions, args.questions or list(questions), runs, planner)
+
+
+def _make_tokenizer(data: dict[str, Any], scale: Scale) -> None:
+    words = ["tokenizer", "--output_dir", data["tokenizer_name"]]
+    for key, value in {**data, **scale.tokenizer}.items():
+        if key not in ("validation_file", "tokenizer_name"):
+            words += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+    if main(words):
+        raise UserError("no tokenizer could be made: give --tokenizer_name")
+
+
+def work(experiments: Experiments, say: Callable[[str], object]) -> str:
+    """Trains and judges all that is left, and makes the page of what there is, whatever fails.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: some runs failed; what goes on from them is left out.
+    """
+    args = experiments.args
+    environments = share_devices(args.num_jobs, args.devices_per_job, args.use_cpu)
+    waves = experiments.waves()
+    left = sum(map(len, waves))
+    cost = sum(job.cost for wave in waves for job in wave)
+    done = len(experiments.wanted()) - left
+    say(f"{done + left} runs, {done} of them done; {cost:.2g} floating-point operations left")
+    if args.dry_run:
+        return "\n".join(f"  {job.name}: {job.cost:.2g} operations" for wave in waves for job in wave)
+    failed = []
+    for wave in waves:
+        try:
+            run_jobs(wave, environments, say, "run")
+        except UserError as error:
+            failed.append(str(error))
+    results = experiments.folder / "results"
+    judge_alike(experiments.folder, experiments.scale.reference, say)
+    written = write_report(results, experiments.folder / "experiments.md")
+    if failed:
+        say(written)
+        raise UserError("; ".join(failed))
+    return written
 
 
 def run(argv: Sequence[str]) -> int:
-    """Does it all."""
+    """Does it all; the exit status."""
     try:
-        parsed = parse_arguments(
+        (args,) = parse_arguments(
             [ExperimentArguments],
             argv,
             prog="run.py",
             description=str(__doc__).splitlines()[0],
             positional="questions",
         )
-        experiments = prepare(parsed[0])
-        environments = share_devices(parsed[0].num_jobs, parsed[0].devices_per_job, parsed[0].use_cpu)
-        wanted = experiments.wanted()
-        jobs = {key: experiments.job(*key, judges) for key, judges in wanted.items()}
-        waves: list[list[Job]] = [[], [], []]  # what goes on from a pair comes after it
-        for (name, _), job in jobs.items():
-            wave, start = 0, experiments.runs[name].starts_from
-            while start:
-                wave, start = wave + 1, experiments.runs[start].starts_from
-            if job.cost:
-                waves[wave].append(job)
-        total = sum(job.cost for wave in waves for job in wave)
-        left = sum(map(len, waves))
-        print(f"{len(jobs)} runs, {len(jobs) - left} of them done; {total:.2g} floating-point operations left")
-        if parsed[0].dry_run:
-            for job in (job for wave in waves for job in wave):
-                print(f"  {job.name}: {job.cost:.2g} operations")
-            return 0
-        for wave in waves:
-            run_jobs(wave, environments, lambda line: print(line, flush=True), "run")
-        print(write_report(experiments.folder / "results", experiments.folder / "experiments.md"))
+        print(work(prepare(args), lambda line: print(line, flush=True)))
     except UserError as error:
         print(f"run.py: error: {error}", file=sys.stderr)
         return 2
     except Interrupted as ended:
         print(f"run.py: {ended}", file=sys.stderr)
         return 143
+    except KeyboardInterrupt:
+        print("\nrun.py: interrupted; the same command goes on", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -95,7 +95,11 @@ def entry(command: Callable[[], int] = main) -> NoReturn:
         distributed = sys.modules.get("torch.distributed")
         if not ended or distributed is None or not distributed.is_available() or not distributed.is_initialized():
             return  # an exception is on its way, or there is one process
-        distributed.destroy_process_group()
+        if ended[0] in (
+            0,
+            143,
+        ):  # otherwise the others may be waiting in a collective, and this process would for them
+            distributed.destroy_process_group()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(ended[0])
