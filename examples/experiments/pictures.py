@@ -88,5 +88,5 @@ def _panels(figures: Sequence[Figure], columns: int, height: float) -> tuple[Pic
 
 
 def _title(figure: Figure) -> str:
-    better = {1: ", higher is better", -1: ", lower is better"}.get(figure.sign, "")
-    return f"{figure.name}{better}"
+    """With an arrow to where it is better."""
+    return f"{figure.name} {({1: '↑', -1: '↓'}).get(figure.sign, '')}".strip()

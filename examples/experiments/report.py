@@ -206,14 +206,15 @@ def write_report(folder: Path, page: Path) -> str:
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
     parts, drawn = [_head(results)], 0
     for question in questions.values():
-        if not results.runs_of(question):
+        parts += [f"## {question.title}", question.text.strip()]
+        if not (compared := comparisons(results, question)):
+            parts.append(f"*Not run yet at the scale `{results.scale}`.*")
             continue
         picture = page.parent / "assets" / f"experiments_{question.name}.png"
         draw = plot_compute if question.picture == "compute" else plot_bars
         draw(picture, results, question, JUDGES)
         drawn += 1
-        parts += [f"## {question.title}", question.text.strip(), results_table(results, question)]
-        parts += [comparisons(results, question), f"![{question.title}](assets/{picture.name})"]
+        parts += [results_table(results, question), compared, f"![{question.title}](assets/{picture.name})"]
     parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
     return f"{page} and {drawn} pictures, of {len(results.all)} results"

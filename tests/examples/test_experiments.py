@@ -247,7 +247,7 @@ def test_a_run_is_done_if_it_was_judged_as_it_is_asked_now(
     assert experiments.job("mcl", 4) is not None
     content["pretrain"]["learning_rate"] = 7.0
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match="learning_rate was 7.0 and is None"):
+    with pytest.raises(UserError, match="learning_rate was 7.0 and is '1e-3'"):
         experiments.job("mcl", 4)
 
 
@@ -315,18 +315,21 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     results.mkdir()
     made = [make_result("electra", seed, 5.0 + seed / 100) for seed in (1, 2, 3)]
     made += [make_result("mcl", seed, 4.0 + seed / 50, 5e12) for seed in (1, 2, 3)]
-    made += [make_result("soup_uniform", 1, 3.9, kind="soups", label="soup"), make_result("peer", 1, 5.0)]
+    soups: dict[str, Any] = {"kind": "soups", "label": "soup"}
+    made += [make_result("soup_uniform", 1, 3.9, **soups), make_result("soup_best_ingredient", 1, 3.8, **soups)]
+    made.append(make_result("peer", 1, 5.0))
     for one in made:
         (results / f"{one['run']}-seed-{one['seed']}.json").write_text(json.dumps(one))
-    assert "7 results" not in report.write_report(results, tmp_path / "page.md")
+    assert report.write_report(results, tmp_path / "page.md").endswith("page.md and 3 pictures, of 9 results")
     page = (tmp_path / "page.md").read_text()
     assert "| MCL | 3 | 10 | 0.00 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
     assert "| MCL than ELECTRA | **+0.980** ± 0.006 | – | – | – | +0.000 ± 0.000, within the spread |" in page
-    assert "| soup: uniform | 1 |" in page and "8 results" in page and "8.0 hours" in page
+    assert "| soup: uniform | 1 |" in page and "9 results" in page and "9.0 hours" in page
     for name in ("equal_compute", "baseline", "soup"):
         assert f"assets/experiments_{name}.png" in page
         assert Image.open(tmp_path / "assets" / f"experiments_{name}.png").width > 1000
-    assert "{" not in page.replace("${", "")
+    assert page.count("*Not run yet at the scale `cpu`.*") == len(scripts["recipes"].load_questions()[0]) - 3
+    assert not (tmp_path / "assets" / "experiments_ablation.png").exists()
 
 
 def test_results_of_two_scales_make_no_page(scripts: dict[str, Any], tmp_path: Path) -> None:
