@@ -225,6 +225,7 @@ def _head(results: Results) -> str:
     hardware = sorted({result["hardware"] for result in results.all})
     tokens = sum(result.get("tokens") or 0 for result in results.all)
     flops = sum(result.get("flops") or 0 for result in results.all)
+    references = {result["one_generator"]["reference"] for result in results.all if "one_generator" in result}
     hours = sum(result.get("seconds") or 0 for result in results.all) / 3600
     return (
         (FOLDER / "page.md")
@@ -233,6 +234,7 @@ def _head(results: Results) -> str:
             scale=results.scale,
             about=" ".join(load_scale(results.scale).about.split()),
             results=len(results.all),
+            reference=" and ".join(sorted(f"`{reference}`" for reference in references)) or "no run yet",
             tokens=f"{tokens / 1e6:.0f} million",
             flops=f"{flops:.2g}",
             hours=f"{hours:.1f}",
