@@ -52,10 +52,9 @@ def _replaced(job: dict[str, Any], run: Path, folder: Path) -> Iterator[tuple[Te
     """Batches of held-out rows `(batch, length)` with replaced tokens, and where they are replaced."""
     given = {**going_on(job["pretrain"]), "model_name_or_path": str(run / "pair"), "output_dir": str(folder / "alike")}
     trainer = prepare(*parse("pretrain", given)).trainer
-    model = trainer.model.eval()
+    model = trainer.model.eval().to(trainer.args.device)
     for number, batch in enumerate(trainer.get_eval_dataloader()):
         draws = evaluation_draws(trainer.args.eval_seed, number, "rtd", trainer.args.device)
-        model.to(trainer.args.device)
         records = model(batch["input_ids"], courses=["rtd"], generator=draws, output_records=True).records
         yield records["rtd"].discriminator_input, records["rtd"].labels
 

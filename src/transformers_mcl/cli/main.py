@@ -95,10 +95,8 @@ def entry(command: Callable[[], int] = main) -> NoReturn:
         distributed = sys.modules.get("torch.distributed")
         if not ended or distributed is None or not distributed.is_available() or not distributed.is_initialized():
             return  # an exception is on its way, or there is one process
-        if ended[0] in (
-            0,
-            143,
-        ):  # otherwise the others may be waiting in a collective, and this process would for them
+        # After an error the others may be waiting in a collective, and leaving the group would wait for them.
+        if ended[0] in (0, 143):
             distributed.destroy_process_group()
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
