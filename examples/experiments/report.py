@@ -20,7 +20,7 @@ from scipy.stats import t as student
 
 from transformers_mcl.errors import UserError
 
-__all__ = ["FIGURES", "Figure", "Results", "verdict", "write_report"]
+__all__ = ["FIGURES", "Figure", "Results", "Verdict", "verdict", "write_report"]
 
 Result = Mapping[str, Any]
 
@@ -83,6 +83,7 @@ FIGURES = (
 )
 JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
 """What a comparison goes by."""
+SIGNS = {"better": 1, "worse": -1}
 
 
 class Results:
@@ -125,27 +126,46 @@ class Results:
         return {seed: value for seed, value in found.items() if value is not None}
 
 
-def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Figure) -> str:
-    """By how much the first is better than the second, and whether that is more than chance.
+@dataclass(frozen=True)
+class Verdict:
+    """By how much one run is better than another.
 
-    Seeds are compared in pairs: a seed has one order of the data. A difference counts if Student's paired t-test has
-    p < 0.05, two-sided, which takes three seeds.
+    Attributes:
+        mean: difference over the seeds that both have.
+        digits: behind the point.
+        seeds: how many.
+        error: standard error of the mean; None with fewer than three seeds.
+        counts: whether Student's paired t-test has p < 0.05, two-sided.
+    """
+
+    mean: float
+    digits: int
+    seeds: int
+    error: float | None = None
+    counts: bool = False
+
+    def __str__(self) -> str:
+        text = f"{self.mean:+.{self.digits}f}"
+        if self.error is None:
+            return f"{text} ({self.seeds} seed{'s' * (self.seeds > 1)})"
+        error = f"± {self.error:.{self.digits}f}"
+        return f"**{text}** {error}" if self.counts else f"{text} {error}, within the spread"
+
+
+def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Figure) -> Verdict | None:
+    """By how much the first is better than the second; None if no seed has both.
+
+    Seeds are compared in pairs: a seed has one order of the data.
     """
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
-        return "–"
+        return None
     differences = [figure.sign * (first[seed] - second[seed]) for seed in seeds]
-    mean = fmean(differences)
-    text = f"{mean:+.{figure.digits}f}"
-    if len(seeds) < 3:
-        return f"{text} ({len(seeds)} seed{'s' * (len(seeds) > 1)})"
-    error = stdev(differences) / sqrt(len(seeds))
-    counts = abs(mean) > error * student.ppf(0.975, len(seeds) - 1)
-    return (
-        f"**{text}** ± {error:.{figure.digits}f}"
-        if counts
-        else f"{text} ± {error:.{figure.digits}f}, within the spread"
-    )
+    mean, number = fmean(differences), len(seeds)
+    if number < 3:
+        return Verdict(mean, figure.digits, number)
+    error = stdev(differences) / sqrt(number)
+    return Verdict(mean, figure.digits, number, error, abs(mean) > error * student.ppf(0.975, number - 1))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -186,14 +206,51 @@ def _cost(results: Results, run: str) -> list[str]:
     return [f"{found[0]['steps']:,}", f"{found[0]['tokens'] / 1e6:.2f}", flops, f"{minutes:.1f}"]
 
 
+def compared(results: Results, question: Question) -> dict[tuple[str, str], dict[str, Verdict | None]]:
+    """What each comparison that there are runs for says, by the labels of the two and by figure."""
+    return {
+        (results.label(first), results.label(second)): {
+            figure.name: verdict(results.values(first, figure), results.values(second, figure), figure)
+            for figure in JUDGES
+        }
+        for first, second in question.compare
+        if first in results.by_run and second in results.by_run
+    }
+
+
 def comparisons(results: Results, question: Question) -> str:
-    """A row a comparison that there are runs for."""
-    rows = [["better by", *(figure.name for figure in JUDGES)]]
-    for first, second in question.compare:
-        if first in results.by_run and second in results.by_run:
-            found = [verdict(results.values(first, f), results.values(second, f), f) for f in JUDGES]
-            rows.append([f"{results.label(first)} than {results.label(second)}", *found])
-    return table(rows) if len(rows) > 1 else ""
+    """A row a comparison."""
+    rows = [
+        [f"{first} than {second}", *(str(one or "–") for one in verdicts.values())]
+        for (first, second), verdicts in compared(results, question).items()
+    ]
+    return table([["better by", *(figure.name for figure in JUDGES)], *rows]) if rows else ""
+
+
+def in_short(results: Results, questions: Iterable[Question]) -> str:
+    """Every question's differences that are more than chance, and how many comparisons have none, or too few seeds."""
+    lines = []
+    for question in questions:
+        said, quiet, few = [], 0, 0
+        for (first, second), verdicts in compared(results, question).items():
+            found = [line for word in SIGNS if (line := _beyond_chance(first, word, second, verdicts))]
+            said += found
+            tested = any(one and one.error is not None for one in verdicts.values())
+            quiet += tested and not found
+            few += not tested
+        said += [f"{quiet} compared, and within the spread of the seeds"] * bool(quiet)
+        said += [f"{few} compared with too few seeds to tell from chance"] * bool(few)
+        lines += [f"- *{question.title}*", *(f"    - {line}" for line in said or ["not run yet"])]
+    return "\n".join(lines)
+
+
+def _beyond_chance(first: str, word: str, second: str, verdicts: Mapping[str, Verdict | None]) -> str:
+    found = [
+        f"{name} {one.mean:+.{one.digits}f}"
+        for name, one in verdicts.items()
+        if one and one.counts and one.mean * SIGNS[word] > 0
+    ]
+    return f"{first} **{word}** than {second}: {'; '.join(found)}" if found else ""
 
 
 def write_report(folder: Path, page: Path) -> str:
@@ -204,17 +261,17 @@ def write_report(folder: Path, page: Path) -> str:
     """
     results, (questions, _) = Results(folder), load_questions()
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
-    parts, drawn = [_head(results)], 0
+    parts, drawn = [_head(results), "## In short", in_short(results, questions.values())], 0
     for question in questions.values():
         parts += [f"## {question.title}", question.text.strip()]
-        if not (compared := comparisons(results, question)):
+        if not (differences := comparisons(results, question)):
             parts.append(f"*Not run yet at the scale `{results.scale}`.*")
             continue
         picture = page.parent / "assets" / f"experiments_{question.name}.png"
         draw = plot_compute if question.picture == "compute" else plot_bars
         draw(picture, results, question, JUDGES)
         drawn += 1
-        parts += [results_table(results, question), compared, f"![{question.title}](assets/{picture.name})"]
+        parts += [results_table(results, question), differences, f"![{question.title}](assets/{picture.name})"]
     parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
