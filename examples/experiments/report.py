@@ -84,6 +84,8 @@ FIGURES = (
 JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
 """What a comparison goes by."""
 SIGNS = {"better": 1, "worse": -1}
+UNTRAINED = "untrained"
+"""The run that others are held against to see whether a figure says anything."""
 
 
 class Results:
@@ -207,9 +209,9 @@ def _cost(results: Results, run: str) -> list[str]:
 
 
 def compared(results: Results, question: Question) -> dict[tuple[str, str], dict[str, Verdict | None]]:
-    """What each comparison that there are runs for says, by the labels of the two and by figure."""
+    """What each comparison that there are runs for says, by the two runs and by figure."""
     return {
-        (results.label(first), results.label(second)): {
+        (first, second): {
             figure.name: verdict(results.values(first, figure), results.values(second, figure), figure)
             for figure in JUDGES
         }
@@ -221,21 +223,27 @@ def compared(results: Results, question: Question) -> dict[tuple[str, str], dict
 def comparisons(results: Results, question: Question) -> str:
     """A row a comparison."""
     rows = [
-        [f"{first} than {second}", *(str(one or "–") for one in verdicts.values())]
+        [f"{results.label(first)} than {results.label(second)}", *(str(one or "–") for one in verdicts.values())]
         for (first, second), verdicts in compared(results, question).items()
     ]
     return table([["better by", *(figure.name for figure in JUDGES)], *rows]) if rows else ""
 
 
-def in_short(results: Results, questions: Iterable[Question]) -> str:
+def in_short(results: Results, questions: Sequence[Question]) -> str:
     """Every question's differences that are more than chance, and how many comparisons have none, or too few seeds."""
+    telling = _telling(results, questions)
     lines = []
+    known = [figure.name for figure in JUDGES if any(figure.of(result) is not None for result in results.all)]
+    if dumb := [name for name in known if name not in telling]:
+        lines = [f"Left out here, since they tell no trained pair from an untrained one: {'; '.join(dumb)}.", ""]
     for question in questions:
         said, quiet, few = [], 0, 0
         for (first, second), verdicts in compared(results, question).items():
-            found = [line for word in SIGNS if (line := _beyond_chance(first, word, second, verdicts))]
+            told = {name: one for name, one in verdicts.items() if one and name in telling}
+            pair = f"{results.label(first)} **{{}}** than {results.label(second)}"
+            found = [line for word in SIGNS if (line := _beyond_chance(pair, word, told))]
             said += found
-            tested = any(one and one.error is not None for one in verdicts.values())
+            tested = any(one.error is not None for one in told.values())
             quiet += tested and not found
             few += not tested
         said += [f"{quiet} compared, and within the spread of the seeds"] * bool(quiet)
@@ -244,13 +252,27 @@ def in_short(results: Results, questions: Iterable[Question]) -> str:
     return "\n".join(lines)
 
 
-def _beyond_chance(first: str, word: str, second: str, verdicts: Mapping[str, Verdict | None]) -> str:
+def _telling(results: Results, questions: Iterable[Question]) -> set[str]:
+    """Figures by which some pair is beyond chance better than an untrained one; all, if none was held against one."""
+    found = [
+        verdicts
+        for question in questions
+        for (_, second), verdicts in compared(results, question).items()
+        if second == UNTRAINED
+    ]
+    tested = [(name, one) for verdicts in found for name, one in verdicts.items() if one and one.error is not None]
+    if not tested:
+        return {figure.name for figure in JUDGES}
+    return {name for name, one in tested if one.counts and one.mean > 0}
+
+
+def _beyond_chance(pair: str, word: str, verdicts: Mapping[str, Verdict]) -> str:
     found = [
         f"{name} {one.mean:+.{one.digits}f}"
         for name, one in verdicts.items()
-        if one and one.counts and one.mean * SIGNS[word] > 0
+        if one.counts and one.mean * SIGNS[word] > 0
     ]
-    return f"{first} **{word}** than {second}: {'; '.join(found)}" if found else ""
+    return f"{pair.format(word)}: {'; '.join(found)}" if found else ""
 
 
 def write_report(folder: Path, page: Path) -> str:
@@ -261,7 +283,7 @@ def write_report(folder: Path, page: Path) -> str:
     """
     results, (questions, _) = Results(folder), load_questions()
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
-    parts, drawn = [_head(results), "## In short", in_short(results, questions.values())], 0
+    parts, drawn = [_head(results), "## In short", in_short(results, list(questions.values()))], 0
     for question in questions.values():
         parts += [f"## {question.title}", question.text.strip()]
         if not (differences := comparisons(results, question)):

@@ -337,6 +337,28 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     assert not (tmp_path / "assets" / "experiments_ablation.png").exists()
 
 
+def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_the_short_answer(
+    scripts: dict[str, Any], tmp_path: Path
+) -> None:
+    report = scripts["report"]
+    losses = {"untrained": 7.0, "electra": 5.0, "mcl": 4.0, "electra_long": 4.5}
+    for seed in (1, 2, 3):
+        for run, loss in losses.items():
+            score = 0.6 + seed / 10 + (run == "mcl") / 20  # tasks: MCL is above ELECTRA, and the untrained pair, too
+            tasks = {"sst2": {"metric": "accuracy", "scores": [score + (run == "untrained") / 10]}}
+            result = make_result(run, seed, loss + seed / 100 * (run == "mcl"), glue=tasks)
+            (tmp_path / f"{run}-{seed}.json").write_text(json.dumps(result))
+    questions = [scripts["recipes"].load_questions()[0]["equal_compute"]]
+    said = report.in_short(report.Results(tmp_path), questions)
+    assert said.startswith("Left out here, since they tell no trained pair from an untrained one: tasks.\n\n- *MCL")
+    assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in said and "tasks +" not in said
+    for path in tmp_path.glob("untrained*"):
+        path.unlink()
+    assert "MCL **better** than ELECTRA: G's loss +0.980; tasks +0.050" in report.in_short(
+        report.Results(tmp_path), questions
+    )
+
+
 def test_results_of_two_scales_make_no_page(scripts: dict[str, Any], tmp_path: Path) -> None:
     for scale in ("cpu", "small"):
         (tmp_path / f"{scale}.json").write_text(json.dumps(make_result(f"mcl_{scale}", 1, 4.0, scale=scale)))
