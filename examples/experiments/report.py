@@ -83,7 +83,6 @@ FIGURES = (
 )
 JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
 """What a comparison goes by."""
-SIGNS = {"better": 1, "worse": -1}
 UNTRAINED = "untrained"
 """The run that others are held against to see whether a figure says anything."""
 
@@ -208,8 +207,12 @@ def _cost(results: Results, run: str) -> list[str]:
     return [f"{found[0]['steps']:,}", f"{found[0]['tokens'] / 1e6:.2f}", flops, f"{minutes:.1f}"]
 
 
-def compared(results: Results, question: Question) -> dict[tuple[str, str], dict[str, Verdict | None]]:
-    """What each comparison that there are runs for says, by the two runs and by figure."""
+Compared = dict[tuple[str, str], dict[str, Verdict | None]]
+"""What each comparison that there are runs for says, by the two runs and by figure."""
+
+
+def compared(results: Results, question: Question) -> Compared:
+    """All comparisons of a question."""
     return {
         (first, second): {
             figure.name: verdict(results.values(first, figure), results.values(second, figure), figure)
@@ -220,59 +223,52 @@ def compared(results: Results, question: Question) -> dict[tuple[str, str], dict
     }
 
 
-def comparisons(results: Results, question: Question) -> str:
+def comparisons(results: Results, found: Compared) -> str:
     """A row a comparison."""
     rows = [
         [f"{results.label(first)} than {results.label(second)}", *(str(one or "–") for one in verdicts.values())]
-        for (first, second), verdicts in compared(results, question).items()
+        for (first, second), verdicts in found.items()
     ]
-    return table([["better by", *(figure.name for figure in JUDGES)], *rows]) if rows else ""
+    return table([["better by", *(figure.name for figure in JUDGES)], *rows])
 
 
-def in_short(results: Results, questions: Sequence[Question]) -> str:
-    """Every question's differences that are more than chance, and how many comparisons have none, or too few seeds."""
-    telling = _telling(results, questions)
+def in_short(results: Results, found: Mapping[str, Compared]) -> str:
+    """Differences that are more than chance, and how many comparisons have none, or too few seeds; by title."""
+    telling = _telling(found.values())
     lines = []
     known = [figure.name for figure in JUDGES if any(figure.of(result) is not None for result in results.all)]
     if dumb := [name for name in known if name not in telling]:
         lines = [f"Left out here, since they tell no trained pair from an untrained one: {'; '.join(dumb)}.", ""]
-    for question in questions:
+    for title, differences in found.items():
         said, quiet, few = [], 0, 0
-        for (first, second), verdicts in compared(results, question).items():
+        for (first, second), verdicts in differences.items():
             told = {name: one for name, one in verdicts.items() if one and name in telling}
-            pair = f"{results.label(first)} **{{}}** than {results.label(second)}"
-            found = [line for word in SIGNS if (line := _beyond_chance(pair, word, told))]
-            said += found
+            counting = {word: _counting(sign, told) for word, sign in (("better", 1), ("worse", -1))}
+            a, b = results.label(first), results.label(second)
+            said += [f"{a} **{word}** than {b}: {'; '.join(figures)}" for word, figures in counting.items() if figures]
             tested = any(one.error is not None for one in told.values())
-            quiet += tested and not found
+            quiet += tested and not any(counting.values())
             few += not tested
         said += [f"{quiet} compared, and within the spread of the seeds"] * bool(quiet)
         said += [f"{few} compared with too few seeds to tell from chance"] * bool(few)
-        lines += [f"- *{question.title}*", *(f"    - {line}" for line in said or ["not run yet"])]
+        lines += [f"- *{title}*", *(f"    - {line}" for line in said or ["not run yet"])]
     return "\n".join(lines)
 
 
-def _telling(results: Results, questions: Iterable[Question]) -> set[str]:
-    """Figures by which some pair is beyond chance better than an untrained one; all, if none was held against one."""
-    found = [
-        verdicts
-        for question in questions
-        for (_, second), verdicts in compared(results, question).items()
-        if second == UNTRAINED
+def _counting(sign: int, verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Figures that differ beyond chance, and in that direction."""
+    return [
+        f"{name} {one.mean:+.{one.digits}f}" for name, one in verdicts.items() if one.counts and one.mean * sign > 0
     ]
-    tested = [(name, one) for verdicts in found for name, one in verdicts.items() if one and one.error is not None]
+
+
+def _telling(found: Iterable[Compared]) -> set[str]:
+    """Figures by which some pair is beyond chance better than an untrained one; all, if none was held against one."""
+    held = [verdicts for one in found for (_, second), verdicts in one.items() if second == UNTRAINED]
+    tested = [(name, one) for verdicts in held for name, one in verdicts.items() if one and one.error is not None]
     if not tested:
         return {figure.name for figure in JUDGES}
     return {name for name, one in tested if one.counts and one.mean > 0}
-
-
-def _beyond_chance(pair: str, word: str, verdicts: Mapping[str, Verdict]) -> str:
-    found = [
-        f"{name} {one.mean:+.{one.digits}f}"
-        for name, one in verdicts.items()
-        if one.counts and one.mean * SIGNS[word] > 0
-    ]
-    return f"{pair.format(word)}: {'; '.join(found)}" if found else ""
 
 
 def write_report(folder: Path, page: Path) -> str:
@@ -283,17 +279,19 @@ def write_report(folder: Path, page: Path) -> str:
     """
     results, (questions, _) = Results(folder), load_questions()
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
-    parts, drawn = [_head(results), "## In short", in_short(results, list(questions.values()))], 0
+    found = {question.title: compared(results, question) for question in questions.values()}
+    parts, drawn = [_head(results), "## In short", in_short(results, found)], 0
     for question in questions.values():
         parts += [f"## {question.title}", question.text.strip()]
-        if not (differences := comparisons(results, question)):
+        if not (differences := found[question.title]):
             parts.append(f"*Not run yet at the scale `{results.scale}`.*")
             continue
         picture = page.parent / "assets" / f"experiments_{question.name}.png"
         draw = plot_compute if question.picture == "compute" else plot_bars
         draw(picture, results, question, JUDGES)
         drawn += 1
-        parts += [results_table(results, question), differences, f"![{question.title}](assets/{picture.name})"]
+        parts += [results_table(results, question), comparisons(results, differences)]
+        parts.append(f"![{question.title}](assets/{picture.name})")
     parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
