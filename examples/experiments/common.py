@@ -1,7 +1,8 @@
-"""All discriminators judged on the same replaced tokens: those of one generator, whatever their own is worth."""
+"""All pairs judged on the same rows: generators on the same masks, discriminators on the tokens of one generator."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,57 +12,76 @@ import yaml
 from job import read_json, write_json
 from recipes import going_on, parse
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
+from transformers.utils import logging
 
-from transformers_mcl import MclDiscriminator
+from transformers_mcl import MclDiscriminator, MclForMaskedLM
+from transformers_mcl.modeling_mcl_pretraining import CourseRecord
 from transformers_mcl.training.pretraining import prepare
 from transformers_mcl.training.trainer import evaluation_draws
 
 __all__ = ["judge_alike"]
 
-KEY = "one_generator"
-"""Of a result: `reference`, whose generator it was, and `rtd_auc`."""
+KEY = "alike"
+"""Of a result: `reference` and `sha256`, which pair's rows they were, `mlm_loss` and `rtd_auc`."""
 
 
 def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> None:
-    """Adds to each result in `folder/results` the area under the curve of its discriminator on the same text.
+    """Adds to each result in `folder/results` the loss of its generator and the area under its discriminator's curve.
 
-    Held-out rows, replaced by the generator of the first seed of the run `reference`. Without that run nothing is
-    done; what was judged so before is not judged again.
+    Both on held-out rows as the first seed of the run `reference` masks them and its generator fills them in: whatever
+    share a pair masks itself, and whatever its own generator is worth. Without that run nothing is done. What was
+    judged so before is not judged again; what was judged otherwise and is gone loses these figures.
     """
     runs = sorted((folder / "runs" / reference).glob("seed-*/done"), key=lambda path: int(path.parent.name[5:]))
-    results = {path: read_json(path) for path in sorted((folder / "results").glob("*.json"))}
-    name = f"{reference}, {runs[0].parent.name}" if runs else ""
-    left = [path for path, result in results.items() if result.get(KEY, {}).get("reference") != name]
-    if not runs or not left:
+    if not runs:
         return
-    say(f"judging {len(left)} discriminators on the samples of the generator of {name}")
-    job = yaml.safe_load((runs[0].parent / "job.yaml").read_text(encoding="utf-8"))
-    batches = list(_replaced(job, runs[0].parent, folder))
-    labels = torch.cat([label.flatten() for _, label in batches]).cpu()
+    run = runs[0].parent
+    digest = hashlib.sha256((run / "pair" / "model.safetensors").read_bytes()).hexdigest()
+    by = {"reference": f"{reference}, {run.name}", "sha256": digest}
+    results = {path: read_json(path) for path in sorted((folder / "results").glob("*.json"))}
+    left = [path for path, result in results.items() if not by.items() <= result.get(KEY, {}).items()]
+    if not left:
+        return
+    logging.disable_progress_bar()  # a bar of ours instead of two a pair
+    say(f"judging {len(left)} pairs on the rows of {by['reference']}")
+    records = list(_records(yaml.safe_load((run / "job.yaml").read_text(encoding="utf-8")), run / "pair", folder))
     for path in tqdm(left):
-        if (pair := folder / results[path]["pair"]).is_dir():
-            scores = torch.cat([logits.flatten() for logits in _judged(pair, [ids for ids, _ in batches])])
-            value = float(roc_auc_score(labels, scores))
-            write_json(path, results[path] | {KEY: {"reference": name, "rtd_auc": value}})
+        result = {key: value for key, value in results[path].items() if key != KEY}
+        if (pair := folder / result["pair"]).is_dir():
+            result[KEY] = by | {"mlm_loss": _loss(pair, records), "rtd_auc": _area(pair, records)}
+        write_json(path, result)
 
 
 @torch.no_grad()
-def _replaced(job: dict[str, Any], run: Path, folder: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of held-out rows `(batch, length)` with replaced tokens, and where they are replaced."""
-    given = {**going_on(job["pretrain"]), "model_name_or_path": str(run / "pair"), "output_dir": str(folder / "alike")}
+def _records(job: dict[str, Any], pair: Path, folder: Path) -> Iterator[CourseRecord]:
+    """What happens to the batches of held-out rows in replaced token detection."""
+    given = {**going_on(job["pretrain"]), "model_name_or_path": str(pair), "output_dir": str(folder / "alike")}
     trainer = prepare(*parse("pretrain", given)).trainer
     model = trainer.model.eval().to(trainer.args.device)
     for number, batch in enumerate(trainer.get_eval_dataloader()):
         draws = evaluation_draws(trainer.args.eval_seed, number, "rtd", trainer.args.device)
-        records = model(batch["input_ids"], courses=["rtd"], generator=draws, output_records=True).records
-        yield records["rtd"].discriminator_input, records["rtd"].labels
+        yield model(batch["input_ids"], courses=["rtd"], generator=draws, output_records=True).records["rtd"]
 
 
 @torch.no_grad()
-def _judged(pair: Path, batches: list[Tensor]) -> Iterator[Tensor]:
-    """Logits `(batch, length)` of a discriminator."""
-    model = MclDiscriminator.from_pretrained(pair).eval().to(batches[0].device)
-    for ids in batches:
-        yield model(ids).logits.float().cpu()
+def _loss(pair: Path, records: list[CourseRecord]) -> float:
+    """Of its generator at the masked places, in nats."""
+    model = MclForMaskedLM.from_pretrained(pair).generator.eval().to(records[0].samples.device)
+    total, count = 0.0, 0
+    for record in records:
+        masked = record.corruption
+        logits = model.logits_at(masked.input_ids, masked.attention_mask, masked.positions)
+        total += float(F.cross_entropy(logits.flatten(0, 1), masked.labels.flatten(), reduction="sum"))
+        count += int(masked.valid.sum())
+    return total / count
+
+
+@torch.no_grad()
+def _area(pair: Path, records: list[CourseRecord]) -> float:
+    """Under its discriminator's receiver operating characteristic."""
+    model = MclDiscriminator.from_pretrained(pair).eval().to(records[0].samples.device)
+    scores = torch.cat([model(record.discriminator_input).logits.float().flatten() for record in records])
+    labels = torch.cat([record.labels.flatten() for record in records])
+    return float(roc_auc_score(labels.cpu(), scores.cpu()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -24,6 +25,7 @@ from transformers_mcl.soups.recipe_results import LOSS
 from transformers_mcl.training.checkpoints import last_checkpoint
 from transformers_mcl.training.pretraining import prepare
 
+ENVIRONMENT = "environment.json"
 LIBRARIES = ("transformers-mcl", "torch", "transformers", "datasets", "accelerate", "numpy")
 # Of what a trainer logs, what is kept with its operations.
 CURVE = ("loss", "mlm_loss", "slm_loss", "rtd_disc_auc", "std_disc_auc", "itd_disc_auc", "rtd_masked_lm_accuracy")
@@ -41,9 +43,12 @@ def run_job(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     job = yaml.safe_load(text)
     folder = path.parent
+    if writes() and not (folder / ENVIRONMENT).is_file():  # it may be judged elsewhere, or later
+        write_json(folder / ENVIRONMENT, environment(job))
     for name, pair in TRAINED[job["kind"]](job, folder):
         results = judge(job, pair, folder if pair == folder / "pair" else pair)
         if writes():
+            results |= read_json(folder / ENVIRONMENT)
             write_json(Path(job["results"]) / f"{name}-seed-{job['seed']}.json", results | {"run": name})
     if writes():
         (folder / "done").write_text(text, encoding="utf-8")
@@ -113,7 +118,7 @@ def judge(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
     """Everything that is known of a pair: held-out figures, minimal pairs, fine-tuning, and how it came about."""
     results: dict[str, Any] = {key: job[key] for key in ("label", "kind", "scale", "seed", "soups")}
     results |= {key: named(job[key]) for key in ("pretrain", "evaluate", "finetune")}
-    results |= {"pair": str(pair.relative_to(Path(job["results"]).parent)), **environment(job), **training(pair)}
+    results |= {"pair": str(pair.relative_to(Path(job["results"]).parent)), **training(pair)}
     results["held_out"] = held_out(job, pair, folder)
     if job.get("evaluate") is not None:
         out = folder / "blimp"
@@ -122,9 +127,14 @@ def judge(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
         found = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"]
         results["blimp"] = {half: summary["all"]["all"] for half, summary in found.items()}
     if job.get("finetune") is not None:
-        out = folder / "glue"
+        out, file = folder / "glue", folder / "glue.yaml"
         given = {**job["finetune"], "model_name_or_path": str(pair), "output_dir": str(out), "seed": job["seed"]}
-        command("finetune", "--config", arguments=given, file=folder / "glue.yaml")
+        if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:  # as many rows a step as on one device
+            rows = parse("finetune", given)[2].per_device_train_batch_size
+            given["per_device_train_batch_size"] = max(1, rows // processes)
+        if file.is_file() and yaml.safe_load(file.read_text(encoding="utf-8")) != given:
+            shutil.rmtree(out, ignore_errors=True)  # fine-tuned otherwise
+        command("finetune", "--config", arguments=given, file=file)
         results["glue"] = {}
         for run in json.loads((out / "results.json").read_text(encoding="utf-8"))["runs"]:
             task = results["glue"].setdefault(run["task"], {"metric": run["main_metric"], "scores": []})
@@ -178,6 +188,7 @@ def training(pair: Path) -> dict[str, Any]:
     return {
         "steps": state["global_step"],
         "tokens": state["num_input_tokens_seen"],
+        "epochs": state.get("epoch"),
         "flops": total,
         "seconds": seconds or next(log["train_runtime"] for log in logs if "train_runtime" in log),
         "curve": curve,
@@ -185,7 +196,7 @@ def training(pair: Path) -> dict[str, Any]:
 
 
 def environment(job: dict[str, Any]) -> dict[str, Any]:
-    """Versions and hardware."""
+    """Versions and hardware, as a run begins."""
     device = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
     if torch.cuda.is_available() and not job["pretrain"].get("use_cpu"):
         device = f"{os.environ.get('WORLD_SIZE', '1')} x {torch.cuda.get_device_name()}"

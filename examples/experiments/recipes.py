@@ -19,7 +19,7 @@ from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError
 from transformers_mcl.evaluation.blimp import MinimalPairsArguments
 from transformers_mcl.evaluation.pairs import PairsArguments
-from transformers_mcl.soups.recipe import RecipeArguments
+from transformers_mcl.soups.recipe import CORRECTIONS, INGREDIENTS, RecipeArguments
 from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
 from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
@@ -173,16 +173,23 @@ def load_scale(name: str) -> Scale:
     """A file of `scales/` by its name, or any file.
 
     Raises:
-        UserError: there is none, or it has a key that there is not.
+        UserError: there is none, or it has a key or a value that cannot be.
     """
     path = Path(name) if name.endswith(".yaml") else FOLDER / "scales" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in (FOLDER / "scales").glob("*.yaml")))
         raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
-    scale = Scale(path.stem, **_read(path, Scale, {"about", "pretrain", "seeds"}))
-    if "default" not in scale.seeds:
+    content = _read(path, Scale, {"about", "pretrain", "seeds"})
+    for key, value in content.items():
+        for name, values in {key: value, **(value if key == "runs" and isinstance(value, dict) else {})}.items():
+            if key not in ("about", "reference") and not isinstance(values, dict):
+                raise UserError(f"{path}: {name} is {values!r}, and should have names with values")
+    if "default" not in content["seeds"]:
         raise UserError(f"{path}: seeds has no default")
-    return scale
+    for name, seeds in content["seeds"].items():
+        if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+            raise UserError(f"{path}: seeds: {name} is {seeds!r}, not a list of numbers like [1, 2, 3]")
+    return Scale(path.stem, **content)
 
 
 def _read(path: Path, kind: Any, needed: set[str]) -> dict[str, Any]:
@@ -270,7 +277,7 @@ class Planner:
     def _cost(self, name: str) -> tuple[int, Callable[[int], float]]:
         if name not in self._costs:
             run = self.runs[name]
-            flops_of, scale_steps = self._flops_of(name)
+            flops_of, scale_steps = self._flops_of_soups(name) if run.kind == "soups" else self._flops_of(name)
             steps = max(1, round(scale_steps * run.share))
             if run.compute_of is not None:
                 target = run.share * self.flops(run.compute_of)
@@ -278,10 +285,18 @@ class Planner:
             self._costs[name] = steps, flops_of
         return self._costs[name]
 
-    def _flops_of(self, name: str) -> tuple[Callable[[int], float], int]:
-        """Operations by the number of steps, and the steps it has by itself."""
+    def _flops_of_soups(self, name: str) -> tuple[Callable[[int], float], int]:
+        """Operations of all ingredients by the number of steps of each, and the steps of each."""
+        shared = {k: v for k, v in self.scale.soups.items() if k not in RecipeArguments.__dataclass_fields__}
+        without = [{loss: 0 for loss in CORRECTIONS if loss not in subset} for subset in INGREDIENTS.values()]
+        costs, steps = zip(*(self._flops_of(name, {**shared, "loss_weights": w}) for w in without), strict=True)
+        return lambda number: sum(flops_of(number) for flops_of in costs), steps[0]
+
+    def _flops_of(self, name: str, more: Mapping[str, Any] | None = None) -> tuple[Callable[[int], float], int]:
+        """Operations by the number of steps, and the steps it has by itself; `more` arguments are above all others."""
         # Counting needs no GPU, and bf16 none of ours.
-        given = {k: v for k, v in self._given(name).items() if k not in ("bf16", "fp16", "torch_compile")}
+        every = {**self._given(name), **(more or {})}
+        given = {k: v for k, v in every.items() if k not in ("bf16", "fp16", "torch_compile")}
         model_args, data_args, args = parse("pretrain", {**given, "output_dir": "unused", "use_cpu": True})
         config = build_config(model_args, model_args.preset, self.tokenizer)
         length = data_args.max_seq_length or 128

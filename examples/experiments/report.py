@@ -15,7 +15,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from pictures import plot_bars, plot_compute
-from recipes import FOLDER, Question, load_questions, load_scale
+from recipes import FOLDER, Question, Scale, load_questions, load_scale
 from scipy.stats import t as student
 
 from transformers_mcl.errors import UserError
@@ -60,8 +60,14 @@ def _task(task: str) -> Callable[[Result], float | None]:
     return score
 
 
-def _one_generator(result: Result) -> float | None:
-    return result.get("one_generator", {}).get("rtd_auc")
+def _alike(key: str) -> Callable[[Result], float | None]:
+    return lambda result: result.get("alike", {}).get(key)
+
+
+def _loss(result: Result) -> float | None:
+    """On masks that are the same for all, if it was judged so."""
+    value = _alike("mlm_loss")(result)
+    return _held_out("mlm_loss")(result) if value is None else value
 
 
 def _glue(result: Result) -> float | None:
@@ -71,8 +77,8 @@ def _glue(result: Result) -> float | None:
 
 
 FIGURES = (
-    Figure("G's loss", _held_out("mlm_loss"), -1, on_the_way="eval_mlm_loss"),
-    Figure("AUC, one G", _one_generator, 1),
+    Figure("G's loss", _loss, -1, on_the_way="eval_mlm_loss"),
+    Figure("AUC, one G", _alike("rtd_auc"), 1),
     Figure("AUC RTD", _held_out("rtd_disc_auc"), 0),
     Figure("AUC STD", _held_out("std_disc_auc"), 0),
     Figure("AUC ITD", _held_out("itd_disc_auc"), 0),
@@ -83,6 +89,12 @@ FIGURES = (
 )
 JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
 """What a comparison goes by."""
+# What all results of a page have in common, by the part of a result that it is in.
+_COMMON = {
+    "": ("scale", "evaluate", "finetune"),
+    "pretrain": ("train_file", "validation_file", "dataset_name", "dataset_config_name", "tokenizer_name"),
+    "alike": ("reference", "sha256"),
+}
 UNTRAINED = "untrained"
 """The run that others are held against to see whether a figure says anything."""
 
@@ -91,7 +103,7 @@ class Results:
     """The files of a folder, by run and seed.
 
     Raises:
-        UserError: there are none, or some of another scale.
+        UserError: there are none, or they are no comparison: of several scales, texts, or ways to judge.
     """
 
     def __init__(self, folder: Path):
@@ -102,9 +114,24 @@ class Results:
         if not self.by_run:
             raise UserError(f"{folder}: no results; run.py writes them")
         self.all = [result for seeds in self.by_run.values() for result in seeds.values()]
-        if len(scales := {result["scale"] for result in self.all}) > 1:
-            raise UserError(f"{folder}: results of several scales, {', '.join(sorted(scales))}: a page has one")
+        for part, names in _COMMON.items():
+            for name in names:
+                self._check_common(folder, part, name)
         self.scale = self.all[0]["scale"]
+
+    def _check_common(self, folder: Path, part: str, name: str) -> None:
+        """What all results that say anything of it say alike."""
+        said: dict[str, Result] = {}
+        for result in self.all:
+            value = (result.get(part, {}) if part else result).get(name)
+            if value is not None:  # not every run is judged in every way
+                said.setdefault(json.dumps(value, sort_keys=True), result)
+        if len(said) > 1:
+            where = " and ".join(f"{text} in {one['run']}-seed-{one['seed']}" for text, one in list(said.items())[:2])
+            raise UserError(
+                f"{folder}: results that cannot be compared: {f'{part}, {name}'.lstrip(', ')} is {where}; train and "
+                "judge all alike, or give one kind a folder of its own"
+            )
 
     def runs_of(self, question: Question) -> list[str]:
         """Those of the question that there are, a recipe's soups in its place."""
@@ -188,7 +215,7 @@ def results_table(results: Results, question: Question) -> str:
     """A row a run: seeds, steps, cost, and medians of every figure that some run has, with lowest and highest."""
     runs = results.runs_of(question)
     figures = [figure for figure in FIGURES if any(results.values(run, figure) for run in runs)]
-    head = ["run", "seeds", "steps", "tokens, millions", "operations", "minutes"]
+    head = ["run", "seeds", "steps", "tokens, millions", "epochs", "operations", "minutes"]
     rows = [[*head, *(figure.name for figure in figures)]]
     for run in runs:
         cells = [_spread(results.values(run, figure).values(), figure.digits) for figure in figures]
@@ -197,14 +224,15 @@ def results_table(results: Results, question: Question) -> str:
 
 
 def _cost(results: Results, run: str) -> list[str]:
-    """Steps, tokens, operations as multiples of ELECTRA's, and minutes; of a soup nothing."""
+    """Steps, tokens, passes over the text, operations as multiples of ELECTRA's, and minutes; of a soup nothing."""
     found = list(results.by_run[run].values())
     if "flops" not in found[0]:
-        return [""] * 4
+        return [""] * 5
     electra = [result["flops"] for result in results.by_run.get("electra", {}).values()]
     flops = f"{fmean(result['flops'] for result in found) / fmean(electra):.2f}" if electra else ""
     minutes = median(result["seconds"] for result in found) / 60
-    return [f"{found[0]['steps']:,}", f"{found[0]['tokens'] / 1e6:.2f}", flops, f"{minutes:.1f}"]
+    epochs = "" if found[0].get("epochs") is None else f"{found[0]['epochs']:.2f}"
+    return [f"{found[0]['steps']:,}", f"{found[0]['tokens'] / 1e6:.2f}", epochs, flops, f"{minutes:.1f}"]
 
 
 Compared = dict[tuple[str, str], dict[str, Verdict | None]]
@@ -232,14 +260,20 @@ def comparisons(results: Results, found: Compared) -> str:
     return table([["better by", *(figure.name for figure in JUDGES)], *rows])
 
 
-def in_short(results: Results, found: Mapping[str, Compared]) -> str:
-    """Differences that are more than chance, and how many comparisons have none, or too few seeds; by title."""
-    telling = _telling(found.values())
+def in_short(results: Results, found: Mapping[str, Compared], questions: Iterable[Question]) -> str:
+    """Differences that are more than chance, and how many comparisons have none, too few seeds, or no runs yet."""
+    held = [(first, one) for of in found.values() for (first, second), one in of.items() if second == UNTRAINED]
+    telling = _telling(verdicts for _, verdicts in held)
     lines = []
     known = [figure.name for figure in JUDGES if any(figure.of(result) is not None for result in results.all)]
     if dumb := [name for name in known if name not in telling]:
-        lines = [f"Left out here, since they tell no trained pair from an untrained one: {'; '.join(dumb)}.", ""]
-    for title, differences in found.items():
+        pairs = " nor ".join(f"*{results.label(first)}*" for first, _ in held)
+        lines = [
+            f"Left out here: {'; '.join(dumb)}. By them neither {pairs} is beyond chance better than untrained.",
+            "",
+        ]
+    for question in questions:
+        differences = found[question.title]
         said, quiet, few = [], 0, 0
         for (first, second), verdicts in differences.items():
             told = {name: one for name, one in verdicts.items() if one and name in telling}
@@ -251,7 +285,9 @@ def in_short(results: Results, found: Mapping[str, Compared]) -> str:
             few += not tested
         said += [f"{quiet} compared, and within the spread of the seeds"] * bool(quiet)
         said += [f"{few} compared with too few seeds to tell from chance"] * bool(few)
-        lines += [f"- *{title}*", *(f"    - {line}" for line in said or ["not run yet"])]
+        missing = len(question.compare) - len(differences)
+        said += [f"{missing if differences else 'all'} not run yet"] * bool(missing)
+        lines += [f"- *{question.title}*", *(f"    - {line}" for line in said)]
     return "\n".join(lines)
 
 
@@ -262,17 +298,21 @@ def _counting(sign: int, verdicts: Mapping[str, Verdict]) -> list[str]:
     ]
 
 
-def _telling(found: Iterable[Compared]) -> set[str]:
+def _telling(held: Iterable[Mapping[str, Verdict | None]]) -> set[str]:
     """Figures by which some pair is beyond chance better than an untrained one; all, if none was held against one."""
-    held = [verdicts for one in found for (_, second), verdicts in one.items() if second == UNTRAINED]
     tested = [(name, one) for verdicts in held for name, one in verdicts.items() if one and one.error is not None]
     if not tested:
         return {figure.name for figure in JUDGES}
     return {name for name, one in tested if one.counts and one.mean > 0}
 
 
-def write_report(folder: Path, page: Path) -> str:
+def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     """Writes the page and its pictures, which lie beside it in `assets/`.
+
+    Args:
+        folder: of results.
+        page: a Markdown file.
+        scale: what the results are of; by default what `scales/` has under their name for it.
 
     Returns:
         What was written, in a line.
@@ -280,7 +320,8 @@ def write_report(folder: Path, page: Path) -> str:
     results, (questions, _) = Results(folder), load_questions()
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
     found = {question.title: compared(results, question) for question in questions.values()}
-    parts, drawn = [_head(results), "## In short", in_short(results, found)], 0
+    about = (scale or load_scale(results.scale)).about
+    parts, drawn = [_head(results, about), "## In short", in_short(results, found, questions.values())], 0
     for question in questions.values():
         parts += [f"## {question.title}", question.text.strip()]
         if not (differences := found[question.title]):
@@ -297,21 +338,25 @@ def write_report(folder: Path, page: Path) -> str:
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
 
 
-def _head(results: Results) -> str:
+def _head(results: Results, about: str) -> str:
     versions = sorted({f"{k} {v}" for result in results.all for k, v in result["versions"].items()})
     hardware = sorted({result["hardware"] for result in results.all})
     tokens = sum(result.get("tokens") or 0 for result in results.all)
     flops = sum(result.get("flops") or 0 for result in results.all)
-    references = {result["one_generator"]["reference"] for result in results.all if "one_generator" in result}
+    references = {result["alike"]["reference"] for result in results.all if "alike" in result}
+    metrics = {
+        f"{task.upper()} {of['metric']}" for result in results.all for task, of in result.get("glue", {}).items()
+    }
     hours = sum(result.get("seconds") or 0 for result in results.all) / 3600
     return (
         (FOLDER / "page.md")
         .read_text(encoding="utf-8")
         .format(
             scale=results.scale,
-            about=" ".join(load_scale(results.scale).about.split()),
+            about=" ".join(about.split()),
             results=len(results.all),
-            reference=" and ".join(sorted(f"`{reference}`" for reference in references)) or "no run yet",
+            reference="".join(f"`{reference}`" for reference in references) or "no run yet",
+            metrics=", ".join(sorted(metrics)) or "none yet",
             tokens=f"{tokens / 1e6:.0f} million",
             flops=f"{flops:.2g}",
             hours=f"{hours:.1f}",
@@ -322,11 +367,11 @@ def _head(results: Results) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    if len(words) != 2:
-        print("usage: report.py RESULTS PAGE.md", file=sys.stderr)
+    if len(words) not in (2, 3):
+        print("usage: report.py RESULTS PAGE.md [SCALE]", file=sys.stderr)
         return 2
     try:
-        print(write_report(Path(words[0]), Path(words[1])))
+        print(write_report(Path(words[0]), Path(words[1]), load_scale(words[2]) if len(words) == 3 else None))
     except UserError as error:
         print(f"report.py: error: {error}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ same command goes on where it was killed, adds seeds and questions, and trains n
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,6 +91,11 @@ class Experiments:
             content["starts_from"] = str(self.folder / "runs" / run.starts_from / f"seed-{seed}" / "pair")
         if run.kind == "soups":
             content["soups"] = {**self.scale.soups, "devices_per_job": args.devices_per_job}
+        elif args.devices_per_job > 1:  # which makes other steps
+            content["devices"] = args.devices_per_job
+        if run.kind == "peer" and args.devices_per_job > 1:  # on one, in as many rows
+            steps = args.devices_per_job * int(content["pretrain"].get("gradient_accumulation_steps", 1))
+            content["pretrain"]["gradient_accumulation_steps"] = steps
         if "blimp" in judges:
             pairs = {"pairs_file": args.pairs_file} if args.pairs_file else {}
             content["evaluate"] = {**self.scale.evaluate, **pairs, "use_cpu": args.use_cpu}
@@ -124,8 +129,9 @@ class Experiments:
         content, folder = self.content(name, seed), self.folder / "runs" / name / f"seed-{seed}"
         self.check(content)
         file, text = folder / "job.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        if file.is_file():
-            _check_same(file, yaml.safe_load(file.read_text(encoding="utf-8")), content)
+        if (folder / "log.txt").is_file():
+            others = [run.name for run in self.runs.values() if run.starts_from == name]
+            _check_same(file, yaml.safe_load(file.read_text(encoding="utf-8")), content, others)
         if (folder / "done").is_file() and (folder / "done").read_text(encoding="utf-8") == text:
             return None
         if not self.args.dry_run:
@@ -149,10 +155,10 @@ class Experiments:
         return waves
 
 
-def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Whether the model is trained alike; it may be judged otherwise."""
-    for part in ("kind", "seed", "starts_from", "soups", "pretrain"):
-        then, here = before.get(part), now[part]
+def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any], others: Sequence[str]) -> None:
+    """Whether the model is trained alike; it may be judged otherwise. `others` go on from it."""
+    for part in ("kind", "seed", "starts_from", "soups", "devices", "pretrain"):
+        then, here = before.get(part), now.get(part)
         if then != here:
             names = sorted({*then, *here}) if isinstance(then, dict) and isinstance(here, dict) else []
             name = next((name for name in names if then.get(name) != here.get(name)), None)
@@ -160,6 +166,9 @@ def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any]) -> None
             raise UserError(
                 f"{file}: this run was begun with other arguments: {name or part} was {values[0]!r} and is "
                 f"{values[1]!r}; give another output_dir, or remove {file.parent}"
+                + "".join(
+                    f" and {file.parents[2] / other / file.parent.name}, which goes on from it" for other in others
+                )
             )
 
 
@@ -171,9 +180,9 @@ def prepare(args: ExperimentArguments) -> Experiments:
     """
     scale = load_scale(args.scale)
     questions, runs = load_questions()
-    for name in [*(args.questions or []), *scale.seeds]:
-        if name not in questions and name != "default":
-            raise UserError(f"there is no question {name!r}; choose from {', '.join(questions)}")
+    _check_names("question", args.questions or [], questions)
+    _check_names(f"question in scale {scale.name}", [name for name in scale.seeds if name != "default"], questions)
+    _check_names(f"run in scale {scale.name}", [*scale.runs, scale.reference], runs)
     if not (args.train_file or args.dataset_name):
         raise UserError("no text: give --train_file and --validation_file, or --dataset_name")
     for name in ("train_file", "validation_file", "pairs_file", "glue_data"):
@@ -192,6 +201,12 @@ def prepare(args: ExperimentArguments) -> Experiments:
     return Experiments(args, scale, questions, args.questions or list(questions), runs, planner)
 
 
+def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")
+
+
 def _make_tokenizer(data: dict[str, Any], scale: Scale) -> None:
     words = ["tokenizer", "--output_dir", data["tokenizer_name"]]
     for key, value in {**data, **scale.tokenizer}.items():
@@ -201,11 +216,8 @@ def _make_tokenizer(data: dict[str, Any], scale: Scale) -> None:
         raise UserError("no tokenizer could be made: give --tokenizer_name")
 
 
-def work(experiments: Experiments, say: Callable[[str], object]) -> str:
+def work(experiments: Experiments, say: Callable[[str], object]) -> None:
     """Trains and judges all that is left, and makes the page of what there is, whatever fails.
-
-    Returns:
-        What was written.
 
     Raises:
         UserError: some runs failed; what goes on from them is left out.
@@ -218,7 +230,8 @@ def work(experiments: Experiments, say: Callable[[str], object]) -> str:
     done = len(experiments.wanted()) - left
     say(f"{done + left} runs, {done} of them done; {cost:.2g} floating-point operations left")
     if args.dry_run:
-        return "\n".join(f"  {job.name}: {job.cost:.2g} operations" for wave in waves for job in wave)
+        say("\n".join(f"  {job.name}: {job.cost:.2g} operations" for wave in waves for job in wave))
+        return
     failed = []
     for wave in waves:
         try:
@@ -227,11 +240,12 @@ def work(experiments: Experiments, say: Callable[[str], object]) -> str:
             failed.append(str(error))
     results = experiments.folder / "results"
     judge_alike(experiments.folder, experiments.scale.reference, say)
-    written = write_report(results, experiments.folder / "experiments.md")
+    try:
+        say(write_report(results, experiments.folder / "experiments.md", experiments.scale))
+    except UserError as error:
+        failed.append(str(error))
     if failed:
-        say(written)
         raise UserError("; ".join(failed))
-    return written
 
 
 def run(argv: Sequence[str]) -> int:
@@ -244,7 +258,7 @@ def run(argv: Sequence[str]) -> int:
             description=str(__doc__).splitlines()[0],
             positional="questions",
         )
-        print(work(prepare(args), lambda line: print(line, flush=True)))
+        work(prepare(args), lambda line: print(line, flush=True))
     except UserError as error:
         print(f"run.py: error: {error}", file=sys.stderr)
         return 2

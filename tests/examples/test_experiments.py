@@ -53,12 +53,14 @@ def test_equal_compute_is_equal_to_a_step(scripts: dict[str, Any], scale: str) -
     plan, (questions, runs) = planner(scripts, scale), scripts["recipes"].load_questions()
     assert all(plan.arguments(name)["max_steps"] == plan.steps(name) > 0 for name in runs)
     bound = [run for run in runs.values() if run.compute_of]
-    assert {"electra_long", "mcl_fifth", "sampled_three", "joint", "late"} <= {run.name for run in bound}
+    assert {"electra_long", "mcl_fifth", "sampled_three", "joint", "late", "mcl_on"} <= {run.name for run in bound}
     for run in bound:
         step = plan.flops(run.name) / plan.steps(run.name)
         more = plan.flops(run.name) - run.share * plan.flops(run.compute_of)
         assert 0 <= more < 2 * step, run.name  # `late` has steps that cost more than its mean
     assert plan.steps("electra_long") > 3.5 * plan.steps("electra") == 3.5 * plan.steps("mcl")
+    # Fourteen ingredients, which have two of the four correction losses on average and some of them a course less.
+    assert 11 < plan.steps("mcl_on") / plan.steps("soup") < 11.5
     assert {run for question in questions.values() for run in question.runs} == runs.keys()
 
 
@@ -69,6 +71,7 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
     plan = planner(scripts, scale)
     args = run.ExperimentArguments(output_dir=str(tmp_path), use_cpu=True)
     experiments = run.Experiments(args, plan.scale, questions, list(questions), runs, plan)
+    rows = {}
     for name in runs:
         content = experiments.content(name, 1)
         for part in ("pretrain", "finetune"):  # for a GPU
@@ -77,7 +80,10 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
         if runs[name].kind != "peer":
             experiments.check(content)
         # A warm-up in steps would be all of a short run, and hardly any of a long one.
-        assert recipes.parse("pretrain", {**content["pretrain"], "output_dir": "x"})[2].warmup_steps < 1
+        training = recipes.parse("pretrain", {**content["pretrain"], "output_dir": "x"})[2]
+        assert training.warmup_steps < 1
+        rows[name] = training.per_device_train_batch_size
+    assert rows["mcl_small"] == rows["electra_small"] == rows["mcl"] / 4 == rows["electra"] / 4
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,28 @@ def test_mistakes_in_a_question(scripts: dict[str, Any], tmp_path: Path, content
     (tmp_path / "1-q.yaml").write_text(yaml.safe_dump({"title": "?", "text": "?", **content}))
     with pytest.raises(UserError, match=said):
         scripts["recipes"].load_questions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"seeds": {"default": 1}}, "seeds: default is 1, not a list"),
+        ({"seeds": {"mcl": [1]}}, "seeds has no default"),
+        ({"pretrain": None}, "pretrain is None"),
+        ({"runs": {"mcl": 3}}, "mcl is 3"),
+        ({"rnus": {}}, "the file has rnus"),
+        ({"runs": {"electra_hgh": {}}}, "run in scale mine: there is no 'electra_hgh'"),
+        ({"reference": "elektra"}, "run in scale mine: there is no 'elektra'"),
+    ],
+)
+def test_mistakes_in_a_scale(
+    scripts: dict[str, Any], tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"about": "?", "pretrain": {}, "seeds": {"default": [1]}, **content}))
+    assert scripts["run"].run(command(tmp_path, "--scale", str(file))) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("run.py: error: ") and error.count("\n") == 1 and said in error
 
 
 def make_job(tmp_path: Path, **more: Any) -> Path:
@@ -155,17 +183,25 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert 3 / 13 * result["flops"] < points[4] < 9 / 13 * result["flops"]
     assert {half: found["pairs"] for half, found in result["blimp"].items()} == {"generator": 2, "discriminator": 2}
     assert result["glue"]["text_classification"]["metric"] == "accuracy"
+    assert result["epochs"] == pytest.approx(5 / 11)  # 41 rows, in batches of four
     weights = (path.parent / "pair" / "model.safetensors").stat().st_mtime_ns
     (tmp_path / "results" / "mcl-seed-3.json").unlink()
-    scripts["job"].run_job(path)  # killed before its results were written
+    job = yaml.safe_load(path.read_text())
+    job["finetune"]["max_steps"] = 2  # judged otherwise, and later, on another machine
+    path.write_text(yaml.safe_dump(job))
+    (path.parent / "environment.json").write_text(json.dumps({"hardware": "what it was trained on"}))
+    scripts["job"].run_job(path)
     assert (path.parent / "pair" / "model.safetensors").stat().st_mtime_ns == weights
-    assert json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())["held_out"] == result["held_out"]
+    again = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
+    assert again["held_out"] == result["held_out"] and again["finetune"]["max_steps"] == 2
+    assert again["hardware"] == "what it was trained on"
 
     scripts["common"].judge_alike(tmp_path, "electra", print)  # which there is not
-    assert "one_generator" not in json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
+    assert "alike" not in json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
     scripts["common"].judge_alike(tmp_path, "mcl", print)
     judged = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
-    assert judged["one_generator"]["reference"] == "mcl, seed-3"
+    assert judged["alike"]["reference"] == "mcl, seed-3"
+    assert judged["alike"]["mlm_loss"] == pytest.approx(result["held_out"]["mlm_loss"], rel=1e-6)
     pair = MclForPreTraining.from_pretrained(path.parent / "pair").eval()
     recipes, job = scripts["recipes"], yaml.safe_load(path.read_text())
     given = {**recipes.going_on(job["pretrain"]), "model_name_or_path": str(path.parent / "pair")}
@@ -174,7 +210,7 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     draws = evaluation_draws(0, 0, "rtd", torch.device("cpu"))
     record = pair(batch["input_ids"], courses=["rtd"], generator=draws, output_records=True).records["rtd"]
     exact = roc_auc_score(record.labels.flatten(), record.logits.detach().flatten())
-    assert judged["one_generator"]["rtd_auc"] == pytest.approx(exact, abs=1e-9)
+    assert judged["alike"]["rtd_auc"] == pytest.approx(exact, abs=1e-9)
 
     goes_on = make_job(tmp_path, name="on", starts_from=str(path.parent / "pair"), evaluate=None, finetune=None)
     job = yaml.safe_load(goes_on.read_text())
@@ -182,7 +218,13 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     goes_on.write_text(yaml.safe_dump(job))
     scripts["job"].run_job(goes_on)
     assert yaml.safe_load((goes_on.parent / "pretrain.yaml").read_text())["max_seq_length"] == 32  # the preset's
-    assert json.loads((tmp_path / "results" / "on-seed-3.json").read_text())["steps"] == 1
+    trained_on = json.loads((tmp_path / "results" / "on-seed-3.json").read_text())
+    assert trained_on["steps"] == 1
+    config = goes_on.parent / "pair" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"mask_ratio": 0.5}))
+    scripts["common"].judge_alike(tmp_path, "mcl", print)
+    alike = json.loads((tmp_path / "results" / "on-seed-3.json").read_text())["alike"]
+    assert alike["mlm_loss"] == pytest.approx(trained_on["held_out"]["mlm_loss"], rel=1e-6)  # whatever it masks itself
 
     soups = make_job(tmp_path, name="soup", kind="soups", starts_from=job["starts_from"], evaluate=None, finetune=None)
     made = soups.parent / "recipe"
@@ -200,6 +242,13 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     best = json.loads((tmp_path / "results" / "soup_best_ingredient-seed-3.json").read_text())
     assert "flops" not in uniform and best["pair"].endswith("re_rtd")
     assert uniform["held_out"]["mlm_loss"] == pytest.approx(result["held_out"]["mlm_loss"])  # the same rows and draws
+
+    torch.nn.init.normal_(pair.get_input_embeddings().weight)
+    pair.save_pretrained(path.parent / "pair")  # as if the reference was trained anew
+    shutil.rmtree(goes_on.parent / "pair")
+    scripts["common"].judge_alike(tmp_path, "mcl", print)
+    first, second = (json.loads((tmp_path / "results" / f"{name}-seed-3.json").read_text()) for name in ("mcl", "on"))
+    assert first["alike"]["sha256"] != judged["alike"]["sha256"] and "alike" not in second
 
 
 def test_a_run_that_fails_says_why_and_leaves_the_others_alone(
@@ -247,8 +296,23 @@ def test_a_run_is_done_if_it_was_judged_as_it_is_asked_now(
     assert experiments.job("mcl", 4) is not None
     content["pretrain"]["learning_rate"] = 7.0
     (folder / "job.yaml").write_text(yaml.safe_dump(content))
-    with pytest.raises(UserError, match="learning_rate was 7.0 and is '1e-3'"):
+    assert experiments.job("mcl", 4) is not None  # nothing had been begun
+    (folder / "job.yaml").write_text(yaml.safe_dump(content))
+    (folder / "log.txt").touch()
+    with pytest.raises(UserError, match="learning_rate was 7.0 and is '1e-3'.*mcl_on/seed-4, which goes on from it"):
         experiments.job("mcl", 4)
+
+
+def test_the_peer_takes_on_one_device_the_rows_of_several(scripts: dict[str, Any], tmp_path: Path) -> None:
+    run = scripts["run"]
+    (args,) = run.parse_arguments(
+        [run.ExperimentArguments], command(tmp_path, "--devices_per_job", "8"), prog="", description=""
+    )
+    experiments = run.prepare(args)
+    ours, peer = experiments.content("electra", 1), experiments.content("peer", 1)
+    assert "gradient_accumulation_steps" not in ours["pretrain"]  # the preset's 1
+    assert peer["pretrain"]["gradient_accumulation_steps"] == 8
+    assert ours["devices"] == peer["devices"] == 8 and experiments.content("soup", 1)["soups"]["devices_per_job"] == 8
 
 
 def test_one_failing_run_costs_no_other(
@@ -274,7 +338,7 @@ def test_one_failing_run_costs_no_other(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["equal_steps"], "there is no question 'equal_steps'; choose from equal_compute"),
+        (["equal_steps"], "question: there is no 'equal_steps'; choose from equal_compute"),
         (["--scale", "huge"], "there is no 'huge'; choose from base, cpu, small"),
         (["--num_jobs", "0", "--dry_run", "true"], "num_jobs=0"),
         (["--glue_data", "gleu"], "glue_data: there is no 'gleu'"),
@@ -291,6 +355,7 @@ def test_mistakes_are_one_line(
 def make_result(run: str, seed: int, loss: float, flops: float = 1e12, **more: Any) -> dict[str, Any]:
     result: dict[str, Any] = {"run": run, "label": run.upper(), "kind": "pretrain", "seed": seed, "scale": "cpu"}
     result |= {"versions": {"torch": "2.13.0"}, "hardware": "a CPU", "steps": 10, "tokens": 10, "flops": flops}
+    result["epochs"] = 0.5
     result |= {"seconds": 3600, "curve": [{"flops": flops, "step": 10, "eval_mlm_loss": loss}]}
     return result | {"held_out": {"mlm_loss": loss}, "glue": {"sst2": {"metric": "accuracy", "scores": [0.7]}}} | more
 
@@ -323,11 +388,14 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
         (results / f"{one['run']}-seed-{one['seed']}.json").write_text(json.dumps(one))
     assert report.write_report(results, tmp_path / "page.md").endswith("page.md and 3 pictures, of 9 results")
     page = (tmp_path / "page.md").read_text()
-    assert "| MCL | 3 | 10 | 0.00 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
+    assert (
+        "| MCL | 3 | 10 | 0.00 | 0.50 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
+    )
     assert "| MCL than ELECTRA | **+0.980** ± 0.006 | – | – | – | +0.000 ± 0.000, within the spread |" in page
     assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in page
-    assert page.count("    - not run yet\n") == page.count("*Not run yet at the")
-    assert "*Course soups*\n    - 1 compared with too few seeds to tell from chance\n" in page
+    assert page.count("    - all not run yet\n") == page.count("*Not run yet at the")
+    assert "MCL **better** than ELECTRA: G's loss +0.980\n    - 5 not run yet\n" in page
+    assert "*Course soups*\n    - 1 compared with too few seeds to tell from chance\n    - 1 not run yet\n" in page
     assert "| soup: uniform | 1 |" in page and "9 results" in page and "9.0 hours" in page
     for name in ("equal_compute", "peer", "soup"):
         assert f"assets/experiments_{name}.png" in page
@@ -351,21 +419,52 @@ def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_
 
     def short() -> str:
         results = report.Results(tmp_path)
-        return str(report.in_short(results, {question.title: report.compared(results, question)}))
+        return str(report.in_short(results, {question.title: report.compared(results, question)}, [question]))
 
     said = short()
-    assert said.startswith("Left out here, since they tell no trained pair from an untrained one: tasks.\n\n- *MCL")
+    assert said.startswith("Left out here: tasks. By them neither *ELECTRA_LONG* nor *MCL* is beyond chance better than ")
     assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in said and "tasks +" not in said
     for path in tmp_path.glob("untrained*"):
         path.unlink()
     assert "MCL **better** than ELECTRA: G's loss +0.980; tasks +0.050" in short()
 
 
-def test_results_of_two_scales_make_no_page(scripts: dict[str, Any], tmp_path: Path) -> None:
-    for scale in ("cpu", "small"):
-        (tmp_path / f"{scale}.json").write_text(json.dumps(make_result(f"mcl_{scale}", 1, 4.0, scale=scale)))
-    with pytest.raises(UserError, match="several scales, cpu, small"):
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scale": "small"}, 'scale is "cpu" in mcl-seed-1 and "small" in mcl-seed-2'),
+        ({"finetune": {"max_steps": 7}}, 'finetune is {"max_steps": 5} in mcl-seed-1'),
+        ({"pretrain": {"train_file": "b"}}, 'pretrain, train_file is "a" in mcl-seed-1'),
+        ({"alike": {"sha256": "2"}}, 'alike, sha256 is "1" in mcl-seed-1'),
+        ({"finetune": None}, None),  # is not judged so
+        ({"pretrain": {"train_file": "a", "max_steps": 3}}, None),
+    ],
+)
+def test_what_cannot_be_compared_makes_no_page(
+    scripts: dict[str, Any], tmp_path: Path, more: dict[str, Any], said: str | None
+) -> None:
+    same = {"finetune": {"max_steps": 5}, "pretrain": {"train_file": "a"}, "alike": {"sha256": "1", "reference": "x"}}
+    for seed, own in ((1, {}), (2, more)):
+        (tmp_path / f"mcl-{seed}.json").write_text(json.dumps(make_result("mcl", seed, 4.0, **{**same, **own})))
+    if said is None:
+        assert scripts["report"].Results(tmp_path).scale == "cpu"
+        return
+    with pytest.raises(UserError) as caught:
         scripts["report"].Results(tmp_path)
+    assert f"results that cannot be compared: {said}" in str(caught.value)
+
+
+def test_a_scale_of_ones_own_has_a_page(
+    scripts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "1.json").write_text(json.dumps(make_result("mcl", 1, 4.0, scale="mine")))
+    scale = tmp_path / "mine.yaml"
+    scale.write_text(yaml.safe_dump({"about": "On my desk.", "pretrain": {}, "seeds": {"default": [1]}}))
+    words = [str(tmp_path / "results"), str(tmp_path / "page.md")]
+    assert scripts["report"].main(words) == 2 and "there is no 'mine'" in capsys.readouterr().err
+    assert scripts["report"].main([*words, str(scale)]) == 0
+    assert "On my desk. 1 results" in (tmp_path / "page.md").read_text()
 
 
 def test_the_page_in_the_documentation_is_made_of_the_results(scripts: dict[str, Any], tmp_path: Path) -> None:
