@@ -327,8 +327,11 @@ def test_one_failing_run_costs_no_other(
 
     monkeypatch.setattr(scripts["run"], "run_jobs", run_here)
     (tmp_path / "out" / "results").mkdir(parents=True)
-    (tmp_path / "out" / "results" / "mcl-seed-4.json").write_text(json.dumps(make_result("mcl", 4, 4.0)))
-    assert scripts["run"].run(["equal_compute", "soup", *command(tmp_path, "--seeds", "4")]) == 2
+    (tmp_path / "out" / "results" / "1.json").write_text(json.dumps(make_result("mcl", 4, 4.0, scale="mine")))
+    scale = tmp_path / "mine.yaml"
+    scale.write_text((FOLDER / "scales" / "cpu.yaml").read_text())
+    given = command(tmp_path, "--seeds", "4", "--scale", str(scale))
+    assert scripts["run"].run(["equal_compute", "soup", *given]) == 2
     assert ran[-2:] == ["soup seed 4", "mcl_on seed 4"]
     out, err = capsys.readouterr()
     assert "1 of 9 failed: mcl" in err and "experiments.md" in out
@@ -383,7 +386,9 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     made += [make_result("mcl", seed, 4.0 + seed / 50, 5e12) for seed in (1, 2, 3)]
     soups: dict[str, Any] = {"kind": "soups", "label": "soup"}
     made += [make_result("soup_uniform", 1, 3.9, **soups), make_result("soup_best_ingredient", 1, 3.8, **soups)]
-    made.append(make_result("peer", 1, 5.0))
+    made.append(
+        make_result("peer", 1, 5.0, alike={"reference": "x", "mlm_loss": 5.5})
+    )  # on its own masks, and on everybody's
     for one in made:
         (results / f"{one['run']}-seed-{one['seed']}.json").write_text(json.dumps(one))
     assert report.write_report(results, tmp_path / "page.md").endswith("page.md and 3 pictures, of 9 results")
@@ -391,6 +396,7 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     assert (
         "| MCL | 3 | 10 | 0.00 | 0.50 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
     )
+    assert "| PEER | 1 | 10 | 0.00 | 0.50 | 1.00 | 60.0 | 5.500 |" in page
     assert "| MCL than ELECTRA | **+0.980** ± 0.006 | – | – | – | +0.000 ± 0.000, within the spread |" in page
     assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in page
     assert page.count("    - all not run yet\n") == page.count("*Not run yet at the")
@@ -422,7 +428,9 @@ def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_
         return str(report.in_short(results, {question.title: report.compared(results, question)}, [question]))
 
     said = short()
-    assert said.startswith("Left out here: tasks. By them neither *ELECTRA_LONG* nor *MCL* is beyond chance better than ")
+    assert said.startswith(
+        "Left out here: tasks. By them neither *ELECTRA_LONG* nor *MCL* is beyond chance better than "
+    )
     assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in said and "tasks +" not in said
     for path in tmp_path.glob("untrained*"):
         path.unlink()
