@@ -75,7 +75,7 @@ def plot_bars(path: Path, results: Results, question: Question, figures: Sequenc
             axes.set_yticks(range(len(runs)), [])
             axes.set_ylim(-0.6, len(runs) - 0.4)
             axes.set_title(_title(figure))
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=3)
             axes.grid(axis="both", color="#e8e8e8")
         panels[0].set_yticks(range(len(runs)), [results.label(run) for run in runs])
         picture.savefig(path, format="png", facecolor="white")
