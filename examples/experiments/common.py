@@ -38,7 +38,8 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
     if not runs:
         return
     run = runs[0].parent
-    digest = hashlib.sha256((run / "pair" / "model.safetensors").read_bytes()).hexdigest()
+    with (run / "pair" / "model.safetensors").open("rb") as weights:
+        digest = hashlib.file_digest(weights, "sha256").hexdigest()
     by = {"reference": f"{reference}, {run.name}", "sha256": digest}
     results = {path: read_json(path) for path in sorted((folder / "results").glob("*.json"))}
     left = [path for path, result in results.items() if not by.items() <= result.get(KEY, {}).items()]

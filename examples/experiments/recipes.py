@@ -19,7 +19,7 @@ from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError
 from transformers_mcl.evaluation.blimp import MinimalPairsArguments
 from transformers_mcl.evaluation.pairs import PairsArguments
-from transformers_mcl.soups.recipe import CORRECTIONS, INGREDIENTS, RecipeArguments
+from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
 from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
 from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
@@ -181,14 +181,15 @@ def load_scale(name: str) -> Scale:
         raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
     content = _read(path, Scale, {"about", "pretrain", "seeds"})
     for key, value in content.items():
-        for name, values in {key: value, **(value if key == "runs" and isinstance(value, dict) else {})}.items():
-            if key not in ("about", "reference") and not isinstance(values, dict):
-                raise UserError(f"{path}: {name} is {values!r}, and should have names with values")
+        if key not in ("about", "reference"):
+            _check_mapping(path, key, value)
+    for run, arguments in content.get("runs", {}).items():
+        _check_mapping(path, run, arguments)
     if "default" not in content["seeds"]:
         raise UserError(f"{path}: seeds has no default")
-    for name, seeds in content["seeds"].items():
+    for question, seeds in content["seeds"].items():
         if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-            raise UserError(f"{path}: seeds: {name} is {seeds!r}, not a list of numbers like [1, 2, 3]")
+            raise UserError(f"{path}: seeds: {question} is {seeds!r}, not a list of numbers like [1, 2, 3]")
     return Scale(path.stem, **content)
 
 
@@ -207,6 +208,11 @@ def _read(path: Path, kind: Any, needed: set[str]) -> dict[str, Any]:
 def _check_keys(path: Path, what: str, given: Iterable[str], known: set[str]) -> None:
     if unknown := set(given) - known:
         raise UserError(f"{path}: {what} has {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+
+
+def _check_mapping(path: Path, what: str, given: Any) -> None:
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: {what} is {given!r}, and should have names with values")
 
 
 def _check_value(path: Path, what: str, given: str, known: Iterable[str]) -> None:
@@ -288,8 +294,8 @@ class Planner:
     def _flops_of_soups(self, name: str) -> tuple[Callable[[int], float], int]:
         """Operations of all ingredients by the number of steps of each, and the steps of each."""
         shared = {k: v for k, v in self.scale.soups.items() if k not in RecipeArguments.__dataclass_fields__}
-        without = [{loss: 0 for loss in CORRECTIONS if loss not in subset} for subset in INGREDIENTS.values()]
-        costs, steps = zip(*(self._flops_of(name, {**shared, "loss_weights": w}) for w in without), strict=True)
+        weights = [weights_without_others(corrections) for corrections in INGREDIENTS.values()]
+        costs, steps = zip(*(self._flops_of(name, {**shared, "loss_weights": w}) for w in weights), strict=True)
         return lambda number: sum(flops_of(number) for flops_of in costs), steps[0]
 
     def _flops_of(self, name: str, more: Mapping[str, Any] | None = None) -> tuple[Callable[[int], float], int]:

@@ -386,9 +386,8 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     made += [make_result("mcl", seed, 4.0 + seed / 50, 5e12) for seed in (1, 2, 3)]
     soups: dict[str, Any] = {"kind": "soups", "label": "soup"}
     made += [make_result("soup_uniform", 1, 3.9, **soups), make_result("soup_best_ingredient", 1, 3.8, **soups)]
-    made.append(
-        make_result("peer", 1, 5.0, alike={"reference": "x", "mlm_loss": 5.5})
-    )  # on its own masks, and on everybody's
+    # 5.0 on its own masks, 5.5 on everybody's.
+    made.append(make_result("peer", 1, 5.0, alike={"reference": "x", "mlm_loss": 5.5}))
     for one in made:
         (results / f"{one['run']}-seed-{one['seed']}.json").write_text(json.dumps(one))
     assert report.write_report(results, tmp_path / "page.md").endswith("page.md and 3 pictures, of 9 results")

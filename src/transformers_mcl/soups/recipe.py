@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from itertools import combinations
@@ -41,6 +41,12 @@ INGREDIENTS = {
 }
 """The paper's fourteen: by name, which of the corrections each is trained with."""
 MCL = "mcl"
+
+
+def weights_without_others(corrections: Collection[str]) -> dict[str, float]:
+    """Of the four corrections' losses, 0 for all but those: what an ingredient's training changes of MCL's weights."""
+    return {loss: 0.0 for loss in CORRECTIONS if loss not in corrections}
+
 
 # What builds the pair that all begin from, and is not said again to those that go on from it.
 _OF_THE_START = {"preset", "objective", "config_overrides", "discriminator_weight", "discriminator_name_or_path"}
@@ -182,7 +188,7 @@ class CourseSoups:
         corrections = INGREDIENTS.get(name, CORRECTIONS)
         own = {
             "model_name_or_path": str(self.initial),
-            "loss_weights": {loss: 0.0 for loss in CORRECTIONS if loss not in corrections},
+            "loss_weights": weights_without_others(corrections),
             "output_dir": str(folder),
         }
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -290,8 +296,8 @@ def _check_same(path: Path, given: Mapping[str, Any]) -> None:
 
 def _costs(run: PretrainingRun) -> dict[str, float]:
     def cost(corrections: Sequence[str]) -> float:
-        weights = {loss: 0.0 for loss in CORRECTIONS if loss not in corrections}
-        return step_flops(run.model.config, 1, len(run.rows["validation"][0]["input_ids"]), run_weights | weights)
+        weights = run_weights | weights_without_others(corrections)
+        return step_flops(run.model.config, 1, len(run.rows["validation"][0]["input_ids"]), weights)
 
     run_weights = dict(run.model.config.weights)
     return {name: cost(corrections) for name, corrections in INGREDIENTS.items()} | {MCL: cost(CORRECTIONS)}
