@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from transformers_mcl.errors import Interrupted, UserError
-from transformers_mcl.jobs import Job, run_jobs, share_devices
+from transformers_mcl.jobs import Job, _expected, run_jobs, share_devices
 
 
 def job(folder: Path, name: str, code: str) -> Job:
@@ -33,6 +33,20 @@ def test_jobs_run_side_by_side_each_in_its_environment(tmp_path: Path) -> None:
     assert (tmp_path / "c.log").read_text().strip() in "01"
     assert said[0] == f"[1/3] training a: see {tmp_path / 'a.log'}" and "[3/3] training c" in "".join(said)
     assert sum(" done in 0 s" in line for line in said) == 3 and "left" in said[2] and "left" not in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("took", "costs", "seconds"),
+    [
+        ([(1.0, 100.0)], [1e9, 1.0], 200.0),  # nothing is known yet of what a cost of 1e9 makes
+        ([(0.0, 100.0), (10.0, 200.0)], [5.0, 20.0], 150.0 + 300.0),
+        ([(1.0, 50.0), (3.0, 250.0)], [2.0], 150.0),  # the line would begin below 0
+        ([(1.0, 90.0), (3.0, 30.0)], [10.0], 300.0),  # or end there
+        ([(1.0, 90.0)], [], 0.0),
+    ],
+)
+def test_how_long_the_rest_takes(took: Any, costs: Any, seconds: float) -> None:
+    assert _expected(took, costs) == pytest.approx(seconds)
 
 
 def test_a_crash_stops_no_other(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ class Scale:
         about: where it is run, and on what; a paragraph of the page.
         seeds: by the name of a question, or `default`.
         runs: arguments of single runs, by name, above the question's.
+        questions: names of those that are asked at it; all if there are none.
         tokenizer: arguments of `transformers-mcl tokenizer`.
         soups: of `transformers-mcl soup --recipe`.
         reference: the run whose generator makes the text that all discriminators are judged on.
@@ -107,6 +108,7 @@ class Scale:
     tokenizer: dict[str, Any] = field(default_factory=dict)
     soups: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
     reference: str = "electra"
 
     def seeds_of(self, question: str) -> list[int]:
@@ -123,7 +125,7 @@ def load_questions(folder: Path = FOLDER / "questions") -> tuple[dict[str, Quest
     questions: dict[str, Question] = {}
     runs: dict[str, Run] = {}
     for path in sorted(folder.glob("*.yaml")):
-        content = _read(path, Question, {"title", "text", "runs"})
+        content = _read(path, Question.__dataclass_fields__, {"title", "text", "runs"})
         for name, values in content["runs"].items():
             if values is None:  # defined by another question
                 continue
@@ -170,30 +172,45 @@ def _check_order(runs: Mapping[str, Run]) -> None:
 
 
 def load_scale(name: str) -> Scale:
-    """A file of `scales/` by its name, or any file.
+    """A file of `scales/` by its name, or any file. One that is `like` another has only what it changes of that.
 
     Raises:
         UserError: there is none, or it has a key or a value that cannot be.
     """
+    path, content = _read_scale(name)
+    if like := content.pop("like", None):
+        _, base = _read_scale(like)
+        if "like" in base:
+            raise UserError(f"{path}: like: {like} is itself like {base['like']}; name that one")
+        content = {k: {**base.get(k, {}), **v} if isinstance(v, dict) else v for k, v in content.items()}
+        content = base | content
+    if missing := {"pretrain", "seeds"} - content.keys():
+        raise UserError(f"{path}: there is no {', '.join(sorted(missing))} in it")
+    if "default" not in content["seeds"]:
+        raise UserError(f"{path}: seeds has no default")
+    return Scale(path.stem, **content)
+
+
+def _read_scale(name: str) -> tuple[Path, dict[str, Any]]:
     path = Path(name) if name.endswith(".yaml") else FOLDER / "scales" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in (FOLDER / "scales").glob("*.yaml")))
         raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
-    content = _read(path, Scale, {"about", "pretrain", "seeds"})
+    content = _read(path, {*Scale.__dataclass_fields__, "like"}, {"about"})
     for key, value in content.items():
-        if key not in ("about", "reference"):
+        if key not in ("about", "like", "questions", "reference"):
             _check_mapping(path, key, value)
     for run, arguments in content.get("runs", {}).items():
         _check_mapping(path, run, arguments)
-    if "default" not in content["seeds"]:
-        raise UserError(f"{path}: seeds has no default")
-    for question, seeds in content["seeds"].items():
+    if not isinstance(asked := content.get("questions", []), list):
+        raise UserError(f"{path}: questions is {asked!r}, not a list of names")
+    for question, seeds in content.get("seeds", {}).items():
         if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
             raise UserError(f"{path}: seeds: {question} is {seeds!r}, not a list of numbers like [1, 2, 3]")
-    return Scale(path.stem, **content)
+    return path, content
 
 
-def _read(path: Path, kind: Any, needed: set[str]) -> dict[str, Any]:
+def _read(path: Path, known: Iterable[str], needed: set[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
@@ -201,7 +218,7 @@ def _read(path: Path, kind: Any, needed: set[str]) -> dict[str, Any]:
     if not isinstance(content, dict) or (missing := needed - content.keys()):
         what = "no mapping" if not isinstance(content, dict) else f"no {', '.join(sorted(missing))}"
         raise UserError(f"{path}: there is {what} in it")
-    _check_keys(path, "the file", content, set(kind.__dataclass_fields__) - {"name"})
+    _check_keys(path, "the file", content, {*known} - {"name"})
     return content
 
 

@@ -1,6 +1,6 @@
 """The page of the experiments, made of their results alone: tables, verdicts and pictures.
 
-python examples/experiments/report.py examples/experiments/results docs/experiments.md
+python examples/experiments/report.py examples/experiments/results/cpu docs/experiments.md
 """
 
 from __future__ import annotations
@@ -317,17 +317,19 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     Returns:
         What was written, in a line.
     """
-    results, (questions, _) = Results(folder), load_questions()
+    results = Results(folder)
+    scale = scale or load_scale(results.scale)
+    questions = [question for name, question in load_questions()[0].items() if name in (scale.questions or [name])]
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
-    found = {question.title: compared(results, question) for question in questions.values()}
-    about = (scale or load_scale(results.scale)).about
-    parts, drawn = [_head(results, about), "## In short", in_short(results, found, questions.values())], 0
-    for question in questions.values():
+    found = {question.title: compared(results, question) for question in questions}
+    arguments = f"{folder.as_posix()} {page.as_posix()}"
+    parts, drawn = [_head(results, scale.about, arguments), "## In short", in_short(results, found, questions)], 0
+    for question in questions:
         parts += [f"## {question.title}", question.text.strip()]
         if not (differences := found[question.title]):
             parts.append(f"*Not run yet at the scale `{results.scale}`.*")
             continue
-        picture = page.parent / "assets" / f"experiments_{question.name}.png"
+        picture = page.parent / "assets" / f"{page.stem}_{question.name}.png"
         draw = plot_compute if question.picture == "compute" else plot_bars
         draw(picture, results, question, JUDGES)
         drawn += 1
@@ -338,7 +340,7 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
 
 
-def _head(results: Results, about: str) -> str:
+def _head(results: Results, about: str, arguments: str) -> str:
     versions = sorted({f"{k} {v}" for result in results.all for k, v in result["versions"].items()})
     hardware = sorted({result["hardware"] for result in results.all})
     tokens = sum(result.get("tokens") or 0 for result in results.all)
@@ -354,6 +356,7 @@ def _head(results: Results, about: str) -> str:
         .format(
             scale=results.scale,
             about=" ".join(about.split()),
+            arguments=arguments,
             results=len(results.all),
             reference="".join(f"`{reference}`" for reference in references) or "no run yet",
             metrics=", ".join(sorted(metrics)) or "none yet",

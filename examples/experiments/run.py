@@ -3,9 +3,9 @@
     python examples/experiments/run.py --scale cpu --output_dir my-experiments --train_file text.txt ...
     python examples/experiments/run.py equal_compute lite --scale small --output_dir my-experiments --num_jobs 4 ...
 
-The words are names of questions (`questions/`), all by default. Each run of each seed is a process of its own; the
-same command goes on where it was killed, adds seeds and questions, and trains nothing twice. What comes out is in
-`OUTPUT_DIR/results`, a file a run; `report.py` makes the page of them.
+The words are names of questions (`questions/`), all of the scale's by default. Each run of each seed is a process of
+its own; the same command goes on where it was killed, adds seeds and questions, and trains nothing twice. What comes
+out is in `OUTPUT_DIR/results`, a file a run; `report.py` makes the page of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ExperimentArguments:
     """What to find out, how large, on which data, and where to put it."""
 
     output_dir: str = field(metadata={"help": "Where runs and results go; given again, it goes on."})
-    questions: list[str] | None = field(default=None, metadata={"help": "Names of questions. Default: all."})
+    questions: list[str] | None = field(default=None, metadata={"help": "Names of questions. Default: the scale's."})
     scale: str = field(default="cpu", metadata={"help": "A name in scales/, or a .yaml file."})
     train_file: list[str] | None = field(default=None, metadata={"help": "Training text, as `pretrain` takes it."})
     validation_file: list[str] | None = field(default=None, metadata={"help": "Held-out text."})
@@ -180,8 +180,10 @@ def prepare(args: ExperimentArguments) -> Experiments:
     """
     scale = load_scale(args.scale)
     questions, runs = load_questions()
-    _check_names("question", args.questions or [], questions)
-    _check_names(f"question in scale {scale.name}", [name for name in scale.seeds if name != "default"], questions)
+    named = [*scale.questions, *(name for name in scale.seeds if name != "default")]
+    _check_names(f"question in scale {scale.name}", named, questions)
+    asked = scale.questions or list(questions)
+    _check_names(f"question at scale {scale.name}", args.questions or [], asked)
     _check_names(f"run in scale {scale.name}", [*scale.runs, scale.reference], runs)
     if not (args.train_file or args.dataset_name):
         raise UserError("no text: give --train_file and --validation_file, or --dataset_name")
@@ -198,7 +200,7 @@ def prepare(args: ExperimentArguments) -> Experiments:
             raise UserError("dry_run: there is no tokenizer yet, on which the steps depend; give --tokenizer_name")
         _make_tokenizer(data, scale)
     planner = Planner(scale, runs, data, load_tokenizer(data["tokenizer_name"]))
-    return Experiments(args, scale, questions, args.questions or list(questions), runs, planner)
+    return Experiments(args, scale, questions, args.questions or asked, runs, planner)
 
 
 def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:

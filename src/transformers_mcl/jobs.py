@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, linear_regression
 from types import FrameType
 from typing import IO
 
@@ -88,7 +89,7 @@ def run_jobs(
     waiting, free = deque(jobs), deque(environments)
     running: list[_Running] = []
     failed: list[str] = []
-    spent = done = 0.0
+    took: list[tuple[float, float]] = []
     with _ending_all(running):
         while waiting or running:
             while waiting and free:
@@ -100,9 +101,10 @@ def run_jobs(
                 running.remove(one)
                 free.append(one.environment)
                 seconds, status = time.monotonic() - one.began, one.process.returncode
-                spent, done = spent + seconds, done + one.job.cost
-                rest = sum(job.cost for job in waiting) + sum(other.job.cost for other in running) / 2
-                left = f"; about {_duration(spent / done * rest / len(environments))} left" if rest else ""
+                took.append((one.job.cost, seconds))
+                rest = _expected(took, [job.cost for job in waiting])
+                rest += _expected(took, [other.job.cost for other in running]) / 2
+                left = f"; about {_duration(rest / len(environments))} left" if waiting or running else ""
                 if status:
                     failed.append(f"{one.job.name} (exit status {status}: {_last_line(one.job.log)})")
                     say(f"{what} {failed[-1]} failed after {_duration(seconds)}{left}")
@@ -112,6 +114,17 @@ def run_jobs(
                     waiting.clear()
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} failed: {'; '.join(failed)}. The same command goes on")
+
+
+def _expected(took: Sequence[tuple[float, float]], costs: Sequence[float]) -> float:
+    """Seconds that jobs of these costs take: some that are the same for all, judging say, and some by the cost."""
+    known, seconds = zip(*took, strict=True)
+    if len(set(known)) == 1:
+        return fmean(seconds) * len(costs)
+    slope, same = linear_regression(known, seconds)
+    if same < 0 or slope < 0:  # chance, which a line would draw out
+        slope, same = sum(seconds) / sum(known), 0.0
+    return sum(same + slope * cost for cost in costs)
 
 
 def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

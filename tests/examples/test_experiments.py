@@ -119,6 +119,10 @@ def test_mistakes_in_a_question(scripts: dict[str, Any], tmp_path: Path, content
         ({"rnus": {}}, "the file has rnus"),
         ({"runs": {"electra_hgh": {}}}, "run in scale mine: there is no 'electra_hgh'"),
         ({"reference": "elektra"}, "run in scale mine: there is no 'elektra'"),
+        ({"questions": ["equal_steps"]}, "question in scale mine: there is no 'equal_steps'"),
+        ({"questions": "lite"}, "questions is 'lite', not a list of names"),
+        ({"like": "huge"}, "there is no 'huge'"),
+        ({"like": "cpu_mixed"}, "cpu_mixed is itself like cpu; name that one"),
     ],
 )
 def test_mistakes_in_a_scale(
@@ -129,6 +133,39 @@ def test_mistakes_in_a_scale(
     assert scripts["run"].run(command(tmp_path, "--scale", str(file))) == 2
     error = capsys.readouterr().err
     assert error.startswith("run.py: error: ") and error.count("\n") == 1 and said in error
+
+
+def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any], tmp_path: Path) -> None:
+    load = scripts["recipes"].load_scale
+    file = tmp_path / "mine.yaml"
+    file.write_text("like: cpu\nabout: On my desk.\npretrain: {max_steps: 7}\nseeds: {lite: [5]}\nreference: mcl\n")
+    mine, cpu = load(str(file)), load("cpu")
+    assert (mine.name, mine.about, mine.reference) == ("mine", "On my desk.", "mcl")
+    assert mine.pretrain == {**cpu.pretrain, "max_steps": 7} != cpu.pretrain
+    assert mine.seeds_of("lite") == [5] and mine.seeds_of("soup") == cpu.seeds_of("soup")
+    assert (mine.finetune, mine.soups) == (cpu.finetune, cpu.soups)
+    file.write_text("about: On my desk.\npretrain: {}\n")
+    with pytest.raises(UserError, match="there is no seeds in it"):
+        load(str(file))
+
+
+def test_a_scale_asks_some_of_the_questions(
+    scripts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("like: cpu\nabout: On my desk.\nquestions: [equal_compute]\n")
+    given = command(tmp_path, "--scale", str(file), "--dry_run", "true", "--seeds", "4")
+    assert scripts["run"].run(given) == 0
+    assert capsys.readouterr().out.startswith("7 runs, 0 of them done")
+    assert scripts["run"].run(["lite", *given]) == 2
+    assert "question at scale mine: there is no 'lite'; choose from equal_compute" in capsys.readouterr().err
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "1.json").write_text(json.dumps(make_result("mcl", 1, 4.0, scale="mine")))
+    scripts["report"].write_report(
+        tmp_path / "results", tmp_path / "page.md", scripts["recipes"].load_scale(str(file))
+    )
+    page = (tmp_path / "page.md").read_text()
+    assert page.count("*Not run yet at the scale `mine`.*") == page.count("all not run yet") == 1
 
 
 def make_job(tmp_path: Path, **more: Any) -> Path:
@@ -341,8 +378,8 @@ def test_one_failing_run_costs_no_other(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["equal_steps"], "question: there is no 'equal_steps'; choose from equal_compute"),
-        (["--scale", "huge"], "there is no 'huge'; choose from base, cpu, small"),
+        (["equal_steps"], "question at scale cpu: there is no 'equal_steps'; choose from equal_compute"),
+        (["--scale", "huge"], "there is no 'huge'; choose from base, cpu, cpu_mixed, small"),
         (["--num_jobs", "0", "--dry_run", "true"], "num_jobs=0"),
         (["--glue_data", "gleu"], "glue_data: there is no 'gleu'"),
     ],
@@ -403,10 +440,10 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     assert "*Course soups*\n    - 1 compared with too few seeds to tell from chance\n    - 1 not run yet\n" in page
     assert "| soup: uniform | 1 |" in page and "9 results" in page and "9.0 hours" in page
     for name in ("equal_compute", "peer", "soup"):
-        assert f"assets/experiments_{name}.png" in page
-        assert Image.open(tmp_path / "assets" / f"experiments_{name}.png").width > 1000
+        assert f"assets/page_{name}.png" in page
+        assert Image.open(tmp_path / "assets" / f"page_{name}.png").width > 1000
     assert page.count("*Not run yet at the scale `cpu`.*") == len(scripts["recipes"].load_questions()[0]) - 3
-    assert not (tmp_path / "assets" / "experiments_ablation.png").exists()
+    assert not (tmp_path / "assets" / "page_ablation.png").exists()
 
 
 def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_the_short_answer(
@@ -474,6 +511,14 @@ def test_a_scale_of_ones_own_has_a_page(
     assert "On my desk. 1 results" in (tmp_path / "page.md").read_text()
 
 
-def test_the_page_in_the_documentation_is_made_of_the_results(scripts: dict[str, Any], tmp_path: Path) -> None:
-    scripts["report"].write_report(FOLDER / "results", tmp_path / "experiments.md")
-    assert (tmp_path / "experiments.md").read_text() == (ROOT / "docs" / "experiments.md").read_text()
+@pytest.mark.parametrize(("scale", "page"), [("cpu", "experiments.md"), ("cpu_mixed", "experiments_mixed.md")])
+def test_the_pages_in_the_documentation_are_made_of_the_results(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: str, page: str
+) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)  # its command is in it
+    folder = Path("examples", "experiments", "results", scale)
+    scripts["report"].write_report(folder, Path("docs", page))
+    assert Path("docs", page).read_text() == (ROOT / "docs" / page).read_text()
+    assert scripts["report"].Results(folder).scale == scale
