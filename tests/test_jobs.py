@@ -40,7 +40,7 @@ def test_jobs_run_side_by_side_each_in_its_environment(tmp_path: Path) -> None:
     [
         ([(1.0, 100.0)], [1e9, 1.0], 200.0),  # nothing is known yet of what a cost of 1e9 makes
         ([(0.0, 100.0), (10.0, 200.0)], [5.0, 20.0], 150.0 + 300.0),
-        ([(1.0, 50.0), (3.0, 250.0)], [2.0], 150.0),  # the line would begin below 0
+        ([(1.0, 50.0), (3.0, 250.0)], [4.0], 300.0),  # the line would begin below 0, and say 350
         ([(1.0, 90.0), (3.0, 30.0)], [10.0], 300.0),  # or end there
         ([(1.0, 90.0)], [], 0.0),
     ],
