@@ -92,10 +92,11 @@ class Scale:
     Attributes:
         about: where it is run, and on what; a paragraph of the page.
         seeds: by the name of a question, or `default`.
-        runs: arguments of single runs, by name, above the question's.
-        questions: names of those that are asked at it; all if there are none.
         tokenizer: arguments of `transformers-mcl tokenizer`.
         soups: of `transformers-mcl soup --recipe`.
+        runs: arguments of single runs, by name, above the question's.
+        questions: names of those that are asked at it; all if there are none.
+        title: of the page.
         reference: the run whose generator makes the text that all discriminators are judged on.
     """
 
@@ -109,6 +110,7 @@ class Scale:
     soups: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
+    title: str = "Does MCL pay?"
     reference: str = "electra"
 
     def seeds_of(self, question: str) -> list[int]:
@@ -198,7 +200,7 @@ def _read_scale(name: str) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
     content = _read(path, {*Scale.__dataclass_fields__, "like"}, {"about"})
     for key, value in content.items():
-        if key not in ("about", "like", "questions", "reference"):
+        if key not in ("about", "like", "questions", "reference", "title"):
             _check_mapping(path, key, value)
     for run, arguments in content.get("runs", {}).items():
         _check_mapping(path, run, arguments)

@@ -323,7 +323,7 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
     found = {question.title: compared(results, question) for question in questions}
     arguments = f"{folder.as_posix()} {page.as_posix()}"
-    parts, drawn = [_head(results, scale.about, arguments), "## In short", in_short(results, found, questions)], 0
+    parts, drawn = [_head(results, scale, arguments), "## In short", in_short(results, found, questions)], 0
     for question in questions:
         parts += [f"## {question.title}", question.text.strip()]
         if not (differences := found[question.title]):
@@ -340,7 +340,7 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
 
 
-def _head(results: Results, about: str, arguments: str) -> str:
+def _head(results: Results, scale: Scale, arguments: str) -> str:
     versions = sorted({f"{k} {v}" for result in results.all for k, v in result["versions"].items()})
     hardware = sorted({result["hardware"] for result in results.all})
     tokens = sum(result.get("tokens") or 0 for result in results.all)
@@ -355,7 +355,8 @@ def _head(results: Results, about: str, arguments: str) -> str:
         .read_text(encoding="utf-8")
         .format(
             scale=results.scale,
-            about=" ".join(about.split()),
+            title=scale.title,
+            about=" ".join(scale.about.split()),
             arguments=arguments,
             results=len(results.all),
             reference="".join(f"`{reference}`" for reference in references) or "no run yet",

@@ -139,6 +139,7 @@ def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any
     load = scripts["recipes"].load_scale
     file = tmp_path / "mine.yaml"
     file.write_text("like: cpu\nabout: On my desk.\npretrain: {max_steps: 7}\nseeds: {lite: [5]}\nreference: mcl\n")
+    assert load("cpu_mixed").title != load("cpu").title  # of two pages beside each other
     mine, cpu = load(str(file)), load("cpu")
     assert (mine.name, mine.about, mine.reference) == ("mine", "On my desk.", "mcl")
     assert mine.pretrain == {**cpu.pretrain, "max_steps": 7} != cpu.pretrain
