@@ -31,11 +31,12 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
     """Adds to each result in `folder/results` the loss of its generator and the area under its discriminator's curve.
 
     Both on held-out rows as the first seed of the run `reference` masks them and its generator fills them in: whatever
-    share a pair masks itself, and whatever its own generator is worth. Without that run nothing is done. What was
+    share a pair masks itself, and whatever its own generator is worth. Without that run it says so. What was
     judged so before is not judged again; what was judged otherwise and is gone loses these figures.
     """
     runs = sorted((folder / "runs" / reference).glob("seed-*/done"), key=lambda path: int(path.parent.name[5:]))
     if not runs:
+        say(f"the discriminators are not judged on the same rows: the run {reference!r}, which makes them, is missing")
         return
     run = runs[0].parent
     with (run / "pair" / "model.safetensors").open("rb") as weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,18 @@ from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
 from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
 
-__all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
+__all__ = [
+    "PRETRAIN",
+    "Planner",
+    "Question",
+    "Run",
+    "Scale",
+    "check_names",
+    "going_on",
+    "load_questions",
+    "load_scale",
+    "parse",
+]
 
 FOLDER = Path(__file__).parent
 KINDS = ("pretrain", "peer", "soups")
@@ -117,6 +128,15 @@ class Scale:
         """Those that a question's runs are trained with."""
         return self.seeds.get(question, self.seeds["default"])
 
+    def asked(self, questions: Iterable[str]) -> list[str]:
+        """Those of all questions that are asked at it.
+
+        Raises:
+            UserError: it names one that there is not.
+        """
+        check_names(f"question in scale {self.name}", self.questions, questions)
+        return [name for name in questions if name in self.questions or not self.questions]
+
 
 def load_questions(folder: Path = FOLDER / "questions") -> tuple[dict[str, Question], dict[str, Run]]:
     """All questions, in the order of their files `1-name.yaml`, and the runs of all.
@@ -179,13 +199,13 @@ def load_scale(name: str) -> Scale:
     Raises:
         UserError: there is none, or it has a key or a value that cannot be.
     """
-    path, content = _read_scale(name)
-    if like := content.pop("like", None):
-        _, base = _read_scale(like)
+    path, content = _read_scale("scale", name, Path())
+    if "like" in content:
+        like = content.pop("like")
+        _, base = _read_scale(f"{path}: like", like, path.parent)
         if "like" in base:
             raise UserError(f"{path}: like: {like} is itself like {base['like']}; name that one")
-        content = {k: {**base.get(k, {}), **v} if isinstance(v, dict) else v for k, v in content.items()}
-        content = base | content
+        content = _merged(base, content)
     if missing := {"pretrain", "seeds"} - content.keys():
         raise UserError(f"{path}: there is no {', '.join(sorted(missing))} in it")
     if "default" not in content["seeds"]:
@@ -193,29 +213,39 @@ def load_scale(name: str) -> Scale:
     return Scale(path.stem, **content)
 
 
-def _read_scale(name: str) -> tuple[Path, dict[str, Any]]:
-    path = Path(name) if name.endswith(".yaml") else FOLDER / "scales" / f"{name}.yaml"
+def _read_scale(what: str, name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    path = folder / name if name.endswith(".yaml") else FOLDER / "scales" / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in (FOLDER / "scales").glob("*.yaml")))
-        raise UserError(f"scale: there is no {name!r}; choose from {known}, or give a .yaml file")
+        raise UserError(f"{what}: there is no {name!r}; choose from {known}, or give a .yaml file")
     content = _read(path, {*Scale.__dataclass_fields__, "like"}, {"about"})
     for key, value in content.items():
-        if key not in ("about", "like", "questions", "reference", "title"):
+        if key in ("about", "like", "reference", "title"):
+            if not isinstance(value, str):
+                raise UserError(f"{path}: {key} is {value!r}, not a text")
+        elif key == "questions":
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                raise UserError(f"{path}: questions is {value!r}, not a list of names")
+        else:
             _check_mapping(path, key, value)
     for run, arguments in content.get("runs", {}).items():
         _check_mapping(path, run, arguments)
-    if not isinstance(asked := content.get("questions", []), list):
-        raise UserError(f"{path}: questions is {asked!r}, not a list of names")
     for question, seeds in content.get("seeds", {}).items():
-        if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
             raise UserError(f"{path}: seeds: {question} is {seeds!r}, not a list of numbers like [1, 2, 3]")
     return path, content
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what is its own; mappings in both are merged alike."""
+    nested = {k for k, v in own.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **own, **{k: _merged(base[k], own[k]) for k in nested}}
 
 
 def _read(path: Path, known: Iterable[str], needed: set[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict) or (missing := needed - content.keys()):
         what = "no mapping" if not isinstance(content, dict) else f"no {', '.join(sorted(missing))}"
@@ -224,8 +254,15 @@ def _read(path: Path, known: Iterable[str], needed: set[str]) -> dict[str, Any]:
     return content
 
 
+def check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
+    """Raises UserError unless there are all of `names`."""
+    for name in names:
+        if name not in known:
+            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")
+
+
 def _check_keys(path: Path, what: str, given: Iterable[str], known: set[str]) -> None:
-    if unknown := set(given) - known:
+    if unknown := set(map(str, given)) - known:
         raise UserError(f"{path}: {what} has {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
 
 

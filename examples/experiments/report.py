@@ -319,10 +319,15 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     """
     results = Results(folder)
     scale = scale or load_scale(results.scale)
-    questions = [question for name, question in load_questions()[0].items() if name in (scale.questions or [name])]
+    if scale.name != results.scale:
+        raise UserError(f"{folder}: results of the scale {results.scale!r}, not of {scale.name!r}")
+    every, _ = load_questions()
+    questions = [every[name] for name in scale.asked(every)]
     (page.parent / "assets").mkdir(parents=True, exist_ok=True)
-    found = {question.title: compared(results, question) for question in questions}
+    found = {question.title: compared(results, question) for question in every.values()}
     arguments = f"{folder.as_posix()} {page.as_posix()}"
+    if not (FOLDER / "scales" / f"{scale.name}.yaml").is_file():
+        arguments += f" {scale.name}.yaml"
     parts, drawn = [_head(results, scale, arguments), "## In short", in_short(results, found, questions)], 0
     for question in questions:
         parts += [f"## {question.title}", question.text.strip()]

@@ -11,7 +11,7 @@ out is in `OUTPUT_DIR/results`, a file a run; `report.py` makes the page of them
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 from common import judge_alike
-from recipes import Planner, Question, Run, Scale, load_questions, load_scale, parse
+from recipes import Planner, Question, Run, Scale, check_names, load_questions, load_scale, parse
 from report import write_report
 
 from transformers_mcl.cli.arguments import parse_arguments
@@ -180,11 +180,10 @@ def prepare(args: ExperimentArguments) -> Experiments:
     """
     scale = load_scale(args.scale)
     questions, runs = load_questions()
-    named = [*scale.questions, *(name for name in scale.seeds if name != "default")]
-    _check_names(f"question in scale {scale.name}", named, questions)
-    asked = scale.questions or list(questions)
-    _check_names(f"question at scale {scale.name}", args.questions or [], asked)
-    _check_names(f"run in scale {scale.name}", [*scale.runs, scale.reference], runs)
+    asked = scale.asked(questions)
+    check_names(f"question in scale {scale.name}", [name for name in scale.seeds if name != "default"], questions)
+    check_names(f"question at scale {scale.name}", args.questions or [], asked)
+    check_names(f"run in scale {scale.name}", [*scale.runs, scale.reference], runs)
     if not (args.train_file or args.dataset_name):
         raise UserError("no text: give --train_file and --validation_file, or --dataset_name")
     for name in ("train_file", "validation_file", "pairs_file", "glue_data"):
@@ -201,12 +200,6 @@ def prepare(args: ExperimentArguments) -> Experiments:
         _make_tokenizer(data, scale)
     planner = Planner(scale, runs, data, load_tokenizer(data["tokenizer_name"]))
     return Experiments(args, scale, questions, args.questions or asked, runs, planner)
-
-
-def _check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")
 
 
 def _make_tokenizer(data: dict[str, Any], scale: Scale) -> None:

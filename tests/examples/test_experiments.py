@@ -121,7 +121,14 @@ def test_mistakes_in_a_question(scripts: dict[str, Any], tmp_path: Path, content
         ({"reference": "elektra"}, "run in scale mine: there is no 'elektra'"),
         ({"questions": ["equal_steps"]}, "question in scale mine: there is no 'equal_steps'"),
         ({"questions": "lite"}, "questions is 'lite', not a list of names"),
-        ({"like": "huge"}, "there is no 'huge'"),
+        ({"questions": [{"lite": 1}]}, "questions is [{'lite': 1}], not a list of names"),
+        ({"like": "huge"}, "mine.yaml: like: there is no 'huge'"),
+        ({"like": None}, "like is None, not a text"),
+        ({"about": 5}, "about is 5, not a text"),
+        ({"reference": ["mcl"]}, "reference is ['mcl'], not a text"),
+        ({3: 4}, "the file has 3;"),
+        ({"seeds": {"default": []}}, "default is [], not a list of numbers"),
+        ({"seeds": {"default": [True]}}, "default is [True], not a list of numbers"),
         ({"like": "cpu_mixed"}, "cpu_mixed is itself like cpu; name that one"),
     ],
 )
@@ -129,7 +136,8 @@ def test_mistakes_in_a_scale(
     scripts: dict[str, Any], tmp_path: Path, content: Any, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({"about": "?", "pretrain": {}, "seeds": {"default": [1]}, **content}))
+    mine = {"about": "?", "pretrain": {}, "seeds": {"default": [1]}, **content}
+    file.write_text(yaml.safe_dump(mine, sort_keys=False))
     assert scripts["run"].run(command(tmp_path, "--scale", str(file))) == 2
     error = capsys.readouterr().err
     assert error.startswith("run.py: error: ") and error.count("\n") == 1 and said in error
@@ -145,6 +153,12 @@ def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any
     assert mine.pretrain == {**cpu.pretrain, "max_steps": 7} != cpu.pretrain
     assert mine.seeds_of("lite") == [5] and mine.seeds_of("soup") == cpu.seeds_of("soup")
     assert (mine.finetune, mine.soups) == (cpu.finetune, cpu.soups)
+    (tmp_path / "theirs.yaml").write_text("like: small\nabout: Theirs.\nruns: {electra_high: {max_steps: 5}}\n")
+    small = load("small").runs["electra_high"]
+    assert load(str(tmp_path / "theirs.yaml")).runs["electra_high"] == {**small, "max_steps": 5} != small
+    (tmp_path / "ours.yaml").write_text("like: base.yaml\nabout: Theirs.\n")
+    (tmp_path / "base.yaml").write_text("about: Theirs.\npretrain: {max_steps: 3}\nseeds: {default: [1]}\n")
+    assert load(str(tmp_path / "ours.yaml")).pretrain == {"max_steps": 3}  # the file beside it
     file.write_text("about: On my desk.\npretrain: {}\n")
     with pytest.raises(UserError, match="there is no seeds in it"):
         load(str(file))
@@ -167,6 +181,11 @@ def test_a_scale_asks_some_of_the_questions(
     )
     page = (tmp_path / "page.md").read_text()
     assert page.count("*Not run yet at the scale `mine`.*") == page.count("all not run yet") == 1
+    assert f"report.py {tmp_path.as_posix()}/results {tmp_path.as_posix()}/page.md mine.yaml\n" in page
+    words = [str(tmp_path / "results"), str(tmp_path / "page.md"), "cpu"]
+    assert scripts["report"].main(words) == 2 and "scale 'mine', not of 'cpu'" in capsys.readouterr().err
+    file.write_text("like: cpu\nabout: On my desk.\nquestions: [lit]\n")
+    assert scripts["report"].main([*words[:2], str(file)]) == 2 and "there is no 'lit'" in capsys.readouterr().err
 
 
 def make_job(tmp_path: Path, **more: Any) -> Path:
@@ -234,7 +253,9 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert again["held_out"] == result["held_out"] and again["finetune"]["max_steps"] == 2
     assert again["hardware"] == "what it was trained on"
 
-    scripts["common"].judge_alike(tmp_path, "electra", print)  # which there is not
+    said: list[str] = []
+    scripts["common"].judge_alike(tmp_path, "electra", said.append)  # which there is not
+    assert "'electra', which makes them, is missing" in said[0]
     assert "alike" not in json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
     scripts["common"].judge_alike(tmp_path, "mcl", print)
     judged = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
@@ -472,6 +493,21 @@ def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_
     for path in tmp_path.glob("untrained*"):
         path.unlink()
     assert "MCL **better** than ELECTRA: G's loss +0.980; tasks +0.050" in short()
+
+
+def test_what_tells_nothing_is_left_out_of_every_question(scripts: dict[str, Any], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    for seed in (1, 2, 3):
+        for run, loss in {"untrained": 7.0, "mcl": 4.0, "electra_long": 4.5}.items():
+            score = 0.6 + seed / 10 - (run == "mcl") / 20  # tasks: MCL is behind ELECTRA, and both with the untrained
+            tasks = {"sst2": {"metric": "accuracy", "scores": [score + (run == "untrained") / 20]}}
+            result = make_result(run, seed, loss + seed / 100 * (run == "mcl"), glue=tasks, scale="mine")
+            (results / f"{run}-{seed}.json").write_text(json.dumps(result))
+    (tmp_path / "mine.yaml").write_text("like: cpu\nabout: Theirs.\nquestions: [ablation_compute]\n")
+    assert scripts["report"].main([str(results), str(tmp_path / "page.md"), str(tmp_path / "mine.yaml")]) == 0
+    short = (tmp_path / "page.md").read_text().partition("## In short")[2].partition("## ")[0]
+    assert "Left out here: tasks." in short and "MCL **better** than ELECTRA_LONG: G's loss +0.480\n" in short
 
 
 @pytest.mark.parametrize(
