@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.evaluate import TaskArguments as BenchmarkArguments
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
-from transformers_mcl.errors import UserError
+from transformers_mcl.errors import UserError, check_names
 from transformers_mcl.evaluation.blimp import MinimalPairsArguments
 from transformers_mcl.evaluation.pairs import PairsArguments
 from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
@@ -24,18 +24,7 @@ from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
 from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
 
-__all__ = [
-    "PRETRAIN",
-    "Planner",
-    "Question",
-    "Run",
-    "Scale",
-    "check_names",
-    "going_on",
-    "load_questions",
-    "load_scale",
-    "parse",
-]
+__all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
 
 FOLDER = Path(__file__).parent
 KINDS = ("pretrain", "peer", "soups")
@@ -252,13 +241,6 @@ def _read(path: Path, known: Iterable[str], needed: set[str]) -> dict[str, Any]:
         raise UserError(f"{path}: there is {what} in it")
     _check_keys(path, "the file", content, {*known} - {"name"})
     return content
-
-
-def check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
-    """Raises UserError unless there are all of `names`."""
-    for name in names:
-        if name not in known:
-            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")
 
 
 def _check_keys(path: Path, what: str, given: Iterable[str], known: set[str]) -> None:

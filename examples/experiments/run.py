@@ -19,13 +19,13 @@ from typing import Any
 
 import yaml
 from common import judge_alike
-from recipes import Planner, Question, Run, Scale, check_names, load_questions, load_scale, parse
+from recipes import Planner, Question, Run, Scale, load_questions, load_scale, parse
 from report import write_report
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.data.tokenizer import load_tokenizer
-from transformers_mcl.errors import Interrupted, UserError
+from transformers_mcl.errors import Interrupted, UserError, check_names
 from transformers_mcl.jobs import Job, run_jobs, share_devices
 
 

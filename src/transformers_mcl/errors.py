@@ -1,6 +1,8 @@
-"""The exceptions of this package that are the user's to see."""
+"""The exceptions of this package that are the user's to see, and a check that raises one."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -22,3 +24,14 @@ class Interrupted(Exception):
 
     The command line prints the message and exits with status 143, as a program that ended at SIGTERM.
     """
+
+
+def check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
+    """Checks that each of `names` is one of `known`.
+
+    Raises:
+        UserError: one is not; the message begins with `what`.
+    """
+    for name in names:
+        if name not in known:
+            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")

@@ -162,6 +162,9 @@ def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any
     file.write_text("about: On my desk.\npretrain: {}\n")
     with pytest.raises(UserError, match="there is no seeds in it"):
         load(str(file))
+    file.write_bytes(b"about: caf\xe9\n")  # another encoding
+    with pytest.raises(UserError, match="mine.yaml cannot be read"):
+        load(str(file))
 
 
 def test_a_scale_asks_some_of_the_questions(

@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from ..configuration_mcl import MclConfig
 from ..data import DataArguments
-from ..errors import UserError
+from ..errors import UserError, check_names
 from ..flops import step_flops
 from ..jobs import Job, run_jobs, share_devices
 from ..training.arguments import MclTrainingArguments
@@ -101,8 +101,8 @@ class RecipeArguments:
     def __post_init__(self) -> None:
         known = [*INGREDIENTS, MCL]
         self.ingredients = known if self.ingredients is None else self.ingredients
-        self._check("ingredients", self.ingredients, known)
-        self._check("methods", self.methods, METHODS)
+        check_names("ingredients", self.ingredients, known)
+        check_names("methods", self.methods, METHODS)
         self.ingredients = [name for name in known if name in self.ingredients]
         if self.ingredients == [MCL] and not self.train_only:
             raise UserError(f"ingredients: {MCL} alone makes no soup")
@@ -110,11 +110,6 @@ class RecipeArguments:
             raise UserError(f"finetune_config: there is no file {self.finetune_config!r}")
         if self.soup_score == "blimp" and not (self.blimp or self.pairs_file):
             raise UserError("soup_score=blimp needs minimal pairs: give --pairs_file, or --blimp true")
-
-    def _check(self, name: str, given: Sequence[str], known: Sequence[str]) -> None:
-        for value in given:
-            if value not in known:
-                raise UserError(f"{name}: there is no {value!r}; choose from {', '.join(known)}")
 
 
 @dataclass
