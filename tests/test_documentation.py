@@ -18,7 +18,7 @@ from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.soups.score_arguments import ScoreArguments
-from transformers_mcl.training.pretraining import ModelArguments, _overrides
+from transformers_mcl.training.run import ModelArguments, _overrides
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.courses import operated_count, sample_tokens
-from transformers_mcl.flops import pass_flops
+from transformers_mcl.models.flops import pass_flops
 
 SAMPLING, UPDATE = "sampling, once a course", "clipping and optimizer"
 

@@ -33,7 +33,7 @@ from torch import Tensor
 from transformers import HfArgumentParser
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.flops import pass_flops
+from transformers_mcl.models.flops import pass_flops
 
 
 def plain(model_class: type[PlainElectra]) -> Callable[[MclConfig, Arguments], Step]:

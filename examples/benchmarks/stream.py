@@ -34,7 +34,7 @@ from transformers_mcl.data import (
     load_tokenizer,
     tokenize_and_pack,
 )
-from transformers_mcl.training.pretraining import DEMO_FOLDER
+from transformers_mcl.training.run import DEMO_FOLDER
 
 
 def parse_arguments() -> argparse.Namespace:

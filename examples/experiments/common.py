@@ -17,8 +17,8 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM
-from transformers_mcl.modeling_mcl_pretraining import CourseRecord
-from transformers_mcl.training.pretraining import prepare
+from transformers_mcl.models.pretraining import CourseRecord
+from transformers_mcl.training.run import prepare
 from transformers_mcl.training.trainer import evaluation_draws
 
 __all__ = ["judge_alike"]

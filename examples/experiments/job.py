@@ -23,7 +23,7 @@ from transformers_mcl.errors import UserError
 from transformers_mcl.soups.recipe import INGREDIENTS
 from transformers_mcl.soups.recipe_results import LOSS
 from transformers_mcl.training.checkpoints import last_checkpoint
-from transformers_mcl.training.pretraining import prepare
+from transformers_mcl.training.run import prepare
 
 ENVIRONMENT = "environment.json"
 LIBRARIES = ("transformers-mcl", "torch", "transformers", "datasets", "accelerate", "numpy")

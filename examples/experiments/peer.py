@@ -50,11 +50,11 @@ from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
-from transformers_mcl.documents import find_documents
 from transformers_mcl.errors import UserError
+from transformers_mcl.method.documents import find_documents
 from transformers_mcl.training.callbacks import summary_line
-from transformers_mcl.training.pretraining import ModelArguments, PretrainingRun, prepare
 from transformers_mcl.training.report import results_table
+from transformers_mcl.training.run import ModelArguments, PretrainingRun, prepare
 
 # What the peer says of a batch, by its name and by that of ours.
 FIGURES = {"loss": "loss", "mlm_loss": "mlm_loss", "disc_loss": "rtd_loss", "gen_acc": "rtd_masked_lm_accuracy"}

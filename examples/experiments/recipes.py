@@ -19,10 +19,10 @@ from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError, check_names
 from transformers_mcl.evaluation.blimp import MinimalPairsArguments
 from transformers_mcl.evaluation.pairs import PairsArguments
+from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
 from transformers_mcl.training.arguments import MclTrainingArguments
-from transformers_mcl.training.pretraining import ModelArguments, build_config, recipe_path
-from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
+from transformers_mcl.training.run import ModelArguments, build_config, recipe_path
 
 __all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
 

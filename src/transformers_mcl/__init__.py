@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ._registration import register, unregister
 
 if TYPE_CHECKING:
-    from .configuration_mcl import MclConfig
     from .errors import UserError
     from .hub.fairseq import ConversionReport, convert_fairseq_checkpoint
-    from .modeling_mcl import (
+    from .models.configuration_mcl import MclConfig
+    from .models.modeling_mcl import (
         MclDiscriminator,
         MclForMaskedLM,
         MclForMultipleChoice,
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         MclForTokenClassification,
         MclModel,
     )
-    from .modeling_mcl_pretraining import MclForPreTraining
+    from .models.pretraining import MclForPreTraining
+    from .models.tokenization_mcl import MclTokenizer
     from .soups.cooking import make_soup
-    from .tokenization_mcl import MclTokenizer
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -57,9 +57,9 @@ except PackageNotFoundError:  # a source tree that was never installed
 # `transformers-mcl --help`, cost nothing.
 _MODULES = {
     "ConversionReport": "hub.fairseq",
-    "MclConfig": "configuration_mcl",
-    "MclForPreTraining": "modeling_mcl_pretraining",
-    "MclTokenizer": "tokenization_mcl",
+    "MclConfig": "models.configuration_mcl",
+    "MclForPreTraining": "models.pretraining",
+    "MclTokenizer": "models.tokenization_mcl",
     "MclTrainer": "training.trainer",
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
@@ -70,7 +70,7 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        module = importlib.import_module(f".{_MODULES.get(name, 'modeling_mcl')}", __name__)
+        module = importlib.import_module(f".{_MODULES.get(name, 'models.modeling_mcl')}", __name__)
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -22,9 +22,9 @@ __all__ = ["register", "unregister"]
 
 # Each module of transformers, and the one of ours that is to follow it.
 _FOLLOWERS = {
-    "transformers.models.auto.configuration_auto": "transformers_mcl.configuration_mcl",
-    "transformers.models.auto.tokenization_auto": "transformers_mcl.tokenization_mcl",
-    "transformers.models.auto.modeling_auto": "transformers_mcl.modeling_mcl_pretraining",
+    "transformers.models.auto.configuration_auto": "transformers_mcl.models.configuration_mcl",
+    "transformers.models.auto.tokenization_auto": "transformers_mcl.models.tokenization_mcl",
+    "transformers.models.auto.modeling_auto": "transformers_mcl.models.pretraining",
 }
 
 # `AutoConfig.from_pretrained` as it was found ("theirs") and as it is now ("ours"); empty while it is as found.
@@ -77,7 +77,7 @@ def _follow() -> None:
 
 
 def _put_hook(auto: Any) -> None:
-    from .hub.load_by_name import open_fairseq_too
+    from .hub.by_name import open_fairseq_too
 
     if not _hook:  # asked last: that import may have led here, too
         _hook["theirs"] = vars(auto)["from_pretrained"]

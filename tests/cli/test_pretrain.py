@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTrainin
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import DataArguments
-from transformers_mcl.training.pretraining import ModelArguments, prepare
+from transformers_mcl.training.run import ModelArguments, prepare
 
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"

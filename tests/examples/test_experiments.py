@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
-from transformers_mcl.training.pretraining import DEMO_FOLDER
+from transformers_mcl.training.run import DEMO_FOLDER
 from transformers_mcl.training.trainer import evaluation_draws
 
 ROOT = Path(__file__).parents[2]

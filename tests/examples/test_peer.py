@@ -14,7 +14,7 @@ import torch
 
 from transformers_mcl import MclConfig, MclForPreTraining, MclTrainer
 from transformers_mcl.cli.main import main
-from transformers_mcl.flops import step_flops
+from transformers_mcl.models.flops import step_flops
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "experiments" / "peer.py"
 SMALL = "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16"

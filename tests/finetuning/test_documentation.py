@@ -19,9 +19,9 @@ from transformers import AutoModelForQuestionAnswering, BertConfig, BertForQuest
 from transformers_mcl.cli.arguments import ParsedArguments, parse_arguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.evaluation.glue import GLUE_TASKS
+from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
+from transformers_mcl.finetuning.run import _runs
 from transformers_mcl.hub.finetuned_card import ANSWERING
-from transformers_mcl.training.finetuning import _runs
-from transformers_mcl.training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "finetuning.md").read_text()

@@ -15,8 +15,8 @@ from transformers import BertTokenizer, EvalPrediction
 
 from transformers_mcl.cli.main import main
 from transformers_mcl.data.tables import read_table
-from transformers_mcl.training.span_tasks import QuestionAnsweringTask, TokenTask
-from transformers_mcl.training.task_arguments import TaskArguments
+from transformers_mcl.finetuning.arguments import TaskArguments
+from transformers_mcl.finetuning.span_tasks import QuestionAnsweringTask, TokenTask
 
 CONTEXT = "anna lives in rome . bob lives in paris . anna wrote a film . bob was in a bad film"
 

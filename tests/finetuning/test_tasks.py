@@ -16,9 +16,9 @@ from transformers import BertConfig, BertTokenizer, EvalPrediction, PreTrainedTo
 from transformers.utils import logging
 
 from transformers_mcl.errors import UserError
-from transformers_mcl.training.span_tasks import QuestionAnsweringTask, TokenTask
-from transformers_mcl.training.task_arguments import FinetuningArguments, TaskArguments
-from transformers_mcl.training.tasks import SequenceTask
+from transformers_mcl.finetuning.arguments import FinetuningArguments, TaskArguments
+from transformers_mcl.finetuning.span_tasks import QuestionAnsweringTask, TokenTask
+from transformers_mcl.finetuning.text_tasks import SequenceTask
 
 
 def table(labels: list[Any], names: list[str] | None = None) -> Dataset:
@@ -141,7 +141,7 @@ def test_answers_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
         QuestionAnsweringTask("squad", TaskArguments(), squad(bob, bob, ids="00"))
     assert QuestionAnsweringTask("squad_v2", TaskArguments(), squad(bob)).with_negative
     assert not QuestionAnsweringTask("squad", TaskArguments(), squad(bob)).with_negative
-    logger = logging.get_logger("transformers_mcl.training.span_tasks")
+    logger = logging.get_logger("transformers_mcl.finetuning.span_tasks")
     logger.addHandler(caplog.handler)
     try:
         QuestionAnsweringTask("squad", TaskArguments(), squad(bob, {"text": ["bob"], "answer_start": [1]}))

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from transformers import BertTokenizer
 
 from transformers_mcl import MclForPreTraining
-from transformers_mcl.evaluation.results import summarize_runs
+from transformers_mcl.finetuning.results import summarize_runs
 from transformers_mcl.hub.finetuned_card import FinetunedCard
 
 MODEL = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}

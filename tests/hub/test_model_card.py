@@ -9,8 +9,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from transformers_mcl.configuration_mcl import MclConfig
 from transformers_mcl.hub.model_card import RunSummary, model_card
+from transformers_mcl.models.configuration_mcl import MclConfig
 
 RECIPE = {
     "train_file": ["/home/ada/my corpus/novels.txt.gz", "relative/letters.txt"],

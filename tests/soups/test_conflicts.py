@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.configuration_mcl import LOSS_NAMES
+from transformers_mcl.models.configuration_mcl import LOSS_NAMES
 from transformers_mcl.soups.conflicts import loss_gradients, measure_conflicts
 
 from .conftest import SIZES

@@ -19,7 +19,7 @@ from transformers_mcl.errors import UserError
 from transformers_mcl.soups import recipe, recipe_results
 from transformers_mcl.soups.cooking import METHODS
 from transformers_mcl.soups.recipe import CORRECTIONS, INGREDIENTS
-from transformers_mcl.training import pretraining
+from transformers_mcl.training import run as pretraining
 
 ROOT = Path(__file__).parents[2]
 SHAPE = "hidden_size=16,embedding_size=16,num_hidden_layers=1,intermediate_size=16,generator_hidden_size=16,"

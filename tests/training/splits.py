@@ -17,8 +17,9 @@ import torch.distributed as dist
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 from torch import Tensor
 
-from transformers_mcl import MclForPreTraining, MclTrainer, courses
+from transformers_mcl import MclForPreTraining, MclTrainer
 from transformers_mcl.cli.main import entry, main
+from transformers_mcl.method import corruptions
 
 LONGEST = 512
 
@@ -43,10 +44,10 @@ class RowDraws:
 
 
 def follow_rows() -> None:
-    if isinstance(courses._uniform, RowDraws):
+    if isinstance(corruptions._uniform, RowDraws):
         return
     draws = RowDraws()
-    courses._uniform = draws  # type: ignore[assignment]
+    corruptions._uniform = draws  # type: ignore[assignment]
     build = MclForPreTraining.__init__
 
     def built(self: MclForPreTraining, *args: Any, **kwargs: Any) -> None:

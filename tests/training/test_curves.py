@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from transformers_mcl.configuration_mcl import COURSES, LOSS_NAMES
+from transformers_mcl.models.configuration_mcl import COURSES, LOSS_NAMES
 from transformers_mcl.training import curves
 
 History = list[dict[str, Any]]

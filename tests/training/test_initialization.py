@@ -23,7 +23,7 @@ from transformers import (
 from transformers_mcl import MclConfig, MclForPreTraining, MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.data import DataArguments
 from transformers_mcl.training.initialization import grow_vocabulary, load_pair, pair_from_sources, sources_fields
-from transformers_mcl.training.pretraining import ModelArguments, PretrainingRun, prepare
+from transformers_mcl.training.run import ModelArguments, PretrainingRun, prepare
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(35))]
 SHAPE: dict[str, Any] = {

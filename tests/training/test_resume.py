@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from tests.launching import torchrun
 from transformers_mcl.training.checkpoints import last_checkpoint
-from transformers_mcl.training.pretraining import DEMO_FOLDER
+from transformers_mcl.training.run import DEMO_FOLDER
 
 ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.killed"
 SMALL = (

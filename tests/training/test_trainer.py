@@ -14,8 +14,8 @@ from transformers.testing_utils import CaptureLogger
 from transformers.utils.logging import get_logger
 
 from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments, UserError
-from transformers_mcl.configuration_mcl import LOSS_NAMES
-from transformers_mcl.flops import step_flops
+from transformers_mcl.models.configuration_mcl import LOSS_NAMES
+from transformers_mcl.models.flops import step_flops
 
 Make = Callable[..., MclTrainer]
 

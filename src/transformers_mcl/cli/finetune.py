@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..training.finetuning import prepare_finetuning
-from ..training.task_arguments import EncoderArguments, FinetuningArguments, TaskArguments
+from ..finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
+from ..finetuning.run import prepare_finetuning
 from .arguments import parse_arguments
 from .main import COMMANDS
 

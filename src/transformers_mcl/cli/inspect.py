@@ -13,13 +13,13 @@ from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
-from transformers_mcl.configuration_mcl import MclConfig
 from transformers_mcl.data.files import one_line
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
-from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
-from transformers_mcl.loading import load_config, loading_in_silence
-from transformers_mcl.modeling_mcl_pretraining import MclForPreTraining
+from transformers_mcl.inspection.courses import Inspection, check_text, inspect_text, render
+from transformers_mcl.models.configuration_mcl import MclConfig
+from transformers_mcl.models.loading import load_config, loading_in_silence
+from transformers_mcl.models.pretraining import MclForPreTraining
 
 _RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..data import DataArguments
 from ..training.arguments import MclTrainingArguments
-from ..training.pretraining import ModelArguments, prepare, recipe_path
 from ..training.report import results_table
+from ..training.run import ModelArguments, prepare, recipe_path
 from .arguments import parse_arguments
 from .inspect import show
 

@@ -19,13 +19,13 @@ from huggingface_hub import EvalResult
 from transformers import AutoModelForMaskedLM, ElectraForPreTraining, PreTrainedModel
 from transformers.utils import logging
 
-from ..configuration_mcl import MclConfig
 from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..hub.card_results import add_results, card_of
-from ..loading import load_config, loading_in_silence
-from ..modeling_mcl import MclDiscriminator
+from ..models.configuration_mcl import MclConfig
+from ..models.loading import load_config, loading_in_silence
+from ..models.modeling_mcl import MclDiscriminator
 from .accuracy import plot_accuracies, summarize, to_markdown
 from .minimal_pairs import PairScorer, PairScores, PllMetric, ScorerName
 from .pairs import BLIMP, Pair, PairsArguments, load_pairs

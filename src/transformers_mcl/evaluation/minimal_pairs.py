@@ -18,8 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
-from ..modeling_mcl import MclForMaskedLM, MclGenerator
-from ..modeling_mcl_pretraining import MclForPreTraining
+from ..models.modeling_mcl import MclForMaskedLM, MclGenerator
+from ..models.pretraining import MclForPreTraining
 
 __all__ = ["PairScorer", "PairScores", "PllMetric", "ScorerName", "score_pairs"]
 

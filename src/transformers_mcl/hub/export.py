@@ -11,13 +11,13 @@ from typing import Any
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.dynamic_module_utils import custom_object_save
 
-from .. import modeling_mcl
-from ..configuration_mcl import MclConfig
 from ..data.files import one_line
 from ..errors import UserError
-from ..loading import load_config, loading_in_silence
-from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
-from ..modeling_mcl_pretraining import MclForPreTraining
+from ..models import modeling_mcl
+from ..models.configuration_mcl import MclConfig
+from ..models.loading import load_config, loading_in_silence
+from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
+from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
 
 __all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]

@@ -13,7 +13,7 @@ from transformers.utils.hub import cached_file, hf_api
 
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
-from ..loading import loading_in_silence
+from ..models.loading import loading_in_silence
 
 __all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
 

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.glue import GLUE_TASKS
-from ..evaluation.results import results_markdown
+from ..finetuning.results import results_markdown
 
 __all__ = ["ANSWERING", "FinetunedCard"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from ..configuration_mcl import COURSES, LOSS_NAMES, MclConfig
-from ..metrics import COURSE_FIGURES
+from ..method.metrics import COURSE_FIGURES
+from ..models.configuration_mcl import COURSES, LOSS_NAMES, MclConfig
 
 __all__ = ["RunSummary", "model_card"]
 
@@ -38,7 +38,7 @@ class RunSummary:
         seconds: time of the training.
         hardware: what it ran on.
         versions: of the packages that matter, by name.
-        train: figures of the last training log, as `transformers_mcl.metrics` names them, and any others.
+        train: figures of the last training log, as `transformers_mcl.method.metrics` names them, and any others.
         evaluation: figures of the last evaluation, with or without the prefix `eval_`; `most_frequent_token` (share)
             and `unigram_entropy` (nats) of the held-out text are set beside the generator's.
         curves: name of the picture beside the card.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..errors import UserError
-from ..modeling_mcl import RelativePositionBias
+from ..models.modeling_mcl import RelativePositionBias
 
 __all__ = ["INPUTS", "check_onnx", "output_names", "save_onnx"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..configuration_mcl import COURSES
-from ..modeling_mcl_pretraining import MclForPreTraining
+from ..models.configuration_mcl import COURSES
+from ..models.pretraining import MclForPreTraining
 
 __all__ = ["Conflicts", "all_weights", "loss_gradients", "measure_conflicts"]
 

@@ -17,12 +17,12 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..loading import loading_in_silence
+from ..models.loading import loading_in_silence
 from .conflicts import Conflicts, measure_conflicts
 from .draft import appearing, check_apart
 from .geometry import Geometry, measure_geometry
 from .ingredients import check_alike, open_ingredients
-from .lines import Lines, barrier, measure_lines
+from .interpolation import Lines, barrier, measure_lines
 from .pictures import draw_lines, draw_matrix, save_panels
 from .score_arguments import ScoreArguments
 

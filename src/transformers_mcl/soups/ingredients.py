@@ -22,7 +22,7 @@ from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..data.files import one_line
 from ..errors import UserError
-from ..loading import load_config
+from ..models.loading import load_config
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
 __all__ = ["DTYPES", "Ingredient", "check_alike", "common_config", "open_ingredients"]

@@ -21,14 +21,14 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from ..configuration_mcl import MclConfig
 from ..data import DataArguments
 from ..errors import UserError, check_names
-from ..flops import step_flops
 from ..jobs import Job, run_jobs, share_devices
+from ..models.configuration_mcl import MclConfig
+from ..models.flops import step_flops
 from ..training.arguments import MclTrainingArguments
 from ..training.checkpoints import last_checkpoint
-from ..training.pretraining import ModelArguments, PretrainingRun, prepare
+from ..training.run import ModelArguments, PretrainingRun, prepare
 from .cooking import METHODS
 
 __all__ = ["CORRECTIONS", "INGREDIENTS", "MCL", "CourseSoups", "RecipeArguments", "prepare_course_soups"]

@@ -16,7 +16,6 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.utils import logging
 
-from ..configuration_mcl import MclConfig
 from ..data import DataArguments, DataCollatorForMcl, load_tokenizer, tokenize_and_pack
 from ..data.corpus import read_files
 from ..data.files import find_files, one_line
@@ -24,12 +23,13 @@ from ..errors import UserError
 from ..evaluation.blimp import open_scorer
 from ..evaluation.minimal_pairs import PairScorer, ScorerName
 from ..evaluation.pairs import BLIMP, Pair, PairsArguments, load_pairs
-from ..loading import loading_in_silence
-from ..modeling_mcl_pretraining import MclForPreTraining
-from ..training.checks import check_length
-from ..training.task import Task
-from ..training.task_arguments import TASK_NAMES, TaskArguments
-from ..training.tasks import make_task
+from ..finetuning.arguments import TASK_NAMES, TaskArguments
+from ..finetuning.task import Task
+from ..finetuning.text_tasks import make_task
+from ..models.configuration_mcl import MclConfig
+from ..models.loading import loading_in_silence
+from ..models.pretraining import MclForPreTraining
+from ..training.preflight import check_length
 from ..training.trainer import evaluation_draws
 from .ingredients import Ingredient, common_config
 from .score_arguments import PRETRAINING_LOSS, ScoreArguments

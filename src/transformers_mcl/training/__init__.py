@@ -1,1 +1,1 @@
-"""Training of a pair with transformers' Trainer."""
+"""Pre-training of a pair with transformers' Trainer."""

@@ -11,11 +11,11 @@ import torch
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 
-from ..configuration_mcl import OBJECTIVES, MclConfig
 from ..errors import UserError
-from ..flops import known_peak_flops, step_flops
+from ..models.configuration_mcl import OBJECTIVES, MclConfig
+from ..models.flops import known_peak_flops, step_flops
+from .batch_warmup import SHORTEST_ROW, BatchWarmup
 from .optimizers import check_optimizer
-from .warmup import SHORTEST_ROW, BatchWarmup
 
 __all__ = ["MclTrainingArguments"]
 

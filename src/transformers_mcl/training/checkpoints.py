@@ -18,9 +18,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
-from ..configuration_mcl import MclConfig
 from ..data.files import one_line
 from ..errors import UserError
+from ..models.configuration_mcl import MclConfig
 
 __all__ = [
     "INCOMPLETE",

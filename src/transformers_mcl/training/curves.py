@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from ..configuration_mcl import COURSES
+from ..models.configuration_mcl import COURSES
 
 __all__ = ["plot_curves", "spread_apart"]
 

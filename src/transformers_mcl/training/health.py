@@ -13,7 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
-from ..configuration_mcl import COURSES, LOSS_NAMES
+from ..models.configuration_mcl import COURSES, LOSS_NAMES
 
 __all__ = ["HealthCallback", "HealthThresholds"]
 

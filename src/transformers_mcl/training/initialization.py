@@ -18,13 +18,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ..configuration_mcl import MclConfig
 from ..data import load_tokenizer
 from ..data.files import one_line
 from ..errors import UserError
-from ..loading import load_config
-from ..modeling_mcl import MclDiscriminator, MclForMaskedLM
-from ..modeling_mcl_pretraining import MclForPreTraining
+from ..models.configuration_mcl import MclConfig
+from ..models.loading import load_config
+from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
+from ..models.pretraining import MclForPreTraining
 
 __all__ = ["check_vocabulary", "grow_vocabulary", "load_pair", "pair_fields", "pair_from_sources", "sources_fields"]
 

@@ -18,22 +18,22 @@ from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
-from ..configuration_mcl import COURSES, MclConfig
 from ..errors import UserError
-from ..flops import step_flops
 from ..hub.model_card import RunSummary
 from ..hub.push import PushingTrainer
-from ..metrics import summarize_metrics
-from ..modeling_mcl_pretraining import MclForPreTraining
+from ..method.metrics import summarize_metrics
+from ..models.configuration_mcl import COURSES, MclConfig
+from ..models.flops import step_flops
+from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .callbacks import CourseProgressCallback, RankSeedCallback, bars_closed
 from .checkpoints import data_digest, is_whole, last_checkpoint, remembered, remove_old, writing
 from .health import HealthCallback
-from .meter import Meter
+from .metric_sums import Meter
 from .optimizers import apply_settings, optimizer_and_groups, scheduler_arguments
-from .panels import group_by_course
 from .signals import SaveOnSignalCallback
-from .streaming import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
+from .stream_state import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
+from .trackers import group_by_course
 
 __all__ = ["MclTrainer", "evaluation_draws"]
 
@@ -53,7 +53,7 @@ class MclTrainer(PushingTrainer):
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
       (`course_warmup_steps`);
-    - Muon, a learning rate for the generator, and fewer and shorter rows at first (`training/warmup.py`).
+    - Muon, a learning rate for the generator, and fewer and shorter rows at first (`training/batch_warmup.py`).
 
     Arguments are those of [`~transformers.Trainer`], with [`MclTrainingArguments`].
 
@@ -427,7 +427,7 @@ class MclTrainer(PushingTrainer):
             self.summarize().save(str(self.args.output_dir))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Forward and backward operations of the courses on this batch; see `transformers_mcl.flops`."""
+        """Forward and backward operations of the courses on this batch; see `transformers_mcl.models.flops`."""
         config: MclConfig = self._pair.config
         batch_size, length = inputs["input_ids"].shape
         return int(step_flops(config, batch_size, length, self._pair.loss_weights))

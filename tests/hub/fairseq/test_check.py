@@ -12,7 +12,7 @@ from transformers import BertTokenizer
 from transformers_mcl import MclConfig, MclDiscriminator, MclForPreTraining, UserError
 from transformers_mcl.data.tokenizer import train_tokenizer
 from transformers_mcl.hub.fairseq import check
-from transformers_mcl.modeling_mcl import MclGenerator
+from transformers_mcl.models.modeling_mcl import MclGenerator
 
 TEXT = check.PROSE.read_text(encoding="utf-8")
 SHORT = " ".join(TEXT.split()[:60])

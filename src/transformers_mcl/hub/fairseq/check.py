@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ...data.tokenizer import load_tokenizer
 from ...errors import UserError
-from ...loading import load_config, loading_in_silence
-from ...metrics import add_metrics, summarize_metrics
-from ...modeling_mcl_pretraining import MclForPreTraining
+from ...method.metrics import add_metrics, summarize_metrics
+from ...models.loading import load_config, loading_in_silence
+from ...models.pretraining import MclForPreTraining
 
 __all__ = ["Check", "check_pair"]
 

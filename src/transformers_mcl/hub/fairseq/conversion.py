@@ -18,18 +18,18 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from ...configuration_mcl import COURSES, DISCRIMINATOR_LOSSES, MclConfig
 from ...data.files import one_line
 from ...errors import UserError
-from ...loading import loading_in_silence
-from ...modeling_mcl import (
+from ...models.configuration_mcl import COURSES, DISCRIMINATOR_LOSSES, MclConfig
+from ...models.loading import loading_in_silence
+from ...models.modeling_mcl import (
     MclDiscriminator,
     MclForMaskedLM,
     MclForQuestionAnswering,
     MclForSequenceClassification,
     MclModel,
 )
-from ...modeling_mcl_pretraining import MclForPreTraining
+from ...models.pretraining import MclForPreTraining
 from ..export import check_output_dir
 from .families import check_settings, find_family
 from .mapping import TensorMap
@@ -290,7 +290,7 @@ class _Conversion:
                 "no tokenizer: COCO-LM's cuts text before SentencePiece does, in a way that is not built here"
             )
             return None
-        from ...tokenization_mcl import MclTokenizer
+        from ...models.tokenization_mcl import MclTokenizer
 
         multiple, _ = self.checkpoint.settings.get("required_batch_size_multiple")
         tokenizer = MclTokenizer.from_fairseq(sentencepiece, dictionary, multiple=int(multiple or 8))

@@ -149,8 +149,8 @@ class Sizes:
         """
         if self.family.bias_type == "t5":
             return [table]
-        from ...configuration_mcl import MclConfig
-        from ...modeling_mcl import RelativePositionBias
+        from ...models.configuration_mcl import MclConfig
+        from ...models.modeling_mcl import RelativePositionBias
 
         config = {**self.config(), "num_attention_heads": table.shape[1], "hidden_size": table.shape[1]}
         with torch.device("meta"):

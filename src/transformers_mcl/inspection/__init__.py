@@ -1,0 +1,1 @@
+"""What the courses do to one sentence."""

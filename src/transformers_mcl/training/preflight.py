@@ -1,0 +1,94 @@
+"""What a run is refused for before any long work."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+from ..method.corruptions import operated_count
+from ..method.metrics import COURSE_FIGURES
+from ..models.configuration_mcl import COURSES, MclConfig
+from .arguments import MclTrainingArguments
+from .checkpoints import check_checkpoint, last_checkpoint
+
+__all__ = ["RATIOS", "check_length", "check_metric", "check_output_dir", "refusing"]
+
+RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
+# Beyond this share of a row operated on, what is left says too little about what was there.
+_MOST_OPERATED = 0.9
+
+
+@contextmanager
+def refusing(what: str) -> Iterator[None]:
+    """What transformers refuses is the user's to mend: in one line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ValueError, ImportError, RuntimeError, OSError) as error:
+        raise UserError(f"{what}: {' '.join(str(error).split())}") from error
+
+
+def check_metric(args: MclTrainingArguments, config: MclConfig) -> None:
+    """The metric for the best model must be one that an evaluation of these courses has."""
+    if (name := args.metric_for_best_model) is None:
+        return
+    known = ["loss", *(f"{loss}_loss" for loss, weight in config.weights.items() if weight)]
+    for course in config.active_courses:
+        generated, corrected = COURSES[course][0], COURSES[course][2]  # insertion is neither
+        own = [n for n in COURSE_FIGURES if (generated or "masked" not in n) and (corrected or "notebook" not in n)]
+        known += [f"{course}_{figure}" for figure in own]
+    if name.removeprefix("eval_") not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+        raise UserError(f"metric_for_best_model: an evaluation has no {name!r}; {hint}")
+
+
+def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
+    """The checkpoint to resume from, if any; refuses a folder that holds another run."""
+    folder = Path(str(args.output_dir))
+    wanted = args.resume_from_checkpoint
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output_dir {args.output_dir} is a file: give a folder")
+    if wanted:
+        found = last_checkpoint(folder) if wanted in (True, "true", "True") else wanted
+        if not isinstance(found, str) or not Path(found).is_dir():
+            raise UserError(f"resume_from_checkpoint={wanted}: there is no whole checkpoint in {found or folder}")
+        check_checkpoint(Path(found))
+        last = last_checkpoint(folder)
+        if last is not None and Path(found).resolve().parent == folder.resolve() and not Path(last).samefile(found):
+            raise UserError(
+                f"resume_from_checkpoint: {last} stands beside {found} and is a later one, which the next run would "
+                "take for its own: move it away, or give another output_dir"
+            )
+        step = json.loads((Path(found) / "trainer_state.json").read_text(encoding="utf-8")).get("global_step", 0)
+        if 0 < args.max_steps < step:
+            raise UserError(f"max_steps={args.max_steps} is below the {step} steps that {found} has been trained for")
+        return found
+    others = [folder / "model.safetensors", *folder.glob("checkpoint-*")]
+    others = [path for path in others if path.exists()]
+    if others and not overwrite:
+        raise UserError(
+            f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "
+            "--resume_from_checkpoint true, or start anew with --overwrite_output_dir"
+        )
+    return None
+
+
+def check_length(config: MclConfig, length: int) -> None:
+    if length > config.max_position_embeddings:
+        raise UserError(
+            f"max_seq_length={length} exceeds the model's max_position_embeddings={config.max_position_embeddings}: "
+            f"give a smaller one, or --config_overrides max_position_embeddings={length}"
+        )
+    ordinary = length - 2
+    for name in RATIOS:
+        if operated_count(ordinary, getattr(config, name)) > _MOST_OPERATED * ordinary:
+            raise UserError(
+                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: "
+                "nothing would be left to learn from"
+            )

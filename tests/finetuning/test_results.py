@@ -1,0 +1,52 @@
+"""Medians, the best setting, the average, the table and the picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from transformers_mcl.finetuning.results import averaged, results_markdown, save_results, summarize_runs
+
+
+def run(task: str, seed: int, score: float, **settings: Any) -> dict[str, Any]:
+    metrics = {"accuracy": score, "loss": 1.0, "total": 9}
+    return {"task": task, "main_metric": "accuracy", "seed": seed, "settings": settings, "metrics": metrics}
+
+
+def test_median_and_spread_and_the_best_setting() -> None:
+    scores = {1e-5: [0.5, 0.7, 0.9, 0.6, 0.8], 2e-5: [0.75, 0.72, 0.71, 0.1, 0.99]}
+    runs = [
+        run("rte", seed, score, learning_rate=rate) for rate, row in scores.items() for seed, score in enumerate(row)
+    ]
+    low, high = summarize_runs(runs)
+    assert low["metrics"]["accuracy"] == {"median": 0.7, "min": 0.5, "max": 0.9}
+    assert high["metrics"]["accuracy"]["median"] == 0.72
+    assert (low["best"], high["best"]) == (False, True)
+    text = results_markdown([low, high])
+    assert "| rte | **accuracy** | 0.7200 | 0.1000 | 0.9900 | 5 | learning_rate 2e-05 |" in text
+    assert "total" not in text
+    assert "chosen on the same validation set" in text
+
+
+def test_the_average_is_of_eight_tasks() -> None:
+    names = ["qqp", "qnli", "sst2", "cola", "rte", "mrpc", "stsb", "wnli"]
+    runs = [run(name, 0, 0.0 if name == "wnli" else 0.5) for name in names]
+    assert averaged(summarize_runs(runs)) is None
+    runs.append(run("mnli", 0, 0.8))
+    runs[-1]["metrics"]["accuracy_mm"] = 1.0
+    assert averaged(summarize_runs(runs)) == pytest.approx((7 * 0.5 + 0.9) / 8)
+
+
+def test_files(tmp_path: Path) -> None:
+    runs = [run("rte", 0, 0.5), run("rte", 1, float("nan")), run("cola", 0, 0.25)]
+    text = save_results(runs, tmp_path, "a model", model="m")
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert (written["model"], len(written["runs"]), len(written["summary"])) == ("m", 3, 2)
+    assert written["summary"][0]["metrics"]["accuracy"]["median"] == 0.5  # of what is a number
+    assert text in (tmp_path / "results.md").read_text()
+    with Image.open(tmp_path / "results.png") as picture:
+        assert picture.width > 500

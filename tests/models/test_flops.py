@@ -1,0 +1,96 @@
+"""Operations by formula against those that torch counts in a training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from transformers_mcl import MclConfig, MclForPreTraining
+from transformers_mcl.models.flops import pass_flops, step_flops
+
+BATCH, LENGTH = 5, 20
+
+
+def tiny_config(**overrides: Any) -> MclConfig:
+    shape = {
+        "vocab_size": 200,
+        "embedding_size": 24,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "generator_hidden_size": 16,
+        "generator_num_hidden_layers": 1,
+        "generator_num_attention_heads": 1,
+        "generator_intermediate_size": 40,
+        "max_position_embeddings": 64,
+    }
+    return MclConfig(**{**shape, **overrides})
+
+
+def counted(config: MclConfig, attn_implementation: str = "eager") -> int:
+    """What torch counts in one training step. Eager attention: a fused one computes the scores again going back."""
+    config._attn_implementation = attn_implementation
+    model = MclForPreTraining(config).train()
+    ids = torch.randint(110, 200, (BATCH, LENGTH))
+    with FlopCounterMode(display=False) as counter:
+        model(ids).loss.backward()
+    return int(counter.get_total_flops())
+
+
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "mcl": {},
+    "electra": {"objective": "electra"},
+    "generator alone": {"loss_weights": {"slm": 1}},
+    "judged without gradient": {"loss_weights": {"re_mlm": 1}},
+    "inserted, rows at the limit": {"loss_weights": {"itd": 1}, "max_position_embeddings": LENGTH + 1},
+    "no projection of embeddings": {"embedding_size": 32},
+    "one row for all courses": {
+        "course_schedule": "joint",
+        "loss_weights": {"mlm": 1, "slm": 1, "rtd": 50, "std": 50, "itd": 50},
+    },
+    "rows shared by courses": {"course_schedule": "sampled", "correction_rows": 0.5},
+}
+
+
+@pytest.mark.parametrize("overrides", WEIGHTS.values(), ids=WEIGHTS.keys())
+def test_step_flops_are_those_torch_counts(overrides: dict[str, Any], seeded: int) -> None:
+    config = tiny_config(**overrides)
+    assert step_flops(config, BATCH, LENGTH) == counted(config)
+
+
+def test_attention_of_torch_with_bias_counts_alike(seeded: int) -> None:
+    config = tiny_config()
+    assert step_flops(config, BATCH, LENGTH) == counted(config, "sdpa")
+
+
+def test_passes_are_named_by_their_losses_in_order() -> None:
+    passes = pass_flops(MclConfig.small(), 16, 128)
+    assert list(passes) == [
+        *("mlm", "rtd", "re_mlm", "re_rtd"),
+        *("slm", "std", "re_slm", "re_std"),
+        *("itd_fill", "itd"),
+    ]
+    assert passes["itd"].length == passes["itd_fill"].length == 128 + 19
+    assert [name for name, one in passes.items() if not one.backward] == ["itd_fill"]
+    fill, detect = passes["itd_fill"], passes["rtd"]
+    assert fill.total == fill.forward == fill.encoder + fill.head
+    assert detect.total == 3 * detect.forward
+
+
+def test_weight_zero_costs_nothing_and_weights_may_change_in_training() -> None:
+    config = MclConfig.small()
+    assert list(pass_flops(MclConfig.small(objective="electra"), 16, 128)) == ["mlm", "rtd"]
+    now = {"mlm": 1.0, "rtd": 50.0, "std": 0.0}
+    assert step_flops(config, 16, 128, now) == step_flops(MclConfig.small(objective="electra"), 16, 128)
+    judged = pass_flops(config, 16, 128, {"re_rtd": 50.0})
+    assert {name: one.backward for name, one in judged.items()} == {"mlm": False, "rtd": False, "re_rtd": True}
+
+
+def test_mcl_costs_five_electra_steps() -> None:
+    """The figure of `docs/speed.md`: at ELECTRA-small's shape and length 128."""
+    ratio = step_flops(MclConfig.small(), 16, 128) / step_flops(MclConfig.small(objective="electra"), 16, 128)
+    assert ratio == pytest.approx(5.1, abs=0.05)
