@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from .method.corruptions import (
-    Corruption,
-    Notebook,
-    correction_notebook,
-    insert_masks,
-    mask_tokens,
-    rediscrimination_input,
-    regeneration_input,
-    sample_tokens,
-    swap_tokens,
-)
+from .method.corruptions import Corruption, insert_masks, mask_tokens, sample_tokens, swap_tokens
+from .method.notebook import Notebook, correction_notebook, rediscrimination_input, regeneration_input
 
 __all__ = [
     "Corruption",

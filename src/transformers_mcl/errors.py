@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -26,12 +27,21 @@ class Interrupted(Exception):
     """
 
 
-def check_names(what: str, names: Sequence[str], known: Iterable[str]) -> None:
-    """Checks that each of `names` is one of `known`.
+def check_name(what: str, name: object, known: Iterable[str]) -> None:
+    """Checks that `name` is one of `known`.
 
     Raises:
-        UserError: one is not; the message begins with `what`.
+        UserError: it is not; the message begins with `what`, and names the nearest that is known.
     """
+    choices = list(known)
+    if name not in choices:
+        near = difflib.get_close_matches(str(name), choices, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(choices)}{hint}")
+
+
+def check_names(what: str, names: Iterable[object], known: Iterable[str]) -> None:
+    """[`check_name`] of each of `names`."""
+    choices = list(known)
     for name in names:
-        if name not in known:
-            raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(known)}")
+        check_name(what, name, choices)

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertTokenizer
 
 from transformers_mcl import MclConfig, MclForPreTraining, MclForSequenceClassification
 from transformers_mcl.cli.main import main
-from transformers_mcl.inspection.courses import inspect_text, render
+from transformers_mcl.inspection import inspect_text, render
 
 TEXT = "the chef cooked the meal"
 ESCAPE = "\x1b["

@@ -37,8 +37,8 @@ def test_draws_runs_and_prints_their_warnings(
 
 
 def test_what_is_drawn_is_what_the_trainer_logs(script: Any) -> None:
+    from transformers_mcl.method.courses import all_losses
     from transformers_mcl.method.metrics import COURSE_FIGURES
-    from transformers_mcl.models.configuration_mcl import LOSS_NAMES
 
-    logged = {f"rtd_{figure}" for figure in COURSE_FIGURES} | {f"{loss}_loss" for loss in LOSS_NAMES}
+    logged = {f"rtd_{figure}" for figure in COURSE_FIGURES} | {f"{loss}_loss" for loss in all_losses()}
     assert {name for _, names, _ in script.PANELS for name in names} <= logged

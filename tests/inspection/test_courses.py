@@ -10,8 +10,9 @@ import torch
 from transformers import BertTokenizer
 
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
-from transformers_mcl.inspection.courses import Inspection, describe_course, inspect_text, render
+from transformers_mcl.inspection import Inspection, describe_course, inspect_text, render
 from transformers_mcl.method import corruptions as c
+from transformers_mcl.method.notebook import correction_notebook, rediscrimination_input, regeneration_input
 from transformers_mcl.models.pretraining import CourseRecord
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the chef cooked thanked meal table served ##s [ ] mask 厨师 é .".split()
@@ -100,16 +101,17 @@ def worked_example(tokenizer: BertTokenizer) -> Inspection:
     samples = ids("thanked a meal .")
     judged = c.substitute(masked, positions, samples, valid)
     logits = torch.tensor([[0.12, 0.08, 0.92, 0.05, 0.77]]).logit()
-    notebook = c.correction_notebook(judged != clean, logits)
+    notebook = correction_notebook(judged != clean, logits)
     record = CourseRecord(
         corruption,
+        clean,
         samples,
         judged,
         judged != clean,
         logits,
         notebook,
-        c.regeneration_input(clean, masked, notebook),
-        c.rediscrimination_input(clean, judged, notebook),
+        regeneration_input(clean, masked, notebook),
+        rediscrimination_input(clean, judged, notebook),
     )
     course = describe_course("rtd", clean, record, tokenizer, ids("served a a a"), -torch.tensor([[-1.0, 1, 1, 1, 1]]))
     return Inspection("", [], 0, {"rtd": course})
@@ -344,7 +346,7 @@ def test_an_id_without_a_token_is_shown_by_its_number(
         ({"text": "chef \udce9"}, "not valid Unicode at character 5"),
         ({"text": "\u200b"}, "no token"),
         ({"seed": -1}, "seed=-1"),
-        ({"courses": ["rdt"]}, "unknown 'rdt'; choose from rtd, std, itd"),
+        ({"courses": ["rdt"]}, "there is no 'rdt'; choose from rtd, std, itd"),
     ],
 )
 def test_what_cannot_be_inspected(

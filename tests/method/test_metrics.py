@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from transformers_mcl.method.metrics import (
-    AUC_BINS,
     add_metrics,
-    detection_histogram,
+    detection_sums,
     generator_counts,
     summarize_metrics,
 )
@@ -36,47 +35,47 @@ def exact_auc(logits: Tensor, labels: Tensor) -> float:
     return ((pairs > 0).double() + (pairs == 0).double() / 2).mean().item()
 
 
-@pytest.mark.parametrize("scale", [0.3, 2.0, 5.0])
-def test_detection_figures(scale: float) -> None:
+@pytest.mark.parametrize("centre", [0.0, -1.9])
+@pytest.mark.parametrize("scale", [0.002, 0.01, 2.0, 30.0])
+def test_detection_figures_at_any_scale(scale: float, centre: float) -> None:
     logits, labels, present = judged(0, scale=scale)
-    figures = summarize_metrics({"std_detection": detection_histogram(logits, labels, present)})
+    logits = logits + centre
+    figures = summarize_metrics({"std_detection": detection_sums(logits, labels, present)})
     logits, labels = logits[present], labels[present]
     called = logits > 0
-    assert set(figures) == {"std_disc_auc", "std_disc_accuracy", "std_disc_precision", "std_disc_recall"}
+    if called.any():
+        assert figures["std_disc_precision"] == (called & labels).sum().item() / called.sum().item()
+    assert set(figures) >= {"std_disc_auc", "std_disc_accuracy", "std_disc_recall"}
     assert figures["std_disc_accuracy"] == (called == labels).sum().item() / len(labels)
-    assert figures["std_disc_precision"] == (called & labels).sum().item() / called.sum().item()
     assert figures["std_disc_recall"] == (called & labels).sum().item() / labels.sum().item()
-    assert figures["std_disc_auc"] == pytest.approx(exact_auc(logits, labels), abs=1e-3)
+    assert figures["std_disc_auc"] == pytest.approx(exact_auc(logits, labels), abs=1e-6)
     sklearn = pytest.importorskip("sklearn.metrics")
-    assert figures["std_disc_auc"] == pytest.approx(sklearn.roc_auc_score(labels.long(), logits), abs=1e-3)
+    assert figures["std_disc_auc"] == pytest.approx(sklearn.roc_auc_score(labels.long(), logits), abs=1e-6)
 
 
-def test_area_is_exact_where_logits_lie_on_borders() -> None:
-    """Quarters fall on the borders of bins, where no two of them share one: ties and all, nothing is lost."""
+def test_ties_count_half() -> None:
     draws = generator(3)
-    logits = torch.randint(-40, 41, (8, 50), generator=draws) / 4
+    logits = torch.randint(-4, 5, (8, 50), generator=draws) / 4
     labels = torch.rand(8, 50, generator=draws) < 0.3
-    figures = summarize_metrics({"rtd_detection": detection_histogram(logits, labels, torch.ones(8, 50))})
-    assert figures["rtd_disc_auc"] == pytest.approx(exact_auc(logits, labels), abs=1e-12)
+    figures = summarize_metrics({"rtd_detection": detection_sums(logits, labels, torch.ones(8, 50))})
+    assert figures["rtd_disc_auc"] == pytest.approx(exact_auc(logits, labels), abs=1e-6)
+    nothing_known = detection_sums(torch.full((8, 50), 0.7), labels, torch.ones(8, 50))
+    assert summarize_metrics({"rtd_detection": nothing_known})["rtd_disc_auc"] == 0.5
 
 
 def test_border_between_the_verdicts_is_exactly_zero() -> None:
     tiny = torch.finfo(torch.float32).tiny
     logits = torch.tensor([[-1e-9, -tiny, -0.0, 0.0, tiny, 1e-9, 1e-6]])
-    histogram = detection_histogram(logits, torch.zeros(1, 7, dtype=torch.bool), torch.ones(1, 7))
-    assert histogram[0, : AUC_BINS // 2].sum() == 4
-    assert histogram[0, AUC_BINS // 2 :].sum() == 3
+    sums = detection_sums(logits, torch.zeros(1, 7, dtype=torch.bool), torch.ones(1, 7))
+    assert sums.tolist() == [4, 0, 3, 0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_logits_beyond_the_bins_and_in_other_precisions_count(dtype: torch.dtype) -> None:
+def test_large_logits_and_other_precisions_count(dtype: torch.dtype) -> None:
     logits = torch.tensor([[-1e6, -50.0, 50.0, 1e6]], dtype=dtype)
     labels = torch.tensor([[False, False, True, True]])
-    histogram = detection_histogram(logits, labels, torch.ones(1, 4))
-    assert histogram.shape == (2, AUC_BINS)
-    assert histogram[0, 0] == histogram[1, -1] == 2
-    assert histogram.sum() == 4
-    assert summarize_metrics({"rtd_detection": histogram})["rtd_disc_auc"] == 1.0
+    sums = detection_sums(logits, labels, torch.ones(1, 4))
+    assert sums.dtype == torch.float32 and sums.tolist() == [2, 0, 0, 2, 4, 4]
 
 
 def test_generator_counts() -> None:
@@ -99,13 +98,21 @@ def test_generator_counts() -> None:
     assert figures["std_masked_lm_loss"] == figures["slm_loss"] == 1.5
 
 
-def test_batches_add_up_to_the_whole() -> None:
+def test_batches_add_up() -> None:
+    """Verdicts to those of the whole; areas to the mean of the batches', weighted by pairs, whatever their offsets."""
     logits, labels, present = judged(2)
     total: dict[str, Tensor] = {}
+    areas, pairs = [], []
     for part in range(4):
         rows = slice(4 * part, 4 * part + 4)
-        add_metrics(total, {"itd_detection": detection_histogram(logits[rows], labels[rows], present[rows])})
-    assert total["itd_detection"].equal(detection_histogram(logits, labels, present).double())
+        its, own = logits[rows] + 5 * part, labels[rows]
+        add_metrics(total, {"itd_detection": detection_sums(its, own, present[rows])})
+        its, own = its[present[rows]], own[present[rows]]
+        areas.append(exact_auc(its, own))
+        pairs.append(own.sum().item() * (~own).sum().item())
+    weighted = sum(area * n for area, n in zip(areas, pairs, strict=True)) / sum(pairs)
+    assert summarize_metrics(total)["itd_disc_auc"] == pytest.approx(weighted, abs=1e-6)
+    assert total["itd_detection"][:4].sum() == present.sum()
 
 
 def test_sums_stay_exact_in_long_runs() -> None:
@@ -136,8 +143,8 @@ def test_losses_are_means_over_everything_seen() -> None:
 
 def test_discriminator_figures_by_course_hold_its_loss() -> None:
     logits, labels, present = judged(4)
-    histogram = detection_histogram(logits, labels, present)
-    figures = summarize_metrics({"itd_detection": histogram, "itd": torch.tensor([1.0, 4.0])})
+    sums = detection_sums(logits, labels, present)
+    figures = summarize_metrics({"itd_detection": sums, "itd": torch.tensor([1.0, 4.0])})
     assert figures["itd_disc_loss"] == figures["itd_loss"] == 0.25
 
 
@@ -148,7 +155,7 @@ def test_cells_of_the_notebook_are_shares_of_all_judged_tokens() -> None:
 
 
 def test_figures_without_a_denominator_are_left_out() -> None:
-    nothing_called = detection_histogram(-torch.ones(1, 3), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1, 3))
+    nothing_called = detection_sums(-torch.ones(1, 3), torch.zeros(1, 3, dtype=torch.bool), torch.ones(1, 3))
     figures = summarize_metrics(
         {"rtd_detection": nothing_called, "mlm": torch.zeros(2), "rtd_generator": torch.zeros(3)}
     )
@@ -163,5 +170,5 @@ def test_a_loss_that_is_not_a_number_is_shown() -> None:
 def test_logits_that_are_not_numbers_are_counted_somewhere() -> None:
     """A loss that is NaN ends a run when it is read: its metrics must not end it before, on a device beyond rescue."""
     logits = torch.tensor([[torch.nan, torch.inf, -torch.inf, 0.5]])
-    counts = detection_histogram(logits, torch.zeros(1, 4, dtype=torch.bool), torch.ones(1, 4))
-    assert counts.sum() == 4
+    counts = detection_sums(logits, torch.zeros(1, 4, dtype=torch.bool), torch.ones(1, 4))
+    assert counts[:4].sum() == 4 and counts.isfinite().all()

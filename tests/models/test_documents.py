@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transformers_mcl import MclConfig, MclForPreTraining, MclForTokenClassification, MclModel, UserError
-from transformers_mcl.models.configuration_mcl import COURSES
+from transformers_mcl.method.courses import COURSES
 
 Configs = Callable[..., MclConfig]
 PAD, CLS, SEP = 0, 1, 2

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
-from transformers_mcl.models.configuration_mcl import COURSES, LOSS_NAMES
+from transformers_mcl.method.courses import COURSES, all_losses
 
 WEIGHTS = {"mlm": 1.0, "slm": 2.0, "rtd": 30.0, "std": 40.0, "itd": 50.0}
 MASK, PAD, CLS, SEP = 103, 0, 101, 102
@@ -95,11 +95,11 @@ def test_losses_and_gradients_are_those_of_the_plain_computation(padded: bool, h
     own: dict[str, Any] = dict(model.course_predictions)
     for course, record in records.items():
         labels = where[course].clone()
-        if (generate := COURSES[course][0]) is not None:
+        if (generate := COURSES[course].generate) is not None:
             original = torch.zeros_like(read).scatter(
                 1, record.corruption.positions, record.corruption.labels.clamp(min=0)
             )
-            losses[generate] = functional.cross_entropy(logits[where[course]], original[where[course]])
+            losses[generate.name] = functional.cross_entropy(logits[where[course]], original[where[course]])
             labels &= read != original
         others = [where[other] for other in records if other != course]
         known = present & ~torch.stack(others).any(0)
@@ -144,4 +144,4 @@ def test_a_backward_given_is_not_needed() -> None:
 
 def test_corrections_are_refused() -> None:
     with pytest.raises(UserError, match="course_schedule='joint' has no corrections"):
-        make(loss_weights=dict.fromkeys(LOSS_NAMES, 1.0))
+        make(loss_weights=dict.fromkeys(all_losses(), 1.0))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.models.configuration_mcl import LOSS_NAMES
+from transformers_mcl.method.courses import all_losses
 from transformers_mcl.soups.conflicts import loss_gradients, measure_conflicts
 
 from .conftest import SIZES
@@ -32,13 +32,13 @@ def batches() -> list[dict[str, torch.Tensor]]:
 
 def test_cosines_are_those_of_each_loss_alone(model: MclForPreTraining, batches: list[dict[str, Any]]) -> None:
     found = measure_conflicts(model, batches, seed=3)
-    assert found.losses == list(LOSS_NAMES) and found.batches == 2
+    assert found.losses == list(all_losses()) and found.batches == 2
     expected = []
     for number, batch in enumerate(batches):
         gradients = {}
         for name in ("rtd", "std", "mlm"):
             # The same draws, everything computed, and only one loss with a weight that counts.
-            model.loss_weights = {loss: 2.0 if loss == name else 1e-30 for loss in LOSS_NAMES}
+            model.loss_weights = {loss: 2.0 if loss == name else 1e-30 for loss in all_losses()}
             model(**batch, generator=torch.Generator().manual_seed(3 + number)).loss.backward()
             gradients[name] = {key: p.grad.flatten() for key, p in model.named_parameters() if p.grad is not None}
             model.zero_grad(set_to_none=True)

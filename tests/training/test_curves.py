@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from transformers_mcl.models.configuration_mcl import COURSES, LOSS_NAMES
+from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.training import curves
 
 History = list[dict[str, Any]]
@@ -22,7 +22,7 @@ History = list[dict[str, Any]]
 
 def history(logs: int = 5, evaluations: int = 3) -> History:
     """All figures of a run, each of another height; evaluations are a little worse."""
-    names = [f"{name}_loss" for name in LOSS_NAMES]
+    names = [f"{name}_loss" for name in all_losses()]
     names += [f"{c}_{m}" for c in COURSES for m in ("disc_auc", "masked_lm_loss", "disc_loss")]
     names += [f"{c}_{s}masked_lm_accuracy" for c in ("rtd", "std") for s in ("", "sampled_")]
     figures = {name: 0.1 * i for i, name in enumerate(names, start=1)}

@@ -12,7 +12,7 @@ from transformers import TrainerState
 from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback, WandbCallback
 
 from transformers_mcl import MclTrainer
-from transformers_mcl.models.configuration_mcl import COURSES, LOSS_NAMES
+from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.training.trackers import group_by_course, panel_name
 
 Make = Callable[..., MclTrainer]
@@ -47,14 +47,14 @@ def test_tensorboard_shows_a_panel_a_course(
     events = event_accumulator.EventAccumulator(str(tmp_path / "events")).Reload()
     tags = events.Tags()["scalars"]
     panels = {panel: {tag.split("/")[1] for tag in tags if tag.startswith(panel + "/")} for panel in COURSES}
-    losses = {course: {f"{name}_loss" for name in names if name} for course, names in COURSES.items()}
+    losses = {name: {f"{loss.name}_loss" for loss in course.losses} for name, course in COURSES.items()}
     for course, panel in panels.items():
         held_out = {name for name in panel if name.endswith("_eval")}
         assert {f"{name}_eval" for name in losses[course] | {"disc_auc"}} <= held_out
         assert losses[course] | {"disc_auc", "disc_recall"} <= panel - held_out
     figures = {tag.split("/")[1] for tag in tags if tag.split("/")[0] in ("train", "eval")}
     assert {"loss", "learning_rate", "tokens_per_second", "train_tokens_seen"} <= figures
-    assert not [name for name in figures if name in {f"{loss}_loss" for loss in LOSS_NAMES} or "disc" in name]
+    assert not [name for name in figures if name in {f"{loss}_loss" for loss in all_losses()} or "disc" in name]
     logged = {log["step"]: log["rtd_disc_auc"] for log in trainer.state.log_history if "rtd_disc_auc" in log}
     assert {event.step: event.value for event in events.Scalars("rtd/disc_auc")} == pytest.approx(logged, rel=1e-6)
 

@@ -14,7 +14,7 @@ from transformers.testing_utils import CaptureLogger
 from transformers.utils.logging import get_logger
 
 from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments, UserError
-from transformers_mcl.models.configuration_mcl import LOSS_NAMES
+from transformers_mcl.method.courses import all_losses
 from transformers_mcl.models.flops import step_flops
 
 Make = Callable[..., MclTrainer]
@@ -45,11 +45,11 @@ def test_logs_every_loss_and_the_metrics_of_every_course(make_trainer: Make) -> 
     trainer = make_trainer()
     trainer.train()
     log = trainer.state.log_history[0]
-    assert {f"{name}_loss" for name in LOSS_NAMES} <= set(log)
+    assert {f"{name}_loss" for name in all_losses()} <= set(log)
     expected = ("disc_auc", "disc_accuracy", "disc_recall", "disc_loss")
     assert {f"{course}_{figure}" for course in ("rtd", "std", "itd") for figure in expected} <= set(log)
     assert {f"{course}_masked_lm_accuracy" for course in ("rtd", "std")} <= set(log)
-    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in all_losses())
     # Two steps of equal counts: the logged total is the weighted sum of the logged losses.
     assert log["loss"] == pytest.approx(weighted, rel=1e-4)
 
@@ -87,7 +87,7 @@ def test_gradient_accumulation_divides_by_its_steps(make_trainer: Make) -> None:
     trainer = make_trainer(max_steps=1, gradient_accumulation_steps=4, logging_steps=1)
     trainer.train()
     log = trainer.state.log_history[0]
-    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in LOSS_NAMES)
+    weighted = sum(trainer.model.config.weights[name] * log[f"{name}_loss"] for name in all_losses())
     assert log["loss"] == pytest.approx(weighted, rel=1e-4)  # not four times as much
 
 
@@ -96,15 +96,15 @@ def test_course_warmup_trains_replaced_token_detection_alone(make_trainer: Make,
     trainer = make_trainer(course_warmup_steps=warmup)
     trainer.train()
     before, after = trainer.state.log_history[:2]
-    assert {name for name in LOSS_NAMES if f"{name}_loss" in before} == {"mlm", "rtd"}
-    assert {name for name in LOSS_NAMES if f"{name}_loss" in after} == set(LOSS_NAMES)
+    assert {name for name in all_losses() if f"{name}_loss" in before} == {"mlm", "rtd"}
+    assert {name for name in all_losses() if f"{name}_loss" in after} == set(all_losses())
 
 
 def test_corrections_may_begin_later(make_trainer: Make) -> None:
     trainer = make_trainer(correction_warmup_steps=2)
     trainer.train()
-    before, after = ({name for name in LOSS_NAMES if f"{name}_loss" in log} for log in trainer.state.log_history[:2])
-    assert before == {name for name in LOSS_NAMES if not name.startswith("re_")} and after == set(LOSS_NAMES)
+    before, after = ({name for name in all_losses() if f"{name}_loss" in log} for log in trainer.state.log_history[:2])
+    assert before == {name for name in all_losses() if not name.startswith("re_")} and after == set(all_losses())
 
 
 def test_two_evaluations_of_one_model_are_identical(make_trainer: Make) -> None:

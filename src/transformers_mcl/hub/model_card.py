@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..method.courses import COURSES, all_losses
 from ..method.metrics import COURSE_FIGURES
-from ..models.configuration_mcl import COURSES, LOSS_NAMES, MclConfig
+from ..models.configuration_mcl import MclConfig
 
 __all__ = ["RunSummary", "model_card"]
 
-_OPERATIONS = {"rtd": ("mask_ratio", "masked"), "std": ("swap_ratio", "swapped"), "itd": ("insert_ratio", "inserted")}
 # An absolute path of two names or more, in prose: not a URL, not "and/or", not "84.0/84.5".
 _LOCAL_PATH = re.compile(r"(?<![\w/.~<])(?:file://)?(?:~|[A-Za-z]:)?(?:[/\\][^\s/\\\"'`,;:()<>|]+){2,}[/\\]?")
 
@@ -111,7 +111,7 @@ def model_card(summary: RunSummary) -> ModelCard:
 def _eval_results(summary: RunSummary) -> list[EvalResult]:
     """The held-out figures of the courses, as the Hub reads them; the type is what the last word of the name says."""
     held_out = {name.removeprefix("eval_"): value for name, value in summary.evaluation.items()}
-    names = [f"{name}_loss" for name in LOSS_NAMES]
+    names = [f"{name}_loss" for name in all_losses()]
     names += [f"{course}_{name}" for course in summary.config.active_courses for name in COURSE_FIGURES]
     return [
         EvalResult(
@@ -128,10 +128,12 @@ def _eval_results(summary: RunSummary) -> list[EvalResult]:
 
 
 def _course(config: MclConfig, course: str) -> list[str]:
-    ratio, operation = _OPERATIONS[course]
-    weights = config.weights
-    losses = [f"{name} × {weights[name]:g}" if name and weights[name] else "–" for name in COURSES[course]]
-    return [course.upper(), f"{100 * getattr(config, ratio):g} % {operation}", *losses]
+    its, weights = COURSES[course], config.weights
+    losses = [
+        f"{loss.name} × {weight:g}" if loss and (weight := weights.get(loss.name)) else "–"
+        for loss in (its.generate, its.detect, its.regenerate, its.rediscriminate)
+    ]
+    return [course.upper(), f"{100 * its.ratio_of(config):g} % {its.operation}", *losses]
 
 
 def _tables(summary: RunSummary) -> list[dict[str, Any]]:
@@ -153,7 +155,7 @@ def _tables(summary: RunSummary) -> list[dict[str, Any]]:
     tables = [
         _table(
             ["loss", "held out", "training"],
-            {n: [f.pop(f"{n}_loss", None) for f in (held_out, train)] for n in LOSS_NAMES},
+            {n: [f.pop(f"{n}_loss", None) for f in (held_out, train)] for n in all_losses()},
         ),
         _table(["held out", *columns, "without context"], metrics(held_out), blind),
         _table(["training", *columns], metrics(train)),

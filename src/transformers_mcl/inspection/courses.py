@@ -1,24 +1,22 @@
-"""What each course does to one sentence, drawn as the paper's figure draws it: a column a token, a row a step."""
+"""What each course does to one sentence, as the paper's figure shows it."""
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ..data.tokenizer import check_tokenizer
-from ..errors import UserError
+from ..errors import UserError, check_name
 from ..method.corruptions import Corruption
-from ..models.configuration_mcl import COURSES
-from ..models.pretraining import CourseRecord, MclForPreTraining
+from ..method.courses import COURSES, CourseRecord
+from ..models.pretraining import MclForPreTraining
 
-__all__ = ["CourseInspection", "Inspection", "check_text", "describe_course", "inspect_text", "render"]
+__all__ = ["CourseInspection", "Inspection", "check_text", "describe_course", "inspect_text", "only"]
 
 
 @dataclass
@@ -67,7 +65,7 @@ class Inspection:
         text: the sentence as given.
         tokens: its tokens, with `[CLS]` and `[SEP]`.
         seed: seed of all draws.
-        courses: by `"rtd"`, `"std"`, `"itd"`, in this order, those shown.
+        courses: by name (`"rtd"`, `"std"`, ...), in the order they are run, those shown.
         notes: what the reader has to know besides, a sentence each.
     """
 
@@ -99,7 +97,7 @@ def inspect_text(
         tokenizer: its tokenizer.
         text: the sentence.
         seed: of all draws: the positions, and the generator's samples.
-        courses: `"rtd"`, `"std"`, `"itd"`; all that the pair takes by default.
+        courses: their names (`"rtd"`, `"std"`, ...); all that the pair takes by default.
 
     Raises:
         UserError: text without a token, a course that the pair does not take, a tokenizer that is not the pair's.
@@ -146,8 +144,7 @@ def check_text(text: str) -> None:
 def _shown_courses(model: MclForPreTraining, courses: Collection[str] | None) -> tuple[str, ...]:
     active = model.active_courses
     for name in courses or ():
-        if name not in COURSES:
-            raise UserError(f"courses: unknown {name!r}; choose from {', '.join(COURSES)}")
+        check_name("courses", name, COURSES)
         if name not in active:
             raise UserError(f"courses: this pair does not take {name!r} (weight 0), only {', '.join(active)}")
     return tuple(name for name in active if courses is None or name in courses)
@@ -174,16 +171,11 @@ def _inspect_course(
     model: MclForPreTraining, tokenizer: PreTrainedTokenizerBase, course: str, clean: Tensor, record: CourseRecord
 ) -> CourseInspection:
     """Describes the course, and asks both networks what they say to the second inputs that they are trained on."""
-    _, _, regenerate, rediscriminate = COURSES[course]
     mask, positions = record.corruption.attention_mask, record.corruption.positions
     says_again = judged_again = None
-    if not model.loss_weights.get(regenerate or "", 0.0):
-        record.regeneration_input = None
-    elif record.regeneration_input is not None:
+    if record.regeneration_input is not None:
         says_again = model.generator.logits_at(record.regeneration_input, mask, positions).argmax(-1)
-    if not model.loss_weights.get(rediscriminate or "", 0.0):
-        record.rediscrimination_input = None
-    elif record.rediscrimination_input is not None:
+    if record.rediscrimination_input is not None:
         judged_again = model.detect(course, record.rediscrimination_input, mask)
     return describe_course(course, clean, record, tokenizer, says_again, judged_again)
 
@@ -199,7 +191,7 @@ def describe_course(
     """The first row of a course's record in words.
 
     Args:
-        course: `"rtd"`, `"std"` or `"itd"`.
+        course: its name.
         clean (`LongTensor` of shape `(batch, length)`): the ids before the course.
         record: what happened in the course.
         tokenizer: turns ids into tokens.
@@ -212,7 +204,7 @@ def describe_course(
     reads = row.tokens(record.corruption.input_ids)
     original: list[str | None] = [*row.tokens(clean)]
     dropped = 0
-    if course == "itd":  # the other tokens keep their order, but not their places
+    if COURSES[course].inserts:  # the other tokens keep their order, but not their places
         original = [None if inserted else token for token, inserted in zip(reads, operated, strict=True)]
         dropped = clean.shape[1] - operated.count(False)
     shown = CourseInspection(original, operated, reads, fills, dropped=dropped)
@@ -229,13 +221,14 @@ def describe_course(
     if record.rediscrimination_input is not None:
         shown.discriminator_reads_again = row.tokens(record.rediscrimination_input)
     if says_again is not None:
-        shown.generator_says_again = _only(row.spread(says_again), shown.cells, "pos4")
+        shown.generator_says_again = only(row.spread(says_again), shown.cells, "pos4")
     if judged_again is not None:
-        shown.probability_again = _only(row.values(judged_again.float().sigmoid()), shown.cells, "pos2", "pos3")
+        shown.probability_again = only(row.values(judged_again.float().sigmoid()), shown.cells, "pos2", "pos3")
     return shown
 
 
-def _only(values: Sequence[Any], cells: Sequence[str | None] | None, *wanted: str) -> list[Any]:
+def only(values: Sequence[Any], cells: Sequence[str | None] | None, *wanted: str) -> list[Any]:
+    """`values` in the wanted cells, `None` in others."""
     return [value if cell in wanted else None for value, cell in zip(values, cells or (), strict=True)]
 
 
@@ -265,189 +258,3 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     # A vocabulary may be padded to a round number: the generator can draw an id that stands for no token.
     tokens = tokenizer.convert_ids_to_tokens(ids)
     return [f"[{number}]" if token is None else token for number, token in zip(ids, tokens, strict=True)]
-
-
-_TITLES = {
-    "rtd": (
-        "Replaced token detection (RTD)",
-        "Some tokens are masked, G fills them in, D says which tokens are not the original ones.",
-    ),
-    "std": (
-        "Swapped token detection (STD)",
-        "Some tokens change places, G restores them, D says which tokens are not the original ones.",
-    ),
-    "itd": ("Inserted token detection (ITD)", "Masks are inserted, G fills them in, D says which tokens are new."),
-}
-_G_READS = {"rtd": "x_mask", "std": "x_swap", "itd": "x_ins"}
-_CELLS = {
-    "pos1": "original, and D says so: nothing to do",
-    "pos2": "replaced, and D was fooled: D judges it again",
-    "pos3": "original, but D cried wolf: D judges it again",
-    "pos4": "replaced, and D caught it: G fills it in again",
-}
-_CODES = {"title": "1", "operated": "1", "faint": "2", "pos1": "32", "pos2": "33", "pos3": "35", "pos4": "36"}
-
-
-class _Line(NamedTuple):
-    """One row of the picture: a value for each token (`None`: nothing there), and its style."""
-
-    label: str
-    values: Sequence[str | None]
-    styles: Sequence[str | None]
-
-
-@dataclass
-class _Terminal:
-    color: bool
-    width: int
-    encoding: str
-
-    def __post_init__(self) -> None:
-        self.dot = "·" if self.text("·") == "·" else "."
-
-    def text(self, value: str) -> str:
-        """`value` in characters that this terminal can write, and that move its cursor to the right."""
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-        return shown.encode(self.encoding, "backslashreplace").decode(self.encoding)
-
-    def paint(self, text: str, style: str | None) -> str:
-        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.color and style else text
-
-    def fill(self, text: str) -> str:
-        return textwrap.fill(text, max(self.width, 20), initial_indent="  ", subsequent_indent="  ")
-
-
-def render(inspection: Inspection, *, color: bool, width: int, encoding: str = "utf-8") -> str:
-    """Draws an inspection: the same characters with colours and without, so that nothing is lost.
-
-    Args:
-        inspection: what [`inspect_text`] returned.
-        color: whether to use ANSI colours.
-        width: columns of the terminal. Longer rows go on in a further block; a token wider than that is not cut.
-        encoding: the terminal's; characters that it lacks are written as escapes.
-
-    Returns:
-        Lines without a last line break.
-    """
-    terminal = _Terminal(color, width, encoding)
-    parts = [textwrap.fill(terminal.text(f"Note: {note}"), max(width, 20)) for note in inspection.notes]
-    parts += [_draw_course(terminal, name, course) for name, course in inspection.courses.items()]
-    return "\n\n".join([*parts, _draw_legend(terminal, inspection)])
-
-
-def _draw_course(terminal: _Terminal, name: str, course: CourseInspection) -> str:
-    title, explanation = _TITLES[name]
-    lines = [terminal.paint(title, "title"), terminal.fill(explanation)]
-    rows = [
-        row._replace(values=[terminal.dot if v is None else terminal.text(v) for v in row.values])
-        for row in _course_rows(name, course, terminal.dot)
-    ]
-    lines += _draw_rows(terminal, rows)
-    return "\n".join([*lines, "", terminal.fill(_result(name, course))])
-
-
-def _course_rows(name: str, course: CourseInspection, dot: str) -> list[_Line]:
-    """The steps of a course in their order; those that did not happen are left out."""
-    sign = _sign(name)
-    plain: list[str | None] = [None] * len(course.operated)
-    bold = ["operated" if operated else None for operated in course.operated]
-    cells: Sequence[str | None] = course.cells or plain
-    again_g = _only(cells, cells, "pos4")
-    again_d = _only(cells, cells, "pos2", "pos3")
-    rows = [
-        _Line("x", course.original, plain),
-        _Line(f"G reads {_G_READS[name]}", _starred(course.generator_reads, course.operated), bold),
-        _Line("G fills in", course.generator_fills, bold),
-    ]
-    if course.discriminator_reads and course.replaced and course.probability and course.judged_replaced:
-        said = [
-            f"{probability:.2f} {sign if judged else dot}"
-            for probability, judged in zip(course.probability, course.judged_replaced, strict=True)
-        ]
-        rows += [
-            _Line(f"D reads x_{name}", course.discriminator_reads, cells),
-            _Line("truth", [sign if replaced else None for replaced in course.replaced], plain),
-            _Line("D says", said, cells),
-        ]
-    if course.cells:
-        rows.append(_Line("cell", cells, cells))
-    if course.generator_reads_again:
-        rows.append(_Line("G reads again", _starred(course.generator_reads_again, again_g), again_g))
-    if course.generator_says_again:
-        rows.append(_Line("G says again", course.generator_says_again, again_g))
-    if course.discriminator_reads_again:
-        rows.append(_Line("D reads again", course.discriminator_reads_again, again_d))
-    if course.probability_again:
-        said_again = [None if p is None else f"{p:.2f} {sign if p > 0.5 else dot}" for p in course.probability_again]
-        rows.append(_Line("D says again", said_again, again_d))
-    return rows
-
-
-def _sign(name: str) -> str:
-    return "I" if name == "itd" else "R"
-
-
-def _starred(tokens: Sequence[str], chosen: Sequence[Any]) -> list[str]:
-    return [f"*{token}" if star else token for token, star in zip(tokens, chosen, strict=True)]
-
-
-def _draw_rows(terminal: _Terminal, rows: Sequence[_Line]) -> Iterator[str]:
-    """The rows in as many blocks as the width asks for, each after an empty line, their tokens one under the other."""
-    margin = 2 + max(len(row.label) for row in rows)
-    table = [row.values for row in rows]
-    widths = [max(_columns(value or "") for value in column) for column in zip(*table, strict=True)]
-    start = 0
-    while start < len(widths):
-        stop, used = start + 1, margin + 2 + widths[start]
-        while stop < len(widths) and used + 2 + widths[stop] <= terminal.width:
-            used += 2 + widths[stop]
-            stop += 1
-        yield ""
-        for label, values, styles in rows:
-            line = terminal.paint(f"  {label}".ljust(margin), "faint")
-            for value, style, width in list(zip(values, styles, widths, strict=True))[start:stop]:
-                line += "  " + terminal.paint(value or "", style) + " " * (width - _columns(value or ""))
-            yield line.rstrip()
-        start = stop
-
-
-def _columns(text: str) -> int:
-    """Columns that `text` takes in a terminal: two for East Asian wide characters, none for combining ones."""
-    return sum(
-        0 if unicodedata.category(c) in ("Mn", "Me") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
-
-
-def _result(name: str, course: CourseInspection) -> str:
-    """What came of it, in a sentence or two."""
-    what = "inserted" if name == "itd" else "replaced"
-    said = []
-    if course.dropped:
-        said.append(f"Dropped at the end, for want of positions: {course.dropped}.")
-    if course.replaced is not None and course.judged_replaced is not None:
-        judged = list(zip(course.replaced, course.judged_replaced, strict=True))
-        wrong = course.replaced.count(True)
-        if name != "itd":
-            operated = course.operated.count(True)
-            said.append(f"G's samples are the original in {operated - wrong} of {operated} places.")
-        said.append(
-            f"D found {judged.count((True, True))} of {wrong} {what} tokens, and called "
-            f"{judged.count((False, True))} of {len(judged) - wrong} original ones {what}."
-        )
-    return " ".join(said)
-
-
-def _draw_legend(terminal: _Terminal, inspection: Inspection) -> str:
-    shown = inspection.courses
-    entries = [
-        ("G, D", "generator, discriminator; 0.87 is D's probability of replaced or inserted", None),
-        ("*", "operated on: masked, swapped or inserted", "operated"),
-        ("R", "replaced", None) if shown.keys() - {"itd"} else None,
-        ("I", "inserted", None) if "itd" in shown else None,
-        (terminal.dot, "original; or nothing here", None),
-    ]
-    if any(course.cells for course in shown.values()):
-        entries += [(cell, meaning, cell) for cell, meaning in _CELLS.items()]
-    lines = [f"  {terminal.paint(sign.ljust(4), style)}  {meaning}" for sign, meaning, style in filter(None, entries)]
-    return "\n".join([terminal.paint("Signs", "title"), *lines])

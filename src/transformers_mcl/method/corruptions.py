@@ -1,4 +1,4 @@
-"""The courses of MCL (arXiv 2305.03981) as pure functions on tensors.
+"""What a course does to a batch of rows (MCL, arXiv 2305.03981), as pure functions on tensors.
 
 Shapes: `batch` rows of `length` tokens; `slots` is the most positions that a row of `length` tokens can have operated
 on at the given ratio, a number known from the shapes alone. Rows with fewer operated positions leave slots unused
@@ -7,8 +7,8 @@ on at the given ratio, a number known from the shapes alone. Rows with fewer ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar, overload
+from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -17,20 +17,13 @@ from ..errors import UserError
 
 __all__ = [
     "Corruption",
-    "Notebook",
-    "correction_notebook",
-    "first_rows",
     "insert_masks",
     "mask_tokens",
     "operated_count",
-    "rediscrimination_input",
-    "regeneration_input",
     "sample_tokens",
     "substitute",
     "swap_tokens",
 ]
-
-Rows = TypeVar("Rows", "Corruption", "Notebook")
 
 MOST_INSERTED = 0.5
 _PARTS = 1_000_000  # ratios are rounded to a millionth, so that counts are exact integers on every device
@@ -58,29 +51,6 @@ class Corruption:
     labels: Tensor
     attention_mask: Tensor | None = None
     document_ids: Tensor | None = None
-
-
-@dataclass
-class Notebook:
-    """The correction notebook: four disjoint `BoolTensor`s of shape `(batch, length)`, together all tokens judged.
-
-    Attributes:
-        pos1: original, and judged original: nothing to do.
-        pos2: replaced, but judged original (the discriminator was fooled): re-discriminate.
-        pos3: original, but judged replaced (it cried wolf): re-discriminate.
-        pos4: replaced, and judged replaced (it caught the generator): re-generate.
-    """
-
-    pos1: Tensor
-    pos2: Tensor
-    pos3: Tensor
-    pos4: Tensor
-
-
-def first_rows(batch: Rows, rows: int) -> Rows:
-    """The first `rows` rows of all tensors."""
-    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return replace(batch, **{name: tensor[:rows] for name, tensor in tensors.items() if tensor is not None})
 
 
 @overload
@@ -255,33 +225,3 @@ def sample_tokens(logits: Tensor, generator: torch.Generator | None = None) -> T
         draw = _uniform(total.shape, generator, logits.device) * total
         tokens = torch.searchsorted(cumulative, draw, right=True).squeeze(-1)
         return tokens.clamp(max=logits.shape[-1] - 1)  # a draw may round up to the total
-
-
-def correction_notebook(labels: Tensor, logits: Tensor, attention_mask: Tensor | None = None) -> Notebook:
-    """Sorts every token by the discriminator's verdict (replaced where `logits > 0`) and the truth.
-
-    Args:
-        labels (`Tensor` of shape `(batch, length)`): 1 or True where the token was replaced.
-        logits (`Tensor` of shape `(batch, length)`): the discriminator's, read without gradient.
-        attention_mask (`Tensor` of shape `(batch, length)`, *optional*): padding (0) is in no cell.
-    """
-    replaced = labels.bool()
-    judged = logits.detach() > 0
-    present = torch.ones_like(replaced) if attention_mask is None else attention_mask.bool()
-    return Notebook(
-        pos1=~judged & ~replaced & present,
-        pos2=~judged & replaced & present,
-        pos3=judged & ~replaced & present,
-        pos4=judged & replaced & present,
-    )
-
-
-def regeneration_input(original: Tensor, generator_input: Tensor, notebook: Notebook) -> Tensor:
-    """What the generator reads again: the original with the operation (`[MASK]`, or the swapped token) at pos4
-    only."""
-    return torch.where(notebook.pos4, generator_input, original)
-
-
-def rediscrimination_input(original: Tensor, discriminator_input: Tensor, notebook: Notebook) -> Tensor:
-    """What the discriminator reads again: its first input with pos4 put back to the original token."""
-    return torch.where(notebook.pos4, original, discriminator_input)

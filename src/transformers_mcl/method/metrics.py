@@ -11,12 +11,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..models.configuration_mcl import COURSES, LOSS_NAMES
+from .courses import COURSES, Course, all_losses
 
-__all__ = ["AUC_BINS", "COURSE_FIGURES", "add_metrics", "detection_histogram", "generator_counts", "summarize_metrics"]
-
-AUC_BINS = 2048  # even, so that a border lies at logit 0; the area's error is below the share of ties within a bin
-_LOGIT_RANGE = 16.0
+__all__ = [
+    "COURSE_FIGURES",
+    "add_metrics",
+    "course_figures",
+    "detection_sums",
+    "generator_counts",
+    "summarize_metrics",
+]
 
 # What is known of a course, in google-research/electra's names as far as it has them, the generator's first.
 COURSE_FIGURES = (
@@ -28,7 +32,7 @@ COURSE_FIGURES = (
     "disc_accuracy",
     "disc_precision",
     "disc_recall",
-    # The correction notebook's cells, as shares of all judged tokens; see `courses.Notebook`.
+    # The correction notebook's cells, as shares of all judged tokens; see `notebook.Notebook`.
     "notebook_pos1",
     "notebook_pos2",
     "notebook_pos3",
@@ -36,20 +40,35 @@ COURSE_FIGURES = (
 )
 
 
-def detection_histogram(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Counts of logits by bin, `(2, AUC_BINS)` in float32: row 0 of original tokens, row 1 of replaced ones.
+def course_figures(course: Course) -> tuple[str, ...]:
+    """Those of `COURSE_FIGURES` that a course has, without its name in front."""
+    absent = ["masked_lm"] * (course.generate is None) + ["notebook"] * (not course.corrects)
+    return tuple(figure for figure in COURSE_FIGURES if not any(part in figure for part in absent))
 
-    Args are all `(batch, length)`; `weights` is 0 at padding. The upper half of the bins holds exactly the logits
-    above 0, the tokens judged replaced.
+
+def detection_sums(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    """`[true negatives, false negatives, false positives, true positives, pairs in order, pairs]`, in float32.
+
+    A pair is a replaced and an original token of this batch; it is in order where the replaced one's logit is greater,
+    and counts half where the two are equal. So the area under the curve is exact whatever the logits' scale, and over
+    several batches it is the mean of theirs, weighted by pairs: tokens are compared under the same weights.
+
+    Args:
+        logits (`Tensor` of shape `(batch, length)`): positive where judged replaced. NaN counts as 0: the run ends
+            where its loss is read.
+        labels (`BoolTensor` of shape `(batch, length)`): True where replaced.
+        present (`Tensor` of shape `(batch, length)`): 0 at tokens that are not judged.
     """
-    width = 2 * _LOGIT_RANGE / AUC_BINS
-    # NaN has no bin, and would be an index out of bounds: the run ends where its loss is read.
-    bins = ((logits.float().nan_to_num() + _LOGIT_RANGE) / width).floor().clamp(0, AUC_BINS - 1).long()
-    # A logit of 0 lies on the border, and rounding must carry none over it.
-    bins = torch.where(logits > 0, bins.clamp(min=AUC_BINS // 2), bins.clamp(max=AUC_BINS // 2 - 1))
-    counts = torch.zeros(2 * AUC_BINS, device=logits.device)
-    counts.scatter_add_(0, (labels.long() * AUC_BINS + bins).flatten(), weights.float().flatten())
-    return counts.view(2, AUC_BINS)
+    logits, labels, present = logits.float().nan_to_num().flatten(), labels.flatten().bool(), present.flatten().bool()
+    replaced, original = labels & present, ~labels & present
+    above = logits > 0
+    cells = [original & ~above, replaced & ~above, original & above, replaced & above]
+    order = logits.argsort()
+    rising, originals = logits[order].contiguous(), torch.nn.functional.pad(original[order].cumsum(0), (1, 0))
+    below, through = (originals[torch.searchsorted(rising, logits, right=right)] for right in (False, True))
+    won = ((below + through) * replaced).sum() / 2  # in integers up to here: exact
+    pairs = replaced.sum() * original.sum()
+    return torch.stack([*(cell.sum().float() for cell in cells), won.float(), pairs.float()])
 
 
 def generator_counts(logits: Tensor, samples: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
@@ -77,36 +96,33 @@ def summarize_metrics(total: Mapping[str, Tensor]) -> dict[str, float]:
     A figure without a denominator, such as the precision of a discriminator that called nothing replaced, is left out.
     """
     figures: dict[str, float] = {}
-    sums = {name: value.double().cpu() for name, value in total.items()}
-    for loss in LOSS_NAMES:
+    sums = {name: value.double().cpu().tolist() for name, value in total.items()}
+    for loss in all_losses():
         if loss in sums:
-            _ratio(figures, f"{loss}_loss", *sums[loss].tolist())
-    for course in COURSES:
-        if (counts := sums.get(f"{course}_generator")) is not None:
-            right, sampled, predicted = counts.tolist()
-            _ratio(figures, f"{course}_masked_lm_accuracy", right, predicted)
-            _ratio(figures, f"{course}_sampled_masked_lm_accuracy", sampled, predicted)
-            _rename(figures, f"{COURSES[course][0]}_loss", f"{course}_masked_lm_loss")
-        if (histogram := sums.get(f"{course}_detection")) is not None:
-            _detection(figures, course, histogram)
-            _rename(figures, f"{course}_loss", f"{course}_disc_loss")
-        if (cells := sums.get(f"{course}_notebook")) is not None:
-            for i, cell in enumerate(cells.tolist(), start=1):
-                _ratio(figures, f"{course}_notebook_pos{i}", cell, cells.sum().item())
+            _ratio(figures, f"{loss}_loss", *sums[loss])
+    for name, course in COURSES.items():
+        if (counts := sums.get(f"{name}_generator")) is not None:
+            right, sampled, predicted = counts
+            _ratio(figures, f"{name}_masked_lm_accuracy", right, predicted)
+            _ratio(figures, f"{name}_sampled_masked_lm_accuracy", sampled, predicted)
+            if course.generate is not None:
+                _rename(figures, f"{course.generate.name}_loss", f"{name}_masked_lm_loss")
+        if (counts := sums.get(f"{name}_detection")) is not None:
+            _detection(figures, name, *counts)
+            _rename(figures, f"{course.detect.name}_loss", f"{name}_disc_loss")
+        if (cells := sums.get(f"{name}_notebook")) is not None:
+            for i, cell in enumerate(cells, start=1):
+                _ratio(figures, f"{name}_notebook_pos{i}", cell, sum(cells))
     return figures
 
 
-def _detection(figures: dict[str, float], course: str, histogram: Tensor) -> None:
-    below, above = histogram[:, : AUC_BINS // 2].sum(1), histogram[:, AUC_BINS // 2 :].sum(1)
-    (true_negative, false_negative), (false_positive, true_positive) = below.tolist(), above.tolist()
-    tokens = true_negative + false_negative + false_positive + true_positive
-    _ratio(figures, f"{course}_disc_accuracy", true_positive + true_negative, tokens)
-    _ratio(figures, f"{course}_disc_precision", true_positive, true_positive + false_positive)
-    _ratio(figures, f"{course}_disc_recall", true_positive, true_positive + false_negative)
-    # The chance that a replaced token's logit exceeds an original one's, ties counting half.
-    original, replaced = histogram
-    won = replaced * (original.cumsum(0) - original / 2)
-    _ratio(figures, f"{course}_disc_auc", won.sum().item(), (original.sum() * replaced.sum()).item())
+def _detection(
+    figures: dict[str, float], course: str, tn: float, fn: float, fp: float, tp: float, won: float, pairs: float
+) -> None:
+    _ratio(figures, f"{course}_disc_accuracy", tp + tn, tn + fn + fp + tp)
+    _ratio(figures, f"{course}_disc_precision", tp, tp + fp)
+    _ratio(figures, f"{course}_disc_recall", tp, tp + fn)
+    _ratio(figures, f"{course}_disc_auc", won, pairs)
 
 
 def _rename(figures: dict[str, float], name: str, also: str) -> None:

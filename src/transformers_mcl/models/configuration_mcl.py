@@ -3,45 +3,18 @@
 # Without `from __future__ import annotations`: `strict` reads the types of the fields, and cannot read text.
 
 import copy
-import difflib
 import importlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, ElectraConfig
 
-from ..errors import UserError
+from ..errors import UserError, check_name
+from ..method.courses import COURSES, OBJECTIVES, all_losses, known_weights
+from ..method.schedules import SCHEDULES, Curriculum
 
-__all__ = ["COURSES", "DISCRIMINATOR_LOSSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
-
-# The self-supervision courses, and for each its losses in the order they are computed: the generator's, the
-# discriminator's, the generator's correction, the discriminator's correction. Insertion has an answer for
-# neither the generator nor a correction: an inserted slot has no original token.
-COURSES: dict[str, tuple[str | None, str, str | None, str | None]] = {
-    "rtd": ("mlm", "rtd", "re_mlm", "re_rtd"),
-    "std": ("slm", "std", "re_slm", "re_std"),
-    "itd": (None, "itd", None, None),
-}
-
-# Weights of the whole method: 1 for a generator's loss, 50 for a discriminator's, as in ELECTRA and COCO-LM.
-_MCL_WEIGHTS = {
-    "mlm": 1.0,
-    "slm": 1.0,
-    "re_mlm": 1.0,
-    "re_slm": 1.0,
-    "rtd": 50.0,
-    "std": 50.0,
-    "itd": 50.0,
-    "re_rtd": 50.0,
-    "re_std": 50.0,
-}
-LOSS_NAMES: tuple[str, ...] = tuple(_MCL_WEIGHTS)
-DISCRIMINATOR_LOSSES = ("rtd", "std", "itd", "re_rtd", "re_std")
-
-OBJECTIVES: dict[str, dict[str, float]] = {
-    "mcl": _MCL_WEIGHTS,
-    "electra": {name: _MCL_WEIGHTS[name] if name in ("mlm", "rtd") else 0.0 for name in LOSS_NAMES},
-}
+__all__ = ["MclConfig"]
 
 
 @strict
@@ -66,7 +39,8 @@ class MclConfig(ElectraConfig):
             that gradient accumulation is exact. `"own"`: their own cells of the notebook. The paper does not say.
         course_schedule (`str`, *optional*, defaults to `"all"`):
             Which rows of a training batch a self-supervision course takes. `"all"` (paper): every course every row.
-            `"sampled"`: every row one course, each course as many rows as the others; a third of the compute.
+            `"sampled"`: every row one course, each in its turn, so that over a run each course takes as many rows as
+            the others, whatever the batch size; a third of the compute.
             `"joint"`: all courses in one row at once, at places of their own, in one pass of each network; each judges
             what the others left alone. There are no corrections then.
         correction_rows (`float`, *optional*, defaults to 1.0):
@@ -146,11 +120,17 @@ class MclConfig(ElectraConfig):
     loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
     def __post_init__(self, **kwargs: Any) -> None:
-        objective = OBJECTIVES[_known("objective", kwargs.pop("objective", "mcl"), OBJECTIVES)]
-        weights = objective if self.loss_weights is None else self.loss_weights
-        for name in weights:
-            _known("loss_weights", name, LOSS_NAMES)
-        self.loss_weights = {name: weights.get(name, 0.0) for name in LOSS_NAMES}
+        objective = kwargs.pop("objective", None)
+        if objective is not None:
+            check_name("objective", objective, OBJECTIVES)
+        if objective is not None and self.loss_weights is not None:
+            raise UserError(
+                f"objective={objective!r} names a set of loss_weights, and there are others: give one of both"
+            )
+        if self.loss_weights is None:
+            self.objective = "mcl" if objective is None else objective
+        else:
+            self.loss_weights = known_weights(self.loss_weights)
         for size in ("hidden_size", "num_attention_heads", "intermediate_size"):
             setattr(self, f"generator_{size}", getattr(self, f"generator_{size}") or max(getattr(self, size) // 4, 1))
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
@@ -165,24 +145,16 @@ class MclConfig(ElectraConfig):
         return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
 
     def _check(self) -> None:
-        for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
-            if not 0.0 < getattr(self, name) < 1.0:
-                raise UserError(f"{name}={getattr(self, name)} must lie between 0 and 1, both excluded")
+        for course in COURSES.values():
+            if not 0.0 < (ratio := course.ratio_of(self)) < 1.0:
+                raise UserError(f"{course.ratio_name}={ratio} must lie between 0 and 1, both excluded")
+            if ratio > course.most:
+                why = ": every slot needs a gap of its own" if course.inserts else ""
+                raise UserError(f"{course.ratio_name}={ratio} must be at most {course.most}{why}")
         self._check_ranges()
-        _known("detection_heads", self.detection_heads, ("per_course", "shared"))
-        _known("detection_head_type", self.detection_head_type, ("electra", "layer_norm", "linear"))
-        _known("relative_attention_bias_type", self.relative_attention_bias_type, ("t5", "coco_lm"))
-        _known("classifier_activation", self.classifier_activation, ("gelu", "tanh"))
-        _known("generator_shares", self.generator_shares, ("token", "all"))
-        _known("course_schedule", self.course_schedule, ("all", "sampled", "joint"))
-        if self.course_schedule == "joint" and any(self.weights[name] for name in LOSS_NAMES if name[:3] == "re_"):
-            raise UserError("course_schedule='joint' has no corrections: give re_mlm, re_slm, re_rtd, re_std weight 0")
-        _known("correction_average", self.correction_average, ("all", "own"))
-        for name, weight in self.weights.items():
-            if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):
-                raise UserError(f"loss_weights[{name!r}]={weight} must be a finite number, 0 or more")
-        if not any(self.weights.values()):
-            raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
+        for name, choices in _CHOICES.items():
+            check_name(name, getattr(self, name), choices)
+        self._check_courses(self.curriculum())
         if not self.tie_word_embeddings:
             raise UserError("tie_word_embeddings=False: what the two networks share is said by generator_shares")
         if self.is_decoder:
@@ -191,9 +163,18 @@ class MclConfig(ElectraConfig):
             )
         self._check_shape()
 
+    def _check_courses(self, curriculum: Curriculum) -> None:
+        if not curriculum.courses:
+            raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
+        if not curriculum.schedule.together:
+            return
+        losses, schedule = all_losses(), f"course_schedule={self.course_schedule!r}"
+        if corrections := [name for name in curriculum.weights if losses[name].corrects]:
+            raise UserError(f"{schedule} has no corrections: give {', '.join(corrections)} weight 0")
+        if len(inserting := [course.name for course in curriculum.courses if course.inserts]) > 1:
+            raise UserError(f"{schedule} takes one course that inserts, not {', '.join(inserting)}")
+
     def _check_ranges(self) -> None:
-        if self.insert_ratio > 0.5:
-            raise UserError(f"insert_ratio={self.insert_ratio} must be at most 0.5: every slot needs a gap of its own")
         if not 0.0 < self.correction_rows <= 1.0:
             raise UserError(
                 f"correction_rows={self.correction_rows} must be above 0 and at most 1; to have no corrections, give "
@@ -226,22 +207,42 @@ class MclConfig(ElectraConfig):
 
     @property
     def weights(self) -> dict[str, float]:
-        """`loss_weights`, all nine of them."""
+        """`loss_weights`, of all losses of the method and of others that have one."""
         return self.loss_weights or {}
 
     @property
     def objective(self) -> str:
         """The objective whose weights these are, or `"custom"`. Setting it sets `loss_weights`."""
-        return next((name for name, weights in OBJECTIVES.items() if weights == self.loss_weights), "custom")
+        used = {name: weight for name, weight in self.weights.items() if weight}
+        return next((name for name, weights in OBJECTIVES.items() if weights == used), "custom")
 
     @objective.setter
     def objective(self, name: str) -> None:
-        self.loss_weights = dict(OBJECTIVES[_known("objective", name, OBJECTIVES)])
+        check_name("objective", name, OBJECTIVES)
+        self.loss_weights = known_weights(OBJECTIVES[name])
+
+    def curriculum(self, weights: Mapping[str, float] | None = None, training: bool = True) -> Curriculum:
+        """What is done with a batch: in training as configured, in an evaluation all courses on all rows.
+
+        Args:
+            weights: of the losses in use, where training changed them; the configuration's by default.
+            training: whether it is training.
+        """
+        used = {name: weight for name, weight in (self.weights if weights is None else weights).items() if weight}
+        return Curriculum(
+            courses=tuple(course for course in COURSES.values() if course.is_on(used)),
+            weights=used,
+            ratios={course.name: course.ratio_of(self) for course in COURSES.values()},
+            schedule=SCHEDULES[self.course_schedule if training else "all"],
+            correction_rows=self.correction_rows if training else 1.0,
+            own_cells=self.correction_average == "own",
+            max_length=self.max_position_embeddings,
+        )
 
     @property
     def active_courses(self) -> tuple[str, ...]:
         """Self-supervision courses with a weight, their corrections counted in, in the order they are run."""
-        return tuple(c for c, names in COURSES.items() if any(self.weights.get(name or "") for name in names))
+        return tuple(course.name for course in self.curriculum().courses)
 
     def generator_config(self) -> "MclConfig":
         """The generator's own configuration: this one with the generator's shape in place of the discriminator's."""
@@ -332,13 +333,15 @@ class MclConfig(ElectraConfig):
         )
 
 
-def _known(name: str, value: str, choices: Any) -> str:
-    """`value`, if it is one of `choices`; otherwise an error that names the nearest."""
-    if value in choices:
-        return value
-    near = difflib.get_close_matches(str(value), list(choices), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
-    raise UserError(f"{name}: unknown name {value!r}; {hint}")
+_CHOICES: dict[str, Any] = {
+    "detection_heads": ("per_course", "shared"),
+    "detection_head_type": ("electra", "layer_norm", "linear"),
+    "relative_attention_bias_type": ("t5", "coco_lm"),
+    "classifier_activation": ("gelu", "tanh"),
+    "generator_shares": ("token", "all"),
+    "course_schedule": SCHEDULES,
+    "correction_average": ("all", "own"),
+}
 
 
 def located(name_or_path: Any, hub: dict[str, Any]) -> Any:

@@ -6,11 +6,13 @@ a backward twice its forward. Lookups, norms, activations, softmax, dropout and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..method.corruptions import operated_count
-from .configuration_mcl import COURSES, MclConfig
+from ..method.counts import correction_rows, group_rows, slot_counts
+from ..method.courses import Loss
+from ..method.schedules import Curriculum
+from .configuration_mcl import MclConfig
 
 __all__ = ["PassFlops", "known_peak_flops", "pass_flops", "step_flops"]
 
@@ -80,39 +82,33 @@ def pass_flops(
         Passes by the name of their loss (`mlm`, `rtd`, `re_mlm`, ...); the generator's pass over inserted slots, which
         has none, is `itd_fill`. A pass that no loss with a weight needs is left out.
     """
-    weights = config.weights if loss_weights is None else loss_weights
+    curriculum = config.curriculum(loss_weights)
     passes: dict[str, PassFlops] = {}
-    courses = [course for course, names in COURSES.items() if any(weights.get(name or "") for name in names)]
-    if config.course_schedule == "joint" and len(courses) > 1:
-        return _joint_flops(config, batch_size, length, courses, weights)
-    for place, course in enumerate(courses):
-        names = COURSES[course]
-        fill, detect, regenerate, rediscriminate = (bool(name and weights.get(name)) for name in names)
-        rows = len(range(place, batch_size, len(courses))) if config.course_schedule == "sampled" else batch_size
-        again = operated_count(rows, config.correction_rows)
-        slots, longer = _slots(config, course, length)
-        generated, judged = names[0] or f"{course}_fill", names[1]
-        passes[generated] = _generator(config, rows, longer, slots, fill)
-        if detect or regenerate or rediscriminate:
-            passes[judged] = _discriminator(config, rows, longer, detect)
-        if regenerate:
-            passes[str(names[2])] = _generator(config, again, length, slots, True)
-        if rediscriminate:
-            passes[str(names[3])] = _discriminator(config, again, length, True)
+    for courses, taken in curriculum.groups():
+        rows = group_rows(taken, batch_size)
+        slots, longer = slot_counts(curriculum, courses, length)
+        fills = _has(curriculum, *(course.generate for course in courses))
+        judges = _has(curriculum, *(course.detect for course in courses))
+        generate = _generator(config, rows, longer, sum(slots.values()), fills)
+        judge = _discriminator(config, rows, longer, len(courses), judges)
+        if len(courses) > 1:
+            passes |= {"joint_fill": generate, "joint": judge}
+            continue
+        course = courses[0]
+        passes[course.generate.name if course.generate else f"{course.name}_fill"] = generate
+        if _has(curriculum, course.detect, course.regenerate, course.rediscriminate):
+            passes[course.detect.name] = judge
+        again = correction_rows(curriculum, rows)
+        if course.regenerate and _has(curriculum, course.regenerate):
+            passes[course.regenerate.name] = _generator(config, again, longer, slots[course.name], True)
+        if course.rediscriminate and _has(curriculum, course.rediscriminate):
+            passes[course.rediscriminate.name] = _discriminator(config, again, longer, 1, True)
     return passes
 
 
-def _joint_flops(
-    config: MclConfig, batch_size: int, length: int, courses: Sequence[str], weights: Mapping[str, float]
-) -> dict[str, PassFlops]:
-    longer = _slots(config, "itd", length)[1] if "itd" in courses else length
-    slots = sum(_slots(config, course, length if course == "itd" else longer)[0] for course in courses)
-    trained = any(weights.get(COURSES[course][0] or "") for course in courses)
-    judge = _discriminator(config, batch_size, longer, True)
-    return {
-        "joint_fill": _generator(config, batch_size, longer, slots, trained),
-        "joint": judge._replace(head=judge.head * len(courses)),
-    }
+def _has(curriculum: Curriculum, *losses: Loss | None) -> bool:
+    """Whether one of the losses is in use."""
+    return any(loss is not None and loss.name in curriculum.weights for loss in losses)
 
 
 def step_flops(
@@ -127,16 +123,6 @@ def known_peak_flops(device_name: str) -> float | None:
     return next((peak for name, peak in _PEAK_FLOPS.items() if name in device_name), None)
 
 
-def _slots(config: MclConfig, course: str, length: int) -> tuple[int, int]:
-    """Operated positions of a row, and its length once the course has worked on it."""
-    if course == "itd":
-        slots = int(operated_count(length, config.insert_ratio))
-        return slots, min(length + slots, config.max_position_embeddings)
-    if course == "std":
-        return int(operated_count(length, config.swap_ratio, least=2)), length
-    return int(operated_count(length, config.mask_ratio)), length
-
-
 def _encoder(config: MclConfig, batch_size: int, length: int) -> float:
     hidden, embedding = config.hidden_size, config.embedding_size
     projections = 4 * hidden + 2 * config.intermediate_size  # query, key, value, output; into and out of feed-forward
@@ -148,10 +134,13 @@ def _encoder(config: MclConfig, batch_size: int, length: int) -> float:
 
 def _generator(config: MclConfig, batch_size: int, length: int, slots: int, backward: bool) -> PassFlops:
     half = config.generator_config()
-    head = 2.0 * batch_size * slots * half.embedding_size * (half.hidden_size + half.vocab_size)
+    layers = half.generator_prediction_layers or []
+    features = half.hidden_size * half.embedding_size * max(len(layers), 1) + half.hidden_size * len(layers)
+    head = 2.0 * batch_size * slots * (features + half.embedding_size * half.vocab_size)
     return PassFlops("generator", length, _encoder(half, batch_size, length), head, backward)
 
 
-def _discriminator(config: MclConfig, batch_size: int, length: int, backward: bool) -> PassFlops:
-    head = 2.0 * batch_size * length * config.hidden_size * (config.hidden_size + 1)
+def _discriminator(config: MclConfig, batch_size: int, length: int, heads: int, backward: bool) -> PassFlops:
+    dense = 0 if config.detection_head_type == "linear" else config.hidden_size
+    head = 2.0 * heads * batch_size * length * config.hidden_size * (dense + 1)
     return PassFlops("discriminator", length, _encoder(config, batch_size, length), head, backward)

@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from ..errors import UserError
-from ..method import corruptions as c
-from ..method.documents import find_documents
-from ..method.joint import corrupt_jointly, count_joint_items
-from ..method.metrics import detection_histogram, generator_counts
-from .configuration_mcl import COURSES, MclConfig
+from ..errors import UserError, check_names
+from ..method.corruptions import Corruption, sample_tokens, substitute
+from ..method.counts import RowCounts, correction_rows, count_losses, group_rows
+from ..method.courses import (
+    COURSES,
+    MAIN_COURSE,
+    CorruptedRows,
+    Course,
+    CourseRecord,
+    Loss,
+    Rows,
+    SpecialTokens,
+    corrupt_rows,
+    known_weights,
+)
+from ..method.metrics import detection_sums, generator_counts
+from ..method.notebook import correction_notebook, rediscrimination_input, regeneration_input
+from ..method.schedules import Curriculum
+from .configuration_mcl import MclConfig
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
 
 __all__ = ["CourseRecord", "MclForPreTraining", "MclForPreTrainingOutput"]
-
-
-@dataclass
-class CourseRecord:
-    """What happened in one self-supervision course; all tensors without gradient (shapes in [`~courses.Corruption`]).
-
-    Attributes:
-        corruption: what the generator read, and where it was operated on.
-        samples (`LongTensor` of shape `(batch, slots)`): what the generator filled in.
-        discriminator_input (`LongTensor` of shape `(batch, new_length)`): the corrupted row with the samples in place.
-        labels (`BoolTensor` of shape `(batch, new_length)`): True where replaced (for insertion: inserted).
-        logits (`Tensor` of shape `(batch, new_length)`): the discriminator's verdict, positive = replaced.
-        notebook: the four cells; `None` for insertion.
-        regeneration_input, rediscrimination_input (`LongTensor` of shape `(batch, length)`): the second inputs.
-    """
-
-    corruption: c.Corruption
-    samples: Tensor
-    discriminator_input: Tensor | None = None
-    labels: Tensor | None = None
-    logits: Tensor | None = None
-    notebook: c.Notebook | None = None
-    regeneration_input: Tensor | None = None
-    rediscrimination_input: Tensor | None = None
 
 
 @dataclass
@@ -67,37 +56,36 @@ class MclForPreTrainingOutput(ModelOutput):
 
 
 @dataclass
-class _Sums:
-    """What the courses of one call add up to, and what is done with each loss: see `MclForPreTraining.forward`."""
+class _Losses:
+    """The losses of one call, as they become known: see `MclForPreTraining.forward`."""
 
     loss: Tensor
     weights: Mapping[str, float]
+    counts: Mapping[str, Tensor]  # places of this batch, by name of the loss
+    items: Mapping[str, Tensor]  # places of the whole optimizer step, where it is more than this batch
+    own_cells: bool  # whether a correction is averaged over its own cells
     to_come: int
-    items: Mapping[str, Tensor]
     backward: Callable[[Tensor], Any] | None
     losses: dict[str, Tensor] = field(default_factory=dict)
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, name: str, values: Tensor, averaged_over: Tensor, cell: Tensor | None = None) -> None:
-        """Adds the loss `name`: the sum of `values`, where `averaged_over` or in a correction where `cell`, as a mean.
-
-        A correction's mean is over its `cell` where that is `averaged_over`.
-        """
-        if name not in self.weights:
-            return
-        total = values.masked_fill(~(averaged_over if cell is None else cell), 0.0).sum()
-        count = averaged_over.sum()
-        over: Tensor | int = self.items.get(name, count.clamp(min=1))
-        if name in self.items and averaged_over is cell:
-            over = count.clamp(min=1) * over
-        loss = total / over
-        weighted = self.weights[name] * loss
+    def add(self, loss: Loss, values: Tensor, where: Tensor) -> None:
+        """Adds the sum of `values` at `where`, divided by the places counted for the loss."""
+        name, total = loss.name, values.masked_fill(~where, 0.0).sum()
+        if loss.corrects and self.own_cells:
+            count = where.sum()
+            over = count.clamp(min=1) * self.items.get(name, 1)
+        else:
+            count = self.counts[name]
+            over = self.items.get(name, count.clamp(min=1))
+        mean = total / over
+        weighted = self.weights[name] * mean
         self.to_come -= 1
         if self.backward is not None and self.to_come and weighted.requires_grad:
             self.backward(weighted)
             weighted = weighted.detach()
         self.loss = self.loss + weighted
-        self.losses[name] = loss.detach()
+        self.losses[name] = mean.detach()
         self.metrics[name] = torch.stack([total.detach(), count.to(total.dtype)])
 
 
@@ -118,7 +106,7 @@ class MclForPreTraining(MclWithGenerator):
         self.electra = MclModel(config)
         # The head for replaced tokens, and with shared heads the one for every course.
         self.discriminator_predictions = detection_head(config)
-        own_heads = [k for k in config.active_courses if k != "rtd" and config.detection_heads == "per_course"]
+        own_heads = [k for k in config.active_courses if k != MAIN_COURSE and config.detection_heads == "per_course"]
         self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
         self.generator = MclGenerator(config.generator_config())
         shared = [n for n, _ in self.electra.embeddings.named_parameters()]
@@ -126,6 +114,9 @@ class MclForPreTraining(MclWithGenerator):
             shared = ["word_embeddings.weight"]
         self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
         self.loss_weights = dict(config.weights)
+        # Rows that came before the next training batch, where courses take rows in turn (course_schedule="sampled").
+        # A training call for all courses moves it on; `MclTrainer` sets it at every step, so that a resumed run goes on.
+        self.turn = 0
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = None
@@ -146,19 +137,23 @@ class MclForPreTraining(MclWithGenerator):
     @property
     def loss_weights(self) -> Mapping[str, float]:
         """The weights in use. May be replaced in training, to start a course later; a loss must not gain a weight that
-        the configuration lacks."""
+        the configuration lacks.
+
+        Raises:
+            UserError: set with an unknown loss, or a weight that is no finite number of 0 or more.
+        """
         return MappingProxyType(self._loss_weights)
 
     @loss_weights.setter
     def loss_weights(self, weights: Mapping[str, float]) -> None:
-        self._loss_weights = dict(weights)
+        self._loss_weights = known_weights(weights)
         # Which are in use decides what is computed: known outside of a compiled graph, to which a weight is a number.
-        self._weights_in_use = {name: weight for name, weight in weights.items() if weight}
+        self._weights_in_use = {name: weight for name, weight in self._loss_weights.items() if weight}
 
     @property
     def active_courses(self) -> tuple[str, ...]:
         """The self-supervision courses that `loss_weights` asks for now, in the order they are run."""
-        return tuple(k for k, names in COURSES.items() if any(self._is_on(name) for name in names))
+        return tuple(name for name, course in COURSES.items() if course.is_on(self._weights_in_use))
 
     def forward(
         self,
@@ -196,27 +191,113 @@ class MclForPreTraining(MclWithGenerator):
             UserError: an unknown course in `courses`, or rows longer than the model has positions for.
         """
         check_length(self.config, input_ids.shape[1])
-        chosen = self._chosen(courses)
-        joint = self.config.course_schedule == "joint" and self.training and len(chosen) > 1
-        losses = sum(self._is_on(name) for course in chosen for name in COURSES[course])
-        zero, items = torch.zeros((), device=input_ids.device), num_items_in_batch or {}
-        sums = _Sums(zero, self._weights_in_use, losses, items, None if joint else backward)
-        records = self._joint_courses(chosen, input_ids, attention_mask, generator, sums) if joint else {}
-        for course in () if joint else chosen:
-            clean, mask = (
-                self._rows(course, input_ids, attention_mask) if self.training else (input_ids, attention_mask)
-            )
-            corruption = self.corrupt(course, clean, mask, generator)
-            if self._reads_documents:  # of what no sample is in yet: one may be a [CLS]
-                corruption.document_ids = find_documents(corruption.input_ids, self.config.cls_token_id)
-            record = self._course(course, clean, corruption, generator, sums)
-            if output_records:
-                records[course] = record
+        curriculum, rows = self._curriculum(courses), self._clean_rows(input_ids, attention_mask)
+        groups = [group for group in curriculum.groups(self.turn) if group_rows(group.rows, len(rows))]
+        sums = _Losses(
+            loss=torch.zeros((), device=input_ids.device),
+            weights=curriculum.weights,
+            counts=count_losses(curriculum, RowCounts.of(rows), self.turn),
+            items=num_items_in_batch or {},
+            own_cells=curriculum.own_cells,
+            to_come=sum(self._is_on(loss) for group in groups for course in group.courses for loss in course.losses),
+            # Courses that share their passes share a graph, too: their losses go back together.
+            backward=None if any(len(group.courses) > 1 for group in groups) else backward,
+        )
+        records: dict[str, CourseRecord] = {}
+        for group in groups:
+            records |= self._take(group.courses, rows[group.rows], curriculum, generator, sums)
+        if curriculum.schedule.in_turn and courses is None:
+            self.turn = (self.turn + len(rows)) % len(curriculum.courses)
         return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
 
+    def _take(
+        self,
+        courses: Sequence[Course],
+        rows: Rows,
+        curriculum: Curriculum,
+        draws: torch.Generator | None,
+        sums: _Losses,
+    ) -> dict[str, CourseRecord]:
+        """Courses on the same rows, with one pass of each network; and if it is one course alone, its corrections."""
+        documents_begin = self.config.cls_token_id if self._reads_documents else None
+        corrupted = corrupt_rows(courses, rows, curriculum.ratios, draws, documents_begin)
+        records = self._generate(courses, corrupted, draws, sums)
+        if any(self._is_on(loss) for course in courses for loss in course.losses if loss is not course.generate):
+            self._discriminate(courses, corrupted, records, sums)
+            if len(courses) == 1 and courses[0].corrects:
+                again = correction_rows(curriculum, len(rows))
+                self._correct(courses[0], records[courses[0].name], again, sums)
+        return records
+
+    def _generate(
+        self, courses: Sequence[Course], corrupted: CorruptedRows, draws: torch.Generator | None, sums: _Losses
+    ) -> dict[str, CourseRecord]:
+        """The generator's pass: its losses, and its samples at the places of every course."""
+        corruptions = [corrupted.corruptions[course.name] for course in courses]
+        slots = torch.cat([corruption.positions for corruption in corruptions], 1)
+        with self._gradient(*(course.generate for course in courses)):
+            logits = self._logits_at(corrupted.read.input_ids, corrupted.read, slots)
+        widths = [corruption.positions.shape[1] for corruption in corruptions]
+        records = {}
+        for course, corruption, its in zip(courses, corruptions, logits.split(widths, 1), strict=True):
+            samples = sample_tokens(its, draws)
+            records[course.name] = CourseRecord(corruption, corrupted.original, samples)
+            if course.generate is not None:
+                counts = generator_counts(its, samples, corruption.labels, corruption.valid)
+                sums.metrics[f"{course.name}_generator"] = counts
+                if self._is_on(course.generate):
+                    sums.add(course.generate, _cross_entropy(its, corruption.labels), corruption.valid)
+        return records
+
+    def _discriminate(
+        self, courses: Sequence[Course], corrupted: CorruptedRows, records: dict[str, CourseRecord], sums: _Losses
+    ) -> None:
+        """The discriminator's pass over the samples: its losses, and its verdicts for the corrections."""
+        filled = corrupted.read.input_ids
+        for record in records.values():
+            filled = substitute(filled, record.corruption.positions, record.samples, record.corruption.valid)
+        with self._gradient(*(course.detect for course in courses)):
+            hidden = self._encode(filled, corrupted.read)
+            verdicts = [self._head(course.name)(hidden) for course in courses]
+        for course, verdict in zip(courses, verdicts, strict=True):
+            record, judged = records[course.name], corrupted.judged(course.name)
+            record.discriminator_input, record.logits = filled, verdict.detach()
+            record.labels = course.labels(corrupted.operated(course.name), filled, corrupted.original)
+            sums.metrics[f"{course.name}_detection"] = detection_sums(record.logits, record.labels, judged)
+            if self._is_on(course.detect):
+                sums.add(course.detect, _binary_cross_entropy(verdict, record.labels), judged)
+
+    def _correct(self, course: Course, record: CourseRecord, rows: int, sums: _Losses) -> None:
+        """Both networks go over the mistakes in the notebook, on the first `rows` rows."""
+        assert record.labels is not None and record.logits is not None
+        record.notebook = correction_notebook(record.labels, record.logits, record.corruption.attention_mask)
+        sums.metrics[f"{course.name}_notebook"] = torch.stack([cell.sum() for cell in record.notebook.cells])
+        part = record.first_rows(rows)
+        corruption, notebook = part.corruption, part.notebook
+        assert notebook is not None and part.labels is not None and part.discriminator_input is not None
+        if self._is_on(course.regenerate):  # where G was caught it tries again, in the original row
+            again = record.regeneration_input = regeneration_input(part.original, corruption.input_ids, notebook)
+            caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
+            logits = self._logits_at(again, corruption, corruption.positions)
+            sums.add(course.regenerate, _cross_entropy(logits, corruption.labels), caught)
+            del logits
+        if self._is_on(course.rediscriminate):  # where D was wrong it judges again, the caught tokens put right
+            again = rediscrimination_input(part.original, part.discriminator_input, notebook)
+            record.rediscrimination_input = again
+            verdict = self._head(course.name)(self._encode(again, corruption))
+            wrong = notebook.pos2 | notebook.pos3
+            sums.add(course.rediscriminate, _binary_cross_entropy(verdict, part.labels), wrong)
+
     @torch.no_grad()
-    def count_items(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """What each active loss of these rows is divided by in training, known before any of them is corrupted.
+    def count_items(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        training: bool = True,
+        turn: int | None = None,
+    ) -> dict[str, Tensor]:
+        """What each active loss of these rows is divided by, known before any of them is corrupted.
 
         An optimizer step over several batches, on one process or many, has the gradient of one large batch if each is
         given the sum over all (`num_items_in_batch`). A correction averaged over its own cell
@@ -224,205 +305,44 @@ class MclForPreTraining(MclWithGenerator):
 
         Args:
             input_ids, attention_mask: as in `forward`.
+            training: in training, where a course may take a share of the rows; False for an evaluation.
+            turn: as the attribute, by default its value.
 
         Returns:
             By the name of the loss, scalars on the device of `input_ids`.
         """
-        config = self.config
-        counts: dict[str | None, Tensor] = {}
-        own = torch.ones((), dtype=torch.long, device=input_ids.device)
-        if config.course_schedule == "joint" and len(self.active_courses) > 1:
-            operable = self.operable(input_ids, attention_mask).sum(1)
-            present = (
-                torch.full_like(operable, input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
-            )
-            joint = count_joint_items(config, self.active_courses, operable, present)
-            return {name: count for name, count in joint.items() if self._is_on(name)}
-        for course in self.active_courses:
-            clean, mask = self._rows(course, input_ids, attention_mask)
-            ratio, least = {"rtd": (config.mask_ratio, 1), "std": (config.swap_ratio, 2)}.get(
-                course, (config.insert_ratio, 1)
-            )
-            operated = c.operated_count(self.operable(clean, mask).sum(1), ratio, least)
-            present = torch.full_like(operated, clean.shape[1]) if mask is None else mask.sum(1)
-            if course == "itd":
-                present = (present + operated).clamp(max=config.max_position_embeddings)
-            again = slice(c.operated_count(len(clean), config.correction_rows))
-            sums = [operated.sum(), present.sum(), operated[again].sum(), present[again].sum()]
-            if config.correction_average == "own":
-                sums[2:] = own, own
-            counts |= dict(zip(COURSES[course], sums, strict=True))
-        return {name: count for name, count in counts.items() if name is not None and self._is_on(name)}
+        rows = RowCounts.of(self._clean_rows(input_ids, attention_mask))
+        return count_losses(self._curriculum(training=training), rows, self.turn if turn is None else turn)
 
-    def _chosen(self, courses: Collection[str] | None) -> tuple[str, ...]:
+    def _curriculum(self, courses: Collection[str] | None = None, training: bool | None = None) -> Curriculum:
+        """What the configuration and the weights in use say, of all or of some courses."""
+        training = self.training if training is None else training
+        curriculum = self.config.curriculum(self._weights_in_use, training)
         if courses is None:
-            return self.active_courses
-        if unknown := set(courses) - set(COURSES):
-            raise UserError(f"courses: unknown {', '.join(sorted(unknown))}; choose from {', '.join(COURSES)}")
-        return tuple(k for k in self.active_courses if k in courses)
+            return curriculum
+        check_names("courses", courses, COURSES)
+        return replace(curriculum, courses=tuple(c for c in curriculum.courses if c.name in courses))
 
-    def _rows(self, course: str, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The rows of a training batch that a course takes: with `course_schedule="sampled"` its share of them."""
-        courses, batch_size = self.active_courses, len(input_ids)
-        if self.config.course_schedule != "sampled" or len(courses) == 1:
-            return input_ids, attention_mask
-        if batch_size < len(courses):
-            raise UserError(
-                f"course_schedule='sampled' gives each of {', '.join(courses)} a share of a batch's rows, and there "
-                f"are {batch_size}: give at least {len(courses)} on each device"
-            )
-        rows = slice(courses.index(course), None, len(courses))
-        return input_ids[rows], None if attention_mask is None else attention_mask[rows]
-
-    def _is_on(self, name: str | None) -> bool:
-        return name in self._weights_in_use
-
-    def operable(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """True at ordinary tokens: not special, not padding."""
+    def _clean_rows(self, input_ids: Tensor, attention_mask: Tensor | None) -> Rows:
         config = self.config
-        operable = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
-        for special in (config.pad_token_id, config.cls_token_id, config.sep_token_id, config.mask_token_id):
-            operable = operable & (input_ids != special)
-        return operable
+        special = SpecialTokens(config.pad_token_id, config.cls_token_id, config.sep_token_id, config.mask_token_id)
+        return Rows.of(input_ids, attention_mask, special, config.max_position_embeddings)
 
-    def corrupt(
-        self,
-        course: str,
-        clean: Tensor,
-        attention_mask: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        operable: Tensor | None = None,
-    ) -> c.Corruption:
-        """What a course makes of rows; arguments as `forward`'s, and where it may operate, by default `operable`."""
-        config, operable = self.config, self.operable(clean, attention_mask) if operable is None else operable
-        if course == "itd":
-            return c.insert_masks(
-                clean,
-                operable,
-                config.insert_ratio,
-                config.mask_token_id,
-                max_length=config.max_position_embeddings,
-                attention_mask=attention_mask,
-                pad_token_id=config.pad_token_id or 0,
-                generator=generator,
-            )
-        if course == "std":
-            corruption = c.swap_tokens(clean, operable, config.swap_ratio, generator=generator)
-        else:
-            corruption = c.mask_tokens(clean, operable, config.mask_ratio, config.mask_token_id, generator=generator)
-        corruption.attention_mask = attention_mask
-        return corruption
+    def _is_on(self, loss: Loss | None) -> TypeGuard[Loss]:
+        return loss is not None and loss.name in self._weights_in_use
 
-    def _course(
-        self, course: str, clean: Tensor, corruption: c.Corruption, generator: torch.Generator | None, sums: _Sums
-    ) -> CourseRecord:
-        """One self-supervision course and its correction; their losses and metrics go into `sums`."""
-        generate, detect, *corrections = COURSES[course]
-        mask, positions, valid = corruption.attention_mask, corruption.positions, corruption.valid
+    def _gradient(self, *losses: Loss | None) -> torch.set_grad_enabled:
+        """A pass that no loss in use comes out of needs no graph."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and any(self._is_on(loss) for loss in losses))
 
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._is_on(generate)):
-            logits = self.generator.logits_at(corruption.input_ids, mask, positions, corruption.document_ids)
-        samples = c.sample_tokens(logits, generator)
-        if generate is not None:
-            sums.metrics[f"{course}_generator"] = generator_counts(logits, samples, corruption.labels, valid)
-            sums.add(generate, _cross_entropy(logits, corruption.labels), valid)
-        del logits  # the largest tensor of a course: gone before the discriminator's pass, if it went back already
-        if not any(self._is_on(name) for name in (detect, *corrections)):
-            return CourseRecord(corruption, samples)
+    def _logits_at(self, input_ids: Tensor, corruption: Corruption, positions: Tensor) -> Tensor:
+        return self.generator.logits_at(input_ids, corruption.attention_mask, positions, corruption.document_ids)
 
-        read = c.substitute(corruption.input_ids, positions, samples, valid)
-        if course == "itd":
-            labels = c.substitute(torch.zeros_like(read), positions, valid.long(), valid).bool()
-        else:
-            labels = read != clean
-        present = torch.ones_like(labels) if mask is None else mask.bool()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self._is_on(detect)):
-            verdict = self.detect(course, read, mask, corruption.document_ids)
-        sums.metrics[f"{course}_detection"] = detection_histogram(verdict.detach(), labels, present)
-        sums.add(detect, _binary_cross_entropy(verdict, labels), present)
-        record = CourseRecord(corruption, samples, read, labels, verdict.detach())
-        if corrections[0] is not None:
-            notebook = record.notebook = c.correction_notebook(labels, verdict, mask)
-            sums.metrics[f"{course}_notebook"] = torch.stack([cell.sum() for cell in vars(notebook).values()])
-            rows = c.operated_count(len(clean), self.config.correction_rows) if self.training else len(clean)
-            again, first = slice(rows), (c.first_rows(corruption, rows), c.first_rows(notebook, rows))
-            self._regenerate(course, clean[again], record, *first, sums)
-            self._rediscriminate(course, clean[again], read[again], labels[again], record, *first, sums)
-        return record
-
-    def _joint_courses(
-        self,
-        courses: Sequence[str],
-        clean: Tensor,
-        attention_mask: Tensor | None,
-        generator: torch.Generator | None,
-        sums: _Sums,
-    ) -> dict[str, CourseRecord]:
-        """The courses on one row at once, each at its own places: one pass of each network, and no correction."""
-        joint = corrupt_jointly(self, courses, clean, attention_mask, generator)
-        read, mask, documents = joint.last.input_ids, joint.last.attention_mask, joint.last.document_ids
-        slots = torch.cat([corruption.positions for corruption in joint.courses.values()], 1)
-        widths = [corruption.positions.shape[1] for corruption in joint.courses.values()]
-        all_logits = self.generator.logits_at(read, mask, slots, documents).split(widths, 1)
-        records = {}
-        for (course, corruption), logits in zip(joint.courses.items(), all_logits, strict=True):
-            samples = c.sample_tokens(logits, generator)
-            records[course] = CourseRecord(corruption, samples)
-            read = c.substitute(read, corruption.positions, samples, corruption.valid)
-            if (generate := COURSES[course][0]) is not None:
-                counts = generator_counts(logits, samples, corruption.labels, corruption.valid)
-                sums.metrics[f"{course}_generator"] = counts
-                sums.add(generate, _cross_entropy(logits, corruption.labels), corruption.valid)
-        hidden = self.electra(read, mask, document_ids=documents).last_hidden_state
-        for course, record in records.items():
-            record.discriminator_input, record.labels = read, joint.places(course) & (read != joint.original)
-            if course == "itd":
-                record.labels = joint.places(course)
-            verdict, known = self._head(course)(hidden), joint.known_to(course)
-            record.logits = verdict.detach()
-            sums.metrics[f"{course}_detection"] = detection_histogram(record.logits, record.labels, known)
-            sums.add(COURSES[course][1], _binary_cross_entropy(verdict, record.labels), known)
-        return records
-
-    def _regenerate(
-        self,
-        course: str,
-        clean: Tensor,
-        record: CourseRecord,
-        corruption: c.Corruption,
-        notebook: c.Notebook,
-        sums: _Sums,
-    ) -> None:
-        """The generator's correction: where it was caught it tries again, in the original row."""
-        name = COURSES[course][2] or ""
-        if self._is_on(name):
-            again = record.regeneration_input = c.regeneration_input(clean, corruption.input_ids, notebook)
-            caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
-            logits = self.generator.logits_at(
-                again, corruption.attention_mask, corruption.positions, corruption.document_ids
-            )
-            averaged_over = caught if self.config.correction_average == "own" else corruption.valid
-            sums.add(name, _cross_entropy(logits, corruption.labels), averaged_over, caught)
-
-    def _rediscriminate(
-        self,
-        course: str,
-        clean: Tensor,
-        read: Tensor,
-        labels: Tensor,
-        record: CourseRecord,
-        corruption: c.Corruption,
-        notebook: c.Notebook,
-        sums: _Sums,
-    ) -> None:
-        """The discriminator's correction: where it was wrong it judges again, the caught tokens put right."""
-        name = COURSES[course][3] or ""
-        if self._is_on(name):
-            again = record.rediscrimination_input = c.rediscrimination_input(clean, read, notebook)
-            wrong = notebook.pos2 | notebook.pos3
-            averaged_over = wrong if self.config.correction_average == "own" else wrong | notebook.pos1 | notebook.pos4
-            verdict = self.detect(course, again, corruption.attention_mask, corruption.document_ids)
-            sums.add(name, _binary_cross_entropy(verdict, labels), averaged_over, wrong)
+    def _encode(self, input_ids: Tensor, corruption: Corruption) -> Tensor:
+        hidden: Tensor = self.electra(
+            input_ids, corruption.attention_mask, document_ids=corruption.document_ids
+        ).last_hidden_state
+        return hidden
 
     def export(
         self,
@@ -448,11 +368,10 @@ class MclForPreTraining(MclWithGenerator):
         Raises:
             UserError: the pair was configured without the course.
         """
-        hidden = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
-        return self._head(course)(hidden)
+        return self._head(course)(self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state)
 
     def _head(self, course: str) -> Any:
-        if course == "rtd" or self.config.detection_heads == "shared":
+        if course == MAIN_COURSE or self.config.detection_heads == "shared":
             return self.discriminator_predictions
         if course not in self.course_predictions:
             raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")

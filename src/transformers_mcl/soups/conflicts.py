@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.configuration_mcl import COURSES
+from ..method.courses import COURSES
 from ..models.pretraining import MclForPreTraining
 
 __all__ = ["Conflicts", "all_weights", "loss_gradients", "measure_conflicts"]
@@ -43,10 +43,10 @@ class Conflicts:
 def all_weights(model: MclForPreTraining) -> dict[str, float]:
     """The weights of a pair's losses; a correction that it was trained without has its course's weight."""
     weights = dict(model.config.weights)
-    for generate, detect, *corrections in COURSES.values():
-        for first, correction in zip((generate, detect), corrections, strict=True):
-            if first is not None and correction is not None:
-                weights[correction] = weights[correction] or weights[first]
+    for course in COURSES.values():
+        for first, again in ((course.generate, course.regenerate), (course.detect, course.rediscriminate)):
+            if first and again:
+                weights[again.name] = weights.get(again.name) or weights.get(first.name, 0.0)
     return weights
 
 

@@ -136,7 +136,7 @@ class PretrainingLoss(LossScore):
         pair: Any = model
         items: dict[str, Tensor] = {}
         for batch in self.batches():
-            for loss, count in pair.count_items(**batch).items():
+            for loss, count in pair.count_items(**batch, training=False).items():
                 items[loss] = items.get(loss, 0) + count
         items = {loss: count.clamp(min=1) for loss, count in items.items()}
         with logging.tqdm(total=len(self.rows), unit="row", desc=self.name, leave=False) as bar:

@@ -12,7 +12,8 @@ from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
-from ..models.configuration_mcl import OBJECTIVES, MclConfig
+from ..method.courses import OBJECTIVES, all_losses
+from ..models.configuration_mcl import MclConfig
 from ..models.flops import known_peak_flops, step_flops
 from .batch_warmup import SHORTEST_ROW, BatchWarmup
 from .optimizers import check_optimizer
@@ -112,11 +113,12 @@ class MclTrainingArguments(TrainingArguments):
         return _steps(self.correction_warmup_steps, num_training_steps)
 
     def weights_at(self, step: int, num_training_steps: int, weights: Mapping[str, float]) -> dict[str, float]:
-        """Of the nine losses' `weights`, those in use at a step: courses and corrections may begin later."""
+        """Of the losses' `weights`, those in use at a step: courses and corrections may begin later."""
+        losses = all_losses()
         if step < self.get_course_warmup_steps(num_training_steps):
-            weights = {name: weight if OBJECTIVES["electra"][name] else 0.0 for name, weight in weights.items()}
+            weights = {name: weight if name in OBJECTIVES["electra"] else 0.0 for name, weight in weights.items()}
         if step < self.get_correction_warmup_steps(num_training_steps):
-            weights = {name: 0.0 if name.startswith("re_") else weight for name, weight in weights.items()}
+            weights = {name: 0.0 if losses[name].corrects else weight for name, weight in weights.items()}
         return dict(weights)
 
     def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:

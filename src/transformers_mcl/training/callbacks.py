@@ -12,20 +12,12 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
+from ..method.courses import COURSES, MAIN_COURSE
+
 __all__ = ["CourseProgressCallback", "RankSeedCallback", "bars_closed", "format_seconds", "summary_line"]
 
 # A detail of the first steps (allocations, compilation) that would spoil the estimate, and the steps it is made from.
 _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
-
-# What one line has room for, of the figures of a log.
-_COLUMNS = {
-    "loss": "loss {:.2f}",
-    "mlm_loss": "mlm {:.3f}",
-    "rtd_masked_lm_accuracy": "mlm acc {:.3f}",
-    "rtd_disc_auc": "auc rtd {:.3f}",
-    "std_disc_auc": "std {:.3f}",
-    "itd_disc_auc": "itd {:.3f}",
-}
 
 
 class CourseProgressCallback(ProgressCallback):
@@ -95,7 +87,16 @@ def summary_line(logs: dict[str, float]) -> str:
     """The main figures of a training log or an evaluation in one line; empty for any other log."""
     held_out = "eval_loss" in logs
     prefix = "eval_" if held_out else ""
-    parts = [form.format(logs[prefix + name]) for name, form in _COLUMNS.items() if prefix + name in logs]
+    main = COURSES[MAIN_COURSE]
+    # What one line has room for.
+    columns = {"loss": "loss {:.2f}"}
+    if main.generate is not None:
+        columns |= {
+            f"{main.generate.name}_loss": f"{main.generate.name} {{:.3f}}",
+            f"{main.name}_masked_lm_accuracy": f"{main.generate.name} acc {{:.3f}}",
+        }
+    columns |= {f"{name}_disc_auc": f"{'auc ' * (name == MAIN_COURSE)}{name} {{:.3f}}" for name in COURSES}
+    parts = [form.format(logs[prefix + name]) for name, form in columns.items() if prefix + name in logs]
     return ("held out: " if held_out else "") + "  ".join(parts) if parts else ""
 
 

@@ -15,12 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from ..models.configuration_mcl import COURSES
+from ..method.courses import COURSES
 
 __all__ = ["plot_curves", "spread_apart"]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; a course keeps its colour in every panel.
-_COLOURS = {"rtd": "#0072B2", "std": "#D55E00", "itd": "#009E73"}
 _GREY = "#666666"
 # Name and look of a line, by the prefix of its figure in the log history.
 _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -109,21 +107,23 @@ def plot_curves(
 
 
 def _panels(baseline: float | None) -> list[_Panel]:
-    def losses(first: int, correction: int) -> list[_Curve]:
+    # A course keeps its colour in every panel.
+    def losses(detects: bool) -> list[_Curve]:
         return [
-            _Curve(f"{name}_loss", name, _COLOURS[course], dashed=i == correction)
-            for i in (first, correction)
-            for course, names in COURSES.items()
-            if (name := names[i]) is not None
+            _Curve(f"{loss.name}_loss", loss.name, course.colour, dashed=loss.corrects)
+            for corrects in (False, True)
+            for course in COURSES.values()
+            for loss in course.losses
+            if (loss.detects, loss.corrects) == (detects, corrects)
         ]
 
     def metric(name: str) -> list[_Curve]:
-        return [_Curve(f"{course}_{name}", course.upper(), _COLOURS[course]) for course in COURSES]
+        return [_Curve(f"{course.name}_{name}", course.name.upper(), course.colour) for course in COURSES.values()]
 
     frequent = None if baseline is None else (baseline, "commonest token")
     return [
-        _Panel("Generator losses (nats)", losses(0, 2)),
-        _Panel("Discriminator losses (nats)", losses(1, 3)),
+        _Panel("Generator losses (nats)", losses(detects=False)),
+        _Panel("Discriminator losses (nats)", losses(detects=True)),
         _Panel("Discriminator AUC", metric("disc_auc"), (0.5, "chance")),
         _Panel("Generator accuracy, likeliest token", metric("masked_lm_accuracy"), frequent),
         _Panel("Generator accuracy, sampled token", metric("sampled_masked_lm_accuracy")),

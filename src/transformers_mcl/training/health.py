@@ -13,18 +13,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
-from ..models.configuration_mcl import COURSES, LOSS_NAMES
+from ..method.courses import COURSES, Course, all_losses
 
 __all__ = ["HealthCallback", "HealthThresholds"]
 
 logger = logging.get_logger(__name__)
-
-_WATCHED = (
-    *(f"{name}_loss" for name in LOSS_NAMES),
-    *(f"{course}_{name}" for course in COURSES for name in ("disc_auc", "disc_recall", "sampled_masked_lm_accuracy")),
-    *(f"{course}_notebook_pos{i}" for course in COURSES for i in range(1, 5)),
-    "learning_rate",
-)
 
 _ADVICE = {
     "discriminator_says_original": "lower --learning_rate or lengthen --warmup_steps; if the generator is very good, "
@@ -168,7 +161,7 @@ class HealthCallback(TrainerCallback, ExportableState):
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
         self.highest_rate = max(self.highest_rate, logs.get("learning_rate", 0.0))
-        for name in _WATCHED:
+        for name in _watched():
             if name in logs:
                 self.first_seen.setdefault(name, state.global_step)
                 total, number = self.pending.get(name, [0.0, 0])
@@ -205,9 +198,9 @@ class HealthCallback(TrainerCallback, ExportableState):
 
     def _findings(self, kept: int) -> Iterator[_Finding]:
         """What holds in every look of the window."""
-        for course in COURSES:
-            yield from self._of_the_discriminator(course)
-            yield from self._of_the_generator(course)
+        for name, course in COURSES.items():
+            yield from self._of_the_discriminator(name)
+            yield from self._of_the_generator(name)
             yield from self._of_the_notebook(course)
             yield from self._of_the_losses(course, kept)
 
@@ -229,28 +222,38 @@ class HealthCallback(TrainerCallback, ExportableState):
             what = f"the generator is too good, and leaves little to detect: {name} is {accuracy[-1]:.3f}"
             yield _Finding("generator_too_good", course, course, what)
 
-    def _of_the_notebook(self, course: str) -> Iterator[_Finding]:
-        t, (_, _, regenerate, rediscriminate) = self.thresholds, COURSES[course]
-        wrong, alarms, caught = (self._last(f"{course}_notebook_pos{i}", t.window) for i in (2, 3, 4))
+    def _of_the_notebook(self, course: Course) -> Iterator[_Finding]:
+        t = self.thresholds
+        wrong, alarms, caught = (self._last(f"{course.name}_notebook_pos{i}", t.window) for i in (2, 3, 4))
         errors = [a + b for a, b in zip(wrong, alarms, strict=True)]
-        for loss, cells, said in ((regenerate, caught, "pos4"), (rediscriminate, errors, "pos2 and pos3")):
-            if cells and self._last(f"{loss}_loss", t.window) and max(cells) < t.empty_notebook:
+        corrections = ((course.regenerate, caught, "pos4"), (course.rediscriminate, errors, "pos2 and pos3"))
+        for loss, cells, said in corrections:
+            if loss and cells and self._last(f"{loss.name}_loss", t.window) and max(cells) < t.empty_notebook:
                 what = f"the correction notebook is empty: {said} hold {cells[-1]:.2g} of the tokens"
-                yield _Finding("notebook_empty", course, str(loss), f"{what}, and {loss} learns nothing")
+                yield _Finding("notebook_empty", course.name, loss.name, f"{what}, and {loss.name} learns nothing")
         if alarms and min(alarms) > t.full_notebook:
             what = f"the correction notebook swallows everything: pos3 holds {alarms[-1]:.2g} of the tokens"
-            yield _Finding("notebook_full", course, course, what)
+            yield _Finding("notebook_full", course.name, course.name, what)
 
-    def _of_the_losses(self, course: str, kept: int) -> Iterator[_Finding]:
+    def _of_the_losses(self, course: Course, kept: int) -> Iterator[_Finding]:
         t, rates = self.thresholds, self.looks.get("learning_rate", [])
         if not rates or rates[-1] < t.least_learning_rate * self.highest_rate:
             return
-        for loss in filter(None, COURSES[course]):
+        for loss in (each.name for each in course.losses):
             values = self._last(f"{loss}_loss", kept)
             before, after = values[: kept // 2], values[kept // 2 :]
             if values and _is_flat(before, after, t.flat_change, t.flat_errors):
                 what = f"{loss}_loss no longer moves: {fmean(before):.4g}, then {fmean(after):.4g} over {kept} looks"
-                yield _Finding("loss_is_flat", course, loss, f"{what}, at a learning rate of {rates[-1]:.2g}")
+                yield _Finding("loss_is_flat", course.name, loss, f"{what}, at a learning rate of {rates[-1]:.2g}")
+
+
+def _watched() -> Iterator[str]:
+    """The figures that are looked at."""
+    yield from (f"{loss}_loss" for loss in all_losses())
+    for course in COURSES:
+        yield from (f"{course}_{name}" for name in ("disc_auc", "disc_recall", "sampled_masked_lm_accuracy"))
+        yield from (f"{course}_notebook_pos{i}" for i in range(1, 5))
+    yield "learning_rate"
 
 
 def _is_flat(before: list[float], after: list[float], change: float, errors: float) -> bool:

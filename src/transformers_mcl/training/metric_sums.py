@@ -9,8 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..method.courses import all_losses
 from ..method.metrics import add_metrics
-from ..models.configuration_mcl import LOSS_NAMES
 
 __all__ = ["Meter"]
 
@@ -28,13 +28,14 @@ class Meter:
         self.broken: dict[str, int] = {}
         self._on_device: dict[str, Tensor] = {}
         self._first_broken: Tensor | None = None
+        self._losses = tuple(all_losses())
 
     def add(self, metrics: Mapping[str, Tensor], losses: Mapping[str, Tensor] | None = None, step: int = 0) -> None:
         """Adds what a batch's `metrics` say, and looks at its `losses`."""
         add_metrics(self._on_device, metrics)
         if losses:
             fine = torch.full((), math.inf, device=next(iter(losses.values())).device)
-            first = torch.stack([_step_if_broken(losses[n], step) if n in losses else fine for n in LOSS_NAMES])
+            first = torch.stack([_step_if_broken(losses[n], step) if n in losses else fine for n in self._losses])
             self._first_broken = first if self._first_broken is None else torch.minimum(self._first_broken, first)
 
     def read(self, accelerator: Accelerator) -> None:
@@ -43,14 +44,16 @@ class Meter:
             return
         names, values = list(self._on_device), list(self._on_device.values())
         flat = torch.cat([value.flatten() for value in values])
-        first = self._first_broken if self._first_broken is not None else flat.new_full((len(LOSS_NAMES),), math.inf)
+        first = self._first_broken
+        if first is None:
+            first = flat.new_full((len(self._losses),), math.inf)
         if accelerator.num_processes > 1:
             flat = accelerator.reduce(flat, reduction="sum")
             first = accelerator.gather(first[None]).amin(0)
         flat = torch.cat([flat, first.to(flat.dtype)]).cpu()
-        *parts, steps = flat.split([*(value.numel() for value in values), len(LOSS_NAMES)])
+        *parts, steps = flat.split([*(value.numel() for value in values), len(self._losses)])
         add_metrics(self.sums, {n: p.view(v.shape) for n, p, v in zip(names, parts, values, strict=True)})
-        self.broken = {n: int(s) for n, s in zip(LOSS_NAMES, steps.tolist(), strict=True) if math.isfinite(s)}
+        self.broken = {n: int(s) for n, s in zip(self._losses, steps.tolist(), strict=True) if math.isfinite(s)}
         self._on_device = {}
 
 

@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
-from ..method.corruptions import operated_count
-from ..method.metrics import COURSE_FIGURES
-from ..models.configuration_mcl import COURSES, MclConfig
+from ..method.courses import COURSES
+from ..method.metrics import course_figures
+from ..models.configuration_mcl import MclConfig
 from .arguments import MclTrainingArguments
 from .checkpoints import check_checkpoint, last_checkpoint
 
-__all__ = ["RATIOS", "check_length", "check_metric", "check_output_dir", "refusing"]
+__all__ = ["check_length", "check_metric", "check_output_dir", "refusing"]
 
-RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
 # Beyond this share of a row operated on, what is left says too little about what was there.
 _MOST_OPERATED = 0.9
 
@@ -39,9 +38,7 @@ def check_metric(args: MclTrainingArguments, config: MclConfig) -> None:
         return
     known = ["loss", *(f"{loss}_loss" for loss, weight in config.weights.items() if weight)]
     for course in config.active_courses:
-        generated, corrected = COURSES[course][0], COURSES[course][2]  # insertion is neither
-        own = [n for n in COURSE_FIGURES if (generated or "masked" not in n) and (corrected or "notebook" not in n)]
-        known += [f"{course}_{figure}" for figure in own]
+        known += [f"{course}_{figure}" for figure in course_figures(COURSES[course])]
     if name.removeprefix("eval_") not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
@@ -86,9 +83,9 @@ def check_length(config: MclConfig, length: int) -> None:
             f"give a smaller one, or --config_overrides max_position_embeddings={length}"
         )
     ordinary = length - 2
-    for name in RATIOS:
-        if operated_count(ordinary, getattr(config, name)) > _MOST_OPERATED * ordinary:
+    for course in COURSES.values():
+        if course.count(ordinary, ratio := course.ratio_of(config)) > _MOST_OPERATED * ordinary:
             raise UserError(
-                f"{name}={getattr(config, name)} leaves less than a tenth of a row's {ordinary} tokens untouched: "
+                f"{course.ratio_name}={ratio} leaves less than a tenth of a row's {ordinary} tokens untouched: "
                 "nothing would be left to learn from"
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..method.courses import COURSES
 from ..method.metrics import COURSE_FIGURES
-from ..models.configuration_mcl import COURSES
 
 __all__ = ["results_table"]
 

@@ -32,8 +32,9 @@ from ..data import (
 )
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
-from ..inspection.courses import Inspection, inspect_text
-from ..models.configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
+from ..inspection import Inspection, inspect_text
+from ..method.courses import COURSES, MAIN_COURSE, OBJECTIVES, all_losses
+from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
 from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
@@ -46,7 +47,7 @@ from .initialization import (
     pair_from_sources,
     sources_fields,
 )
-from .preflight import RATIOS, check_length, check_metric, check_output_dir, refusing
+from .preflight import check_length, check_metric, check_output_dir, refusing
 from .processes import check_processes, describe_engine, engine_warnings
 from .stream_state import check_max_steps
 from .trainer import MclTrainer
@@ -230,8 +231,8 @@ class PretrainingRun:
         args, config, p = self.trainer.args, self.model.config, self.parameters
         tokens = self.tokens(self.steps)
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
-        if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != ("rtd",):
-            weights += f" (mlm and rtd alone for the first {warmup:,} steps)"
+        if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != (MAIN_COURSE,):
+            weights += f" ({' and '.join(OBJECTIVES['electra'])} alone for the first {warmup:,} steps)"
         flops = args.planned_flops(config, self.steps, self._row_length)
         flops *= tokens / (self.steps * self.tokens_per_step)  # but for attention over shorter rows
         bases = " and ".join(self.base_checkpoints)
@@ -245,7 +246,7 @@ class PretrainingRun:
             "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, "
             f"of which {p['shared']:,} are shared",
             "losses": weights,
-            "ratios": f"masked {config.mask_ratio:g}, swapped {config.swap_ratio:g}, inserted {config.insert_ratio:g}",
+            "ratios": ", ".join(f"{course.operation} {course.ratio_of(config):g}" for course in COURSES.values()),
             "steps": f"{self.steps:,} of {self.tokens_per_step:,} tokens, {tokens:,} in all: {self._epochs}, "
             f"{flops:.2g} floating-point operations",
             "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "
@@ -460,9 +461,8 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
                 )
     weights = OBJECTIVES[model_args.objective] if model_args.objective else weights
     if (weight := model_args.discriminator_weight) is not None:
-        weights = {
-            name: weight if given and name in DISCRIMINATOR_LOSSES else given for name, given in weights.items()
-        }
+        detects = {name for name, loss in all_losses().items() if loss.detects}
+        weights = {name: weight if given and name in detects else given for name, given in weights.items()}
     changes["loss_weights"] = weights | (model_args.loss_weights or {})
     build = MclConfig if preset is None else getattr(MclConfig, preset)
     config = build(**{**start, **changes})
@@ -494,7 +494,9 @@ def _model(model_args: ModelArguments, config: MclConfig) -> MclForPreTraining:
 
 def _overrides(model_args: ModelArguments) -> dict[str, Any]:
     known = {f.name for f in fields(MclConfig)}
-    changes: dict[str, Any] = {name: getattr(model_args, name) for name in RATIOS}
+    ratios = [course.ratio_name for course in COURSES.values()]
+    known |= set(ratios)
+    changes: dict[str, Any] = {name: getattr(model_args, name, None) for name in ratios}
     changes = {name: value for name, value in changes.items() if value is not None}
     for item in (model_args.config_overrides or "").split(","):
         name, equals, value = (part.strip() for part in item.partition("="))

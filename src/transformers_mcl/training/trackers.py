@@ -7,26 +7,25 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback, TrackioCallback, WandbCallback
 
+from ..method.courses import COURSES
 from ..method.metrics import COURSE_FIGURES
-from ..models.configuration_mcl import COURSES
 
 __all__ = ["group_by_course", "panel_name"]
-
-# Where each figure of a course goes: its losses keep their own names, the others lose the course's.
-_PLACES = {f"{course}_{figure}": f"{course}/{figure}" for course in COURSES for figure in COURSE_FIGURES}
-_PLACES |= {f"{loss}_loss": f"{course}/{loss}_loss" for course, losses in COURSES.items() for loss in losses if loss}
 
 
 def panel_name(name: str) -> str:
     """Where transformers' name for a logged figure is shown: held-out figures beside those of training.
 
-    `train/rtd_disc_auc` becomes `rtd/disc_auc`, `eval/rtd_disc_auc` becomes `rtd/disc_auc_eval`; what belongs to no
-    course stays where it is.
+    `train/rtd_disc_auc` becomes `rtd/disc_auc`, `eval/rtd_disc_auc` becomes `rtd/disc_auc_eval`; losses keep their own
+    names, and what belongs to no course stays where it is.
     """
     split, _, figure = name.partition("/")
-    if figure not in _PLACES:
-        return name
-    return _PLACES[figure] if split == "train" else f"{_PLACES[figure]}_{split}"
+    for course in COURSES.values():
+        own = {f"{course.name}_{shown}": shown for shown in COURSE_FIGURES}
+        own |= {f"{loss.name}_loss": f"{loss.name}_loss" for loss in course.losses}
+        if figure in own:
+            return f"{course.name}/{own[figure]}" + ("" if split == "train" else f"_{split}")
+    return name
 
 
 class _Regrouped:

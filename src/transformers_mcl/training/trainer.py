@@ -21,8 +21,9 @@ from transformers.utils import logging
 from ..errors import UserError
 from ..hub.model_card import RunSummary
 from ..hub.push import PushingTrainer
+from ..method.courses import COURSES
 from ..method.metrics import summarize_metrics
-from ..models.configuration_mcl import COURSES, MclConfig
+from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -184,12 +185,18 @@ class MclTrainer(PushingTrainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step)
         warmup = self.args.get_batch_warmup(self.state.max_steps)
+        # Of one process, and so the same on all: those that shard wait for each other in every pass.
+        before = warmup.rows_before(self.state.global_step) * self.args.gradient_accumulation_steps
+        self._pair.turn = before % max(len(self._pair.active_courses), 1)
         batches = [warmup.cut(self._prepare_inputs(batch), self.state.global_step) for batch in batches]
         return batches, self._count_items(batches)
 
     def _count_items(self, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Sums over the batches of all processes, by process: their gradients are averaged, and must add up."""
-        counts = [self._pair.count_items(batch["input_ids"], batch.get("attention_mask")) for batch in batches]
+        counts, turn = [], self._pair.turn
+        for batch in batches:
+            counts.append(self._pair.count_items(batch["input_ids"], batch.get("attention_mask"), turn=turn))
+            turn += len(batch["input_ids"])
         if not counts:
             return {}
         items = torch.stack([torch.stack(list(count.values())) for count in counts]).sum(0)
@@ -295,7 +302,7 @@ class MclTrainer(PushingTrainer):
             return
         step = min(broken.values())
         names = [name for name, first in broken.items() if first == step]
-        courses = [course for course, losses in COURSES.items() if set(losses) & set(names)]
+        courses = [name for name, course in COURSES.items() if any(loss.name in names for loss in course.losses)]
         what = (
             f"the loss {', '.join(names)} (course {', '.join(courses)})" if courses else "the gradient of all losses"
         )

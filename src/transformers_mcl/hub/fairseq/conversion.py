@@ -20,7 +20,8 @@ from transformers.initialization import no_init_weights
 
 from ...data.files import one_line
 from ...errors import UserError
-from ...models.configuration_mcl import COURSES, DISCRIMINATOR_LOSSES, MclConfig
+from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
+from ...models.configuration_mcl import MclConfig
 from ...models.loading import loading_in_silence
 from ...models.modeling_mcl import (
     MclDiscriminator,
@@ -40,14 +41,8 @@ from .sizes import Encoder, Sizes
 __all__ = ["EXTRA_WEIGHTS", "convert_fairseq_checkpoint"]
 
 EXTRA_WEIGHTS = "extra_weights.safetensors"
-# Words in the name of a detection head that say which course it is of; the first found counts.
-_COURSE_WORDS = {
-    None: {"re", "redisc", "rediscrimination", "correct", "correction", "corrected"},
-    "std": {"std", "swap", "swapped"},
-    "itd": {"itd", "insert", "inserted", "insertion"},
-    "rtd": {"rtd", "replace", "replaced"},
-}
-_SELF_CORRECTION = {"re_mlm", "re_slm", "re_rtd", "re_std"}
+# Words in the name of a detection head that say that it is of a correction.
+_CORRECTION_WORDS = {"re", "redisc", "rediscrimination", "correct", "correction", "corrected"}
 
 
 def convert_fairseq_checkpoint(
@@ -212,12 +207,14 @@ class _Conversion:
                 if (course := _course_of(name)) and course not in heads:
                     heads[course] = name
                     notes.append(f"{name} is taken for the detection head of {course}, by its name")
-        if family.detection_head in found and "rtd" not in self.course_heads:
-            heads["rtd"] = family.detection_head
-        if found and "rtd" not in heads:
-            rtd = next((name for name in found if name not in heads.values()), found[0])
-            heads = {course: name for course, name in heads.items() if name != rtd} | {"rtd": rtd}
-            notes.append(f"{rtd} is taken for the detection head of rtd, a guess: give course_heads if it is wrong")
+        if family.detection_head in found and MAIN_COURSE not in self.course_heads:
+            heads[MAIN_COURSE] = family.detection_head
+        if found and MAIN_COURSE not in heads:
+            main = next((name for name in found if name not in heads.values()), found[0])
+            heads = {course: name for course, name in heads.items() if name != main} | {MAIN_COURSE: main}
+            notes.append(
+                f"{main} is taken for the detection head of {MAIN_COURSE}, a guess: give course_heads if it is wrong"
+            )
         if others := [name for name in found if name not in heads.values()]:
             notes.append(f"detection heads of no course that is known, kept: {', '.join(others)}; see course_heads")
         return heads
@@ -233,19 +230,21 @@ class _Conversion:
     def _move_detection_heads(self, heads: dict[str, str], pair: bool) -> None:
         """Moves the heads, and says which losses the pair goes on with: those that it has heads for."""
         self.sizes.put("detection_head_type", self.family.detection_head_type, "the family's")
-        self.map.detection_head(heads.get("rtd", self.family.detection_head), "discriminator_predictions")
+        self.map.detection_head(heads.get(MAIN_COURSE, self.family.detection_head), "discriminator_predictions")
         if not pair:
             return
-        for course in ("std", "itd"):
-            if course in heads:
+        for course in COURSES:
+            if course in heads and course != MAIN_COURSE:
                 self.map.detection_head(heads[course], f"course_predictions.{course}")
         argument = "weight" if self.family.bias_type == "t5" else "binary_loss_weight"
         value, origin = self.checkpoint.settings.get(argument)
-        losses = {loss for course in heads for loss in COURSES[course] if loss}
-        if len(heads) < len(COURSES):
-            losses -= _SELF_CORRECTION
-        weight = float(value) if origin else 50.0
-        weights = {loss: weight if loss in DISCRIMINATOR_LOSSES else 1.0 for loss in sorted(losses)}
+        # A pair without a head for each of MCL's courses was not trained by all of MCL.
+        whole = all(name in heads for name, course in COURSES.items() if course.is_on(OBJECTIVES["mcl"]))
+        losses = [loss for course in heads for loss in COURSES[course].losses if whole or not loss.corrects]
+        weights = {
+            loss.name: float(value) if loss.detects and origin else loss.weight
+            for loss in sorted(losses, key=lambda loss: loss.name)
+        }
         self.sizes.put("loss_weights", weights, f"the heads there are, and {origin or 'the usual 50'}")
 
     def _keep_the_rest(self) -> None:
@@ -336,9 +335,12 @@ class _Conversion:
 
 
 def _course_of(head: str) -> str | None:
-    """The course that a detection head's name speaks of."""
+    """The course that a detection head's name speaks of; `replaced` says least, since it may be said of any."""
     words = set(re.split(r"[^a-z]+", head.lower()))
-    return next((course for course, known in _COURSE_WORDS.items() if words & known), None)
+    if words & _CORRECTION_WORDS:
+        return None
+    named = [name for name, course in COURSES.items() if words & {name, course.operation, *course.also_called}]
+    return max(named, key=lambda name: name != MAIN_COURSE, default=None)
 
 
 def _check_output_dir(folder: Path, overwrite: bool) -> None:
