@@ -53,6 +53,20 @@ WEIGHTS: dict[str, dict[str, Any]] = {
         "loss_weights": {"mlm": 1, "slm": 1, "rtd": 50, "std": 50, "itd": 50},
     },
     "rows shared by courses": {"course_schedule": "sampled", "correction_rows": 0.5},
+    "corrections on some rows": {"correction_rows": 0.25},
+    "a projection alone as head": {"detection_head_type": "linear"},
+    "a projection alone, one for all": {"detection_head_type": "linear", "detection_heads": "shared"},
+    "a normalised head": {"detection_head_type": "layer_norm"},
+    "several layers predict": {"generator_num_hidden_layers": 3, "generator_prediction_layers": [1, 3]},
+    "deeper, and other ratios": {"num_hidden_layers": 3, "mask_ratio": 0.4, "swap_ratio": 0.3, "insert_ratio": 0.4},
+    "no bias": {"relative_attention_num_buckets": 0, "generator_shares": "all"},
+    "corrections without the courses": {"loss_weights": {"re_slm": 1, "re_rtd": 50}},
+    "one row for two courses, a row at its limit": {
+        "course_schedule": "joint",
+        "loss_weights": {"mlm": 1, "rtd": 50, "itd": 50},
+        "max_position_embeddings": LENGTH + 1,
+        "detection_head_type": "linear",
+    },
 }
 
 

@@ -285,9 +285,8 @@ def register_course(course: Course) -> Course:
     taken = {loss.name: other.name for other in COURSES.values() for loss in other.losses}
     for name in (course.name, *(loss.name for loss in course.losses)):
         if name in COURSES or name in taken:
-            raise UserError(
-                f"register_course: {name!r} is a name of {taken.get(name, name)!r} already: choose another"
-            )
+            whose = taken.get(name, name)
+            raise UserError(f"register_course: {name!r} is taken by the course {whose!r}: choose another name")
     return COURSES.setdefault(course.name, course)
 
 

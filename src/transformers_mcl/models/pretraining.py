@@ -115,7 +115,7 @@ class MclForPreTraining(MclWithGenerator):
         self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
         self.loss_weights = dict(config.weights)
         # Rows that came before the next training batch, where courses take rows in turn (course_schedule="sampled").
-        # A training call for all courses moves it on; `MclTrainer` sets it at every step, so that a resumed run goes on.
+        # A training call for all courses moves it on; `MclTrainer` sets it at every step, so that resuming is exact.
         self.turn = 0
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.

@@ -26,6 +26,7 @@ from ..evaluation.pairs import BLIMP, Pair, PairsArguments, load_pairs
 from ..finetuning.arguments import TASK_NAMES, TaskArguments
 from ..finetuning.task import Task
 from ..finetuning.text_tasks import make_task
+from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import loading_in_silence
 from ..models.pretraining import MclForPreTraining
@@ -133,18 +134,38 @@ class PretrainingLoss(LossScore):
             }
 
     def losses(self, model: PreTrainedModel) -> Iterator[Tensor]:
-        pair: Any = model
-        items: dict[str, Tensor] = {}
-        for batch in self.batches():
-            for loss, count in pair.count_items(**batch, training=False).items():
-                items[loss] = items.get(loss, 0) + count
-        items = {loss: count.clamp(min=1) for loss, count in items.items()}
+        items = self._items(model)
         with logging.tqdm(total=len(self.rows), unit="row", desc=self.name, leave=False) as bar:
             for number, batch in enumerate(self.batches()):
-                for course in pair.active_courses:
-                    draws = evaluation_draws(self.seed, number, course, self.device)
-                    yield pair(**batch, courses=(course,), generator=draws, num_items_in_batch=items).loss
+                for output in self._outputs(model, number, batch, items[number]):
+                    yield output.loss
                 bar.update(len(batch["input_ids"]))
+
+    def _outputs(
+        self, pair: Any, number: int, batch: dict[str, Tensor], items: Mapping[str, Tensor] | None = None
+    ) -> Iterator[Any]:
+        """A course's of a batch, one after the other."""
+        for course in pair.active_courses:
+            draws = evaluation_draws(self.seed, number, course, self.device)
+            yield pair(**batch, courses=(course,), generator=draws, num_items_in_batch=items)
+
+    def _items(self, pair: Any) -> list[dict[str, Tensor]]:
+        """What each batch's losses are divided by, for their sum to be the mean over the places of all batches.
+
+        How many places a correction has that is averaged over its own cells is known once it was run.
+        """
+        counts: list[dict[str, Tensor]] = []
+        cells: list[dict[str, Tensor]] = []
+        own = self.config.correction_average == "own"
+        corrections = {name for name, loss in all_losses().items() if loss.corrects and own}
+        for number, batch in enumerate(self.batches()):
+            with torch.no_grad():
+                found = [output.metrics for output in self._outputs(pair, number, batch)] if own else []
+            cells.append({name: sums[name][1] for sums in found for name in corrections & sums.keys()})
+            counts.append({**pair.count_items(**batch, training=False), **cells[-1]})
+        total = {name: torch.stack([count[name] for count in counts]).sum(0).clamp(min=1) for name in counts[0]}
+        # The pair itself multiplies by a batch's own cells.
+        return [total | {name: total[name] / count.clamp(min=1) for name, count in its.items()} for its in cells]
 
 
 class TaskScore(LossScore):
