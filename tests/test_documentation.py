@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
@@ -32,6 +33,48 @@ def test_the_python_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest
         exec(compile(block, "docs/pretraining.md", "exec"), names)
     assert type(names["encoder"]).__name__ == "MclModel"
     assert type(names["generator"]).__name__ == "MclForMaskedLM"
+
+
+def blocks_of(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+def test_the_page_on_adding_a_course() -> None:
+    from transformers_mcl.method.courses import COURSES
+
+    names: dict[str, Any] = {}
+    try:
+        for block in blocks_of("add_a_course.md"):
+            exec(compile(block, "docs/add_a_course.md", "exec"), names)
+        pair, ids = names["pair"], torch.randint(200, 1000, (2, 12))
+        ids[:, 0], ids[:, -1] = 101, 102
+        output = pair(ids, output_records=True)
+        operated = output.records["ftd"].corruption
+        assert operated.positions[operated.valid].reshape(2, -1).sort().values.tolist() == [[1, 2], [1, 2]]
+        assert {name: output.metrics[name][1] for name in output.losses} == pair.count_items(ids, turn=0)
+        output.loss.backward()
+    finally:
+        COURSES.pop("ftd", None)
+
+
+def test_the_page_on_adding_an_encoder(tmp_path: Path) -> None:
+    from transformers import AutoModel, BertModel
+
+    names: dict[str, Any] = {}
+    for block in blocks_of("add_an_encoder.md"):
+        exec(compile(block, "docs/add_an_encoder.md", "exec"), names)
+    pair, ids = names["pair"], torch.randint(200, 1000, (2, 24))
+    ids[:, 0], ids[:, -1] = 101, 102
+    output = pair(ids)
+    assert len(output.losses) == 9
+    assert {name: output.metrics[name][1] for name in output.losses} == pair.count_items(ids)
+    output.loss.backward()
+    untrained = [name for name, parameter in pair.named_parameters() if parameter.grad is None]
+    assert all("pooler" in name for name in untrained)
+    table = pair.discriminator.get_input_embeddings().weight
+    assert pair.generator.get_input_embeddings().weight is pair.generator.get_output_embeddings().weight is table
+    pair.discriminator.save_pretrained(tmp_path)
+    assert type(AutoModel.from_pretrained(tmp_path)) is BertModel
 
 
 def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,7 +135,7 @@ def broken(checkpoint: Path, tokenizer: BertTokenizer, config: MclConfig, tmp_pa
         ("classifier", [], ["model_name_or_path", "classifier", "MclForSequenceClassification", "generator"]),
         ("no-tokenizer", [], ["no-tokenizer", "without a tokenizer"]),
         ("electra", ["--courses", "std"], ["'std'", "only rtd"]),
-        ("electra", ["--courses", "rdt"], ["unknown 'rdt'", "rtd, std, itd"]),
+        ("electra", ["--courses", "rdt"], ["there is no 'rdt'", "rtd, std, itd"]),
         ("electra", ["--mask_ratio", "1.5"], ["mask_ratio=1.5"]),
         ("electra", ["--seed", "-1"], ["seed=-1"]),
         ("electra", ["--color", "red"], ["--color", "'red'"]),

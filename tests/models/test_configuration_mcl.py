@@ -77,6 +77,7 @@ def test_active_courses(weights: dict[str, float], courses: tuple[str, ...]) -> 
         ({"objective": "electro", "loss_weights": {"rtd": 1.0}}, ("objective", "'electro'", "'electra'")),
         ({"loss_weights": {"mlm": 1, "re_slmm": 1}}, ("loss_weights", "'re_slmm'", "'re_slm'")),
         ({"loss_weights": {"zzzzz": 1}}, ("loss_weights", "'zzzzz'", "re_std")),
+        ({"objective": "electra", "loss_weights": {"rtd": 1.0}}, ("objective", "'electra'", "give one of both")),
         ({"loss_weights": {"mlm": -1}}, ("loss_weights", "mlm", "-1")),
         ({"loss_weights": {"mlm": math.nan}}, ("loss_weights", "mlm", "nan")),
         ({"loss_weights": {"mlm": math.inf}}, ("loss_weights", "mlm", "inf")),

@@ -203,6 +203,22 @@ def test_loss_is_the_weighted_sum(config: Configs, batch: Batches) -> None:
     assert output.records is None
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"rdt": 50.0}, r"loss_weights: there is no 'rdt'.*did you mean 'rtd'"),
+        ({"mlm": -1.0}, r"loss_weights\['mlm'\]=-1.0"),
+        ({"mlm": float("nan")}, "nan"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused_in_python_too(weights: Any, said: str, config: Configs) -> None:
+    model = MclForPreTraining(config())
+    before = dict(model.loss_weights)
+    with pytest.raises(UserError, match=said):
+        model.loss_weights = weights
+    assert model.loss_weights == before
+
+
 @pytest.mark.parametrize("courses", [("sdt",), ("rtd", "mlm"), "rtd"])
 def test_an_unknown_course_is_refused(courses: Any, config: Configs, batch: Batches) -> None:
     with pytest.raises(UserError, match=r"courses.*(sdt|mlm|rtd)"):

@@ -14,7 +14,7 @@ from transformers.testing_utils import CaptureLogger
 from transformers.utils.logging import get_logger
 
 from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments, UserError
-from transformers_mcl.method.courses import all_losses
+from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.models.flops import step_flops
 
 Make = Callable[..., MclTrainer]
@@ -105,6 +105,56 @@ def test_corrections_may_begin_later(make_trainer: Make) -> None:
     trainer.train()
     before, after = ({name for name in all_losses() if f"{name}_loss" in log} for log in trainer.state.log_history[:2])
     assert before == {name for name in all_losses() if not name.startswith("re_")} and after == set(all_losses())
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("course_warmup_steps", {"slm": 1.0, "std": 50.0}), ("correction_warmup_steps", {"re_mlm": 1.0})],
+)
+def test_a_warmup_that_leaves_nothing_to_train_is_refused(
+    make_trainer: Make, name: str, weights: dict[str, float]
+) -> None:
+    with pytest.raises(UserError, match=rf"{name}=2: .*{next(iter(weights))}"):
+        make_trainer({"loss_weights": weights}, **{name: 2})
+    make_trainer({"loss_weights": weights})
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_sampled_courses_share_any_number_of_rows(
+    make_trainer: Make, warmup: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs of seven rows in batches of three, the last of one; and a batch that grows from one row on."""
+    trainer = make_trainer(
+        {"course_schedule": "sampled"},
+        max_steps=-1,
+        num_train_epochs=3,
+        per_device_train_batch_size=3,
+        batch_size_warmup_steps=warmup,
+    )
+    assert isinstance(trainer.train_dataset, Dataset)
+    trainer.train_dataset = trainer.train_dataset.select(range(7))
+    rows = dict.fromkeys(COURSES, 0)
+    corrupt = {name: type(course).corrupt for name, course in COURSES.items()}
+    for name, course in COURSES.items():
+
+        def counting(self: Any, given: Any, *args: Any, name: str = name) -> Any:
+            rows[name] += len(given)
+            return corrupt[name](self, given, *args)
+
+        monkeypatch.setattr(type(course), "corrupt", counting)
+    trainer.train()
+    assert trainer.state.global_step == 9
+    assert sum(rows.values()) == 21 - 3 * bool(warmup)
+    assert max(rows.values()) - min(rows.values()) <= 1
+
+
+def test_sampled_courses_go_on_where_a_checkpoint_left_them(make_trainer: Make, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"per_device_train_batch_size": 2, "save_strategy": "steps", "save_steps": 2}
+    whole = make_trainer({"course_schedule": "sampled"}, **settings)
+    whole.train()
+    resumed = make_trainer({"course_schedule": "sampled"}, **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert all(value.equal(weights(resumed)[name]) for name, value in weights(whole).items())
 
 
 def test_two_evaluations_of_one_model_are_identical(make_trainer: Make) -> None:

@@ -14,7 +14,7 @@ from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTok
 from transformers.utils.generic import ModelOutput
 
 from ..errors import UserError, check_names
-from ..method.corruptions import Corruption, sample_tokens, substitute
+from ..method.corruptions import sample_tokens, substitute
 from ..method.counts import RowCounts, correction_rows, count_losses, group_rows
 from ..method.courses import (
     COURSES,
@@ -35,7 +35,7 @@ from .configuration_mcl import MclConfig
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
 
-__all__ = ["CourseRecord", "MclForPreTraining", "MclForPreTrainingOutput"]
+__all__ = ["CourseRecord", "CoursesMixin", "MclForPreTraining", "MclForPreTrainingOutput"]
 
 
 @dataclass
@@ -89,50 +89,56 @@ class _Losses:
         self.metrics[name] = torch.stack([total.detach(), count.to(total.dtype)])
 
 
-class MclForPreTraining(MclWithGenerator):
-    """A discriminator and a generator that share embeddings, and the courses that train them.
+class CoursesMixin:
+    """The courses, on any two networks: clean token ids in, the weighted sum of all losses out.
 
-    The discriminator's encoder lies under `electra.`, as in every task head, so that a checkpoint of the pair opens as
-    any of them; the generator lies under `generator.`. Takes clean token ids and does all the courses itself, on the
-    device.
+    A pair gives it `config` (an [`MclConfig`]), `loss_weights` and `turn` in its `__init__`, and three methods:
+    `encode`, `predict_at` and `detection_head`. [`MclForPreTraining`] is such a pair; `docs/add_an_encoder.md` shows
+    another.
+
+    Attributes:
+        turn: rows that came before the next training batch, where courses take rows in turn
+            (`course_schedule="sampled"`). A training call for all courses moves it on; checkpoints of [`MclTrainer`]
+            keep it, so that resuming is exact.
     """
 
-    _keys_to_ignore_on_load_unexpected: Any = None
+    config: Any  # an MclConfig, which transformers' own classes declare otherwise
+    training: bool
+    turn: int = 0
     # The loss is a mean over this batch: a plain Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 
-    def __init__(self, config: MclConfig):
-        super().__init__(config)
-        self.electra = MclModel(config)
-        # The head for replaced tokens, and with shared heads the one for every course.
-        self.discriminator_predictions = detection_head(config)
-        own_heads = [k for k in config.active_courses if k != MAIN_COURSE and config.detection_heads == "per_course"]
-        self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
-        self.generator = MclGenerator(config.generator_config())
-        shared = [n for n, _ in self.electra.embeddings.named_parameters()]
-        if config.generator_shares == "token":
-            shared = ["word_embeddings.weight"]
-        self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
-        self.loss_weights = dict(config.weights)
-        # Rows that came before the next training batch, where courses take rows in turn (course_schedule="sampled").
-        # A training call for all courses moves it on; `MclTrainer` sets it at every step, so that resuming is exact.
-        self.turn = 0
-        self.post_init()
-        # The halves ignore each other's keys; the pair must miss none and have none left over.
-        self._keys_to_ignore_on_load_unexpected = None
-        # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest.
-        self._no_split_modules = {"ElectraLayer"}
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
+        """The discriminator's hidden states, `(batch, length, hidden)`.
 
-    def share_modules(self) -> None:
-        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes."""
-        ours, its = self.electra.embeddings, self.generator.electra.embeddings
-        for name, module in list(ours.named_children()):
-            if any(key.startswith(f"electra.embeddings.{name}.") for key in self._tied_weights_keys.values()):
-                setattr(its, name, module)
+        Args:
+            input_ids (`LongTensor` of shape `(batch, length)`): tokens.
+            attention_mask (`Tensor` of shape `(batch, length)`, *optional*): 0 at padding; `None` if there is none.
+            document_ids (`LongTensor` of shape `(batch, length)`, *optional*): which document each token belongs to,
+                where documents are kept apart.
+        """
+        raise NotImplementedError
 
-    @property
-    def _reads_documents(self) -> bool:
-        return self.config.document_attention
+    def predict_at(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
+        """The generator's vocabulary logits `(batch, slots, vocabulary)`, at `positions` `(batch, slots)` alone.
+
+        The other arguments are those of `encode`.
+        """
+        raise NotImplementedError
+
+    def detection_head(self, course: str) -> Any:
+        """The head that makes a course's logits `(batch, length)` of hidden states, positive = replaced.
+
+        Raises:
+            UserError: the pair was configured without the course.
+        """
+        raise NotImplementedError
 
     @property
     def loss_weights(self) -> Mapping[str, float]:
@@ -219,7 +225,7 @@ class MclForPreTraining(MclWithGenerator):
         sums: _Losses,
     ) -> dict[str, CourseRecord]:
         """Courses on the same rows, with one pass of each network; and if it is one course alone, its corrections."""
-        documents_begin = self.config.cls_token_id if self._reads_documents else None
+        documents_begin = self.config.cls_token_id if self.config.document_attention else None
         corrupted = corrupt_rows(courses, rows, curriculum.ratios, draws, documents_begin)
         records = self._generate(courses, corrupted, draws, sums)
         if any(self._is_on(loss) for course in courses for loss in course.losses if loss is not course.generate):
@@ -233,10 +239,10 @@ class MclForPreTraining(MclWithGenerator):
         self, courses: Sequence[Course], corrupted: CorruptedRows, draws: torch.Generator | None, sums: _Losses
     ) -> dict[str, CourseRecord]:
         """The generator's pass: its losses, and its samples at the places of every course."""
-        corruptions = [corrupted.corruptions[course.name] for course in courses]
+        read, corruptions = corrupted.read, [corrupted.corruptions[course.name] for course in courses]
         slots = torch.cat([corruption.positions for corruption in corruptions], 1)
         with self._gradient(*(course.generate for course in courses)):
-            logits = self._logits_at(corrupted.read.input_ids, corrupted.read, slots)
+            logits = self.predict_at(read.input_ids, read.attention_mask, slots, read.document_ids)
         widths = [corruption.positions.shape[1] for corruption in corruptions]
         records = {}
         for course, corruption, its in zip(courses, corruptions, logits.split(widths, 1), strict=True):
@@ -253,12 +259,12 @@ class MclForPreTraining(MclWithGenerator):
         self, courses: Sequence[Course], corrupted: CorruptedRows, records: dict[str, CourseRecord], sums: _Losses
     ) -> None:
         """The discriminator's pass over the samples: its losses, and its verdicts for the corrections."""
-        filled = corrupted.read.input_ids
+        read, filled = corrupted.read, corrupted.read.input_ids
         for record in records.values():
             filled = substitute(filled, record.corruption.positions, record.samples, record.corruption.valid)
         with self._gradient(*(course.detect for course in courses)):
-            hidden = self._encode(filled, corrupted.read)
-            verdicts = [self._head(course.name)(hidden) for course in courses]
+            hidden = self.encode(filled, read.attention_mask, read.document_ids)
+            verdicts = [self.detection_head(course.name)(hidden) for course in courses]
         for course, verdict in zip(courses, verdicts, strict=True):
             record, judged = records[course.name], corrupted.judged(course.name)
             record.discriminator_input, record.logits = filled, verdict.detach()
@@ -273,18 +279,18 @@ class MclForPreTraining(MclWithGenerator):
         record.notebook = correction_notebook(record.labels, record.logits, record.corruption.attention_mask)
         sums.metrics[f"{course.name}_notebook"] = torch.stack([cell.sum() for cell in record.notebook.cells])
         part = record.first_rows(rows)
-        corruption, notebook = part.corruption, part.notebook
+        corruption, mask, notebook = part.corruption, part.corruption.attention_mask, part.notebook
         assert notebook is not None and part.labels is not None and part.discriminator_input is not None
         if self._is_on(course.regenerate):  # where G was caught it tries again, in the original row
             again = record.regeneration_input = regeneration_input(part.original, corruption.input_ids, notebook)
             caught = notebook.pos4.gather(1, corruption.positions) & corruption.valid
-            logits = self._logits_at(again, corruption, corruption.positions)
+            logits = self.predict_at(again, mask, corruption.positions, corruption.document_ids)
             sums.add(course.regenerate, _cross_entropy(logits, corruption.labels), caught)
             del logits
         if self._is_on(course.rediscriminate):  # where D was wrong it judges again, the caught tokens put right
             again = rediscrimination_input(part.original, part.discriminator_input, notebook)
             record.rediscrimination_input = again
-            verdict = self._head(course.name)(self._encode(again, corruption))
+            verdict = self.detect(course.name, again, mask, corruption.document_ids)
             wrong = notebook.pos2 | notebook.pos3
             sums.add(course.rediscriminate, _binary_cross_entropy(verdict, part.labels), wrong)
 
@@ -335,14 +341,77 @@ class MclForPreTraining(MclWithGenerator):
         """A pass that no loss in use comes out of needs no graph."""
         return torch.set_grad_enabled(torch.is_grad_enabled() and any(self._is_on(loss) for loss in losses))
 
-    def _logits_at(self, input_ids: Tensor, corruption: Corruption, positions: Tensor) -> Tensor:
-        return self.generator.logits_at(input_ids, corruption.attention_mask, positions, corruption.document_ids)
+    def detect(
+        self,
+        course: str,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Detection logits `(batch, length)` of the course's head, positive = replaced; other arguments and what is
+        raised as of `encode` and `detection_head`."""
+        return self.detection_head(course)(self.encode(input_ids, attention_mask, document_ids))
 
-    def _encode(self, input_ids: Tensor, corruption: Corruption) -> Tensor:
-        hidden: Tensor = self.electra(
-            input_ids, corruption.attention_mask, document_ids=corruption.document_ids
-        ).last_hidden_state
+
+class MclForPreTraining(CoursesMixin, MclWithGenerator):
+    """A discriminator and a generator that share embeddings, and the courses that train them.
+
+    The discriminator's encoder lies under `electra.`, as in every task head, so that a checkpoint of the pair opens as
+    any of them; the generator lies under `generator.`. Takes clean token ids and does all the courses itself, on the
+    device.
+    """
+
+    _keys_to_ignore_on_load_unexpected: Any = None
+
+    def __init__(self, config: MclConfig):
+        super().__init__(config)
+        self.electra = MclModel(config)
+        # The head for replaced tokens, and with shared heads the one for every course.
+        self.discriminator_predictions = detection_head(config)
+        own_heads = [k for k in config.active_courses if k != MAIN_COURSE and config.detection_heads == "per_course"]
+        self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
+        self.generator = MclGenerator(config.generator_config())
+        shared = [n for n, _ in self.electra.embeddings.named_parameters()]
+        if config.generator_shares == "token":
+            shared = ["word_embeddings.weight"]
+        self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
+        self.loss_weights = dict(config.weights)
+        self.post_init()
+        # The halves ignore each other's keys; the pair must miss none and have none left over.
+        self._keys_to_ignore_on_load_unexpected = None
+        # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest.
+        self._no_split_modules = {"ElectraLayer"}
+
+    def share_modules(self) -> None:
+        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes."""
+        ours, its = self.electra.embeddings, self.generator.electra.embeddings
+        for name, module in list(ours.named_children()):
+            if any(key.startswith(f"electra.embeddings.{name}.") for key in self._tied_weights_keys.values()):
+                setattr(its, name, module)
+
+    @property
+    def _reads_documents(self) -> bool:
+        return self.config.document_attention
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
+        hidden: Tensor = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
         return hidden
+
+    def predict_at(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None = None,
+    ) -> Tensor:
+        return self.generator.logits_at(input_ids, attention_mask, positions, document_ids)
+
+    def detection_head(self, course: str) -> Any:
+        if course == MAIN_COURSE or self.config.detection_heads == "shared":
+            return self.discriminator_predictions
+        if course not in self.course_predictions:
+            raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
+        return self.course_predictions[course]
 
     def export(
         self,
@@ -355,27 +424,6 @@ class MclForPreTraining(MclWithGenerator):
         from ..hub.export import export_model
 
         return export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
-
-    def detect(
-        self,
-        course: str,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        document_ids: Tensor | None = None,
-    ) -> Tensor:
-        """Detection logits `(batch, length)` of the course's head, positive = replaced; arguments as [`MclModel`]'s.
-
-        Raises:
-            UserError: the pair was configured without the course.
-        """
-        return self._head(course)(self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state)
-
-    def _head(self, course: str) -> Any:
-        if course == MAIN_COURSE or self.config.detection_heads == "shared":
-            return self.discriminator_predictions
-        if course not in self.course_predictions:
-            raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
-        return self.course_predictions[course]
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -121,6 +121,21 @@ class MclTrainingArguments(TrainingArguments):
             weights = {name: 0.0 if losses[name].corrects else weight for name, weight in weights.items()}
         return dict(weights)
 
+    def check_weights(self, weights: Mapping[str, float]) -> None:
+        """Checks that losses with these weights have something to train in every step.
+
+        Raises:
+            UserError: the first steps leave all of them out.
+        """
+        if any(self.weights_at(0, 10**9, weights).values()):
+            return
+        first = "course_warmup_steps" if self.course_warmup_steps else "correction_warmup_steps"
+        trained = " and ".join(OBJECTIVES["electra"]) if self.course_warmup_steps else "no corrections"
+        raise UserError(
+            f"{first}={getattr(self, first):g}: these steps train {trained}, and the losses of this run are "
+            f"{', '.join(name for name, weight in weights.items() if weight)}: leave it out, or give others a weight"
+        )
+
     def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:
         """Operations of a run on rows of `length` tokens, over all processes; but for the warm-ups of batches."""
         later = (self.get_course_warmup_steps, self.get_correction_warmup_steps)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -53,12 +51,7 @@ class BatchWarmup:
         """Rows of a micro-batch at `step`, counted from 0: from `start` on, with as many steps to each number."""
         if step >= self.steps:
             return self.full
-        return _rows_at(step, self.start, self.full, self.steps)
-
-    def rows_before(self, step: int) -> int:
-        """Rows of a micro-batch at each of the first `step` steps, added up."""
-        warm = min(step, self.steps)
-        return _rows_until(self.start, self.full, self.steps)[warm] + (step - warm) * self.full
+        return self.start + (self.full + 1 - self.start) * step // self.steps
 
     def length(self, step: int) -> int | None:
         """Length of the rows at `step`; None for the data's."""
@@ -86,15 +79,6 @@ class BatchWarmup:
             short = min(self.length(step) or length, length)
             tokens += self.rows(step) * (length // short) * short
         return steps - warm + tokens / (self.full * length)
-
-
-def _rows_at(step: int, start: int, full: int, steps: int) -> int:
-    return start + (full + 1 - start) * step // steps
-
-
-@lru_cache(maxsize=8)
-def _rows_until(start: int, full: int, steps: int) -> list[int]:
-    return list(accumulate((_rows_at(step, start, full, steps) for step in range(steps)), initial=0))
 
 
 def split_rows(rows: Tensor, length: int, ends: bool) -> Tensor:

@@ -367,6 +367,7 @@ def prepare(
     _agree_on_documents(config, data_args)
 
     check_metric(training_args, config)
+    training_args.check_weights(config.weights)
 
     set_seed(training_args.seed)
     model = _model(model_args, config)

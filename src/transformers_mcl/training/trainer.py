@@ -75,6 +75,7 @@ class MclTrainer(PushingTrainer):
                 f"{args.n_gpu}` or `accelerate launch` to use all"
             )
             args._n_gpu = 1
+        args.check_weights(model.config.weights)
         super().__init__(model, args, **kwargs)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(CourseProgressCallback)
@@ -161,7 +162,8 @@ class MclTrainer(PushingTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
         resumed = kwargs.get("resume_from_checkpoint")
-        self._seconds_before = remembered(resumed).get("seconds", 0.0) if isinstance(resumed, str) else 0.0
+        before = remembered(resumed) if isinstance(resumed, str) else {}
+        self._seconds_before, self._pair.turn = before.get("seconds", 0.0), before.get("turn", 0)
         self._began = time.perf_counter()
         with resuming_stream(self), bars_closed(self.callback_handler.callbacks):
             return super().train(*args, **kwargs)
@@ -185,9 +187,6 @@ class MclTrainer(PushingTrainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step)
         warmup = self.args.get_batch_warmup(self.state.max_steps)
-        # Of one process, and so the same on all: those that shard wait for each other in every pass.
-        before = warmup.rows_before(self.state.global_step) * self.args.gradient_accumulation_steps
-        self._pair.turn = before % max(len(self._pair.active_courses), 1)
         batches = [warmup.cut(self._prepare_inputs(batch), self.state.global_step) for batch in batches]
         return batches, self._count_items(batches)
 
@@ -321,7 +320,7 @@ class MclTrainer(PushingTrainer):
         limit, args.save_total_limit = args.save_total_limit, None
         try:
             config = json.loads(self._pair.config.to_json_string(use_diff=False))
-            run = {**self.identity, "config": config, "seconds": self.training_seconds}
+            run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
             with writing(folder, run if args.should_save else None):
                 self.accelerator.wait_for_everyone()
                 super()._save_checkpoint(model, trial)

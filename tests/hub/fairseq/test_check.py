@@ -47,7 +47,7 @@ def test_a_pair_that_knows_the_text_is_far_from_chance(
         # Its first choice is right; its samples, of which the discriminator reads, often are not.
         return 4.0 * torch.nn.functional.one_hot(row.gather(1, positions), len(words))
 
-    def judges(self: MclForPreTraining, course: str, ids: Tensor, *_: Tensor | None) -> Tensor:
+    def judges(ids: Tensor) -> Tensor:
         return torch.where(ids == row, -1.0, 1.0)
 
     new = check.check_pair(tmp_path)
@@ -55,7 +55,8 @@ def test_a_pair_that_knows_the_text_is_far_from_chance(
     assert new.generator_accuracy < 0.1
     assert abs(new.detection_auc - 0.5) < 0.1
     monkeypatch.setattr(MclGenerator, "logits_at", knows)
-    monkeypatch.setattr(MclForPreTraining, "detect", judges)
+    monkeypatch.setattr(MclForPreTraining, "encode", lambda self, ids, *_: ids)
+    monkeypatch.setattr(MclForPreTraining, "detection_head", lambda self, course: judges)
     told = check.check_pair(tmp_path)
     assert (told.generator_accuracy, told.detection_auc, told.detection_accuracy) == (1.0, 1.0, 1.0)
     assert 0.85 < told.detection_chance < 0.95  # most tokens are original

@@ -79,7 +79,8 @@ def check_pair(folder: str | Path) -> Check:
     figures = summarize_metrics(total)
     ids = torch.cat(rows, 1).flatten()
     words = ids[~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))]
-    original, replaced = total["rtd_detection"].sum(1).tolist()
+    true_negative, false_negative, false_positive, true_positive, *_ = total["rtd_detection"].tolist()
+    original, replaced = true_negative + false_positive, false_negative + true_positive
     return Check(
         tokens=len(ids),
         unknown=float((ids == tokenizer.unk_token_id).double().mean()),
