@@ -35,6 +35,19 @@ def test_the_python_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest
     assert type(names["generator"]).__name__ == "MclForMaskedLM"
 
 
+def test_files_that_pages_name_exist() -> None:
+    source = ROOT / "src" / "transformers_mcl"
+    ours = {"src", "tests", "examples", *(folder.name for folder in source.iterdir() if folder.is_dir())}
+    missing = {
+        f"{page.name}: {name}"
+        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))
+        if page.name not in ("CHANGELOG.md", "upstream_tests.md")  # which is of transformers' files
+        for name in re.findall(r"`([\w./-]+\.py)`", page.read_text(encoding="utf-8"))
+        if name.split("/")[0] in ours and not any((folder / name).is_file() for folder in (source, ROOT))
+    }
+    assert not missing
+
+
 def blocks_of(page: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
 
