@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,34 @@ def test_sampled_courses_share_any_number_of_rows(
     assert trainer.state.global_step == 9
     assert sum(rows.values()) == 21 - 3 * bool(warmup)
     assert max(rows.values()) - min(rows.values()) <= 1
+
+
+def test_a_steps_places_are_those_of_all_its_micro_batches(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of several lengths, of which each micro-batch gives other ones to a course."""
+    trainer = make_trainer({"course_schedule": "sampled"}, per_device_train_batch_size=1, gradient_accumulation_steps=4)
+    ids = [[2, *[5] * length, 3, *[0] * (14 - length)] for length in range(2, 14)]
+    trainer.train_dataset = Dataset.from_dict(
+        {"input_ids": ids, "attention_mask": [[int(token > 0) for token in row] for row in ids]}
+    )
+    steps: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    forward = MclForPreTraining.forward
+
+    @wraps(forward)
+    def noted(self: MclForPreTraining, *args: Any, **kwargs: Any) -> Any:
+        output = forward(self, *args, **kwargs)
+        steps.append((kwargs["num_items_in_batch"], {name: output.metrics[name][1].item() for name in output.losses}))
+        return output
+
+    monkeypatch.setattr(MclForPreTraining, "forward", noted)
+    trainer.train()
+    assert len(steps) == 16
+    for i in range(0, 16, 4):
+        used: dict[str, float] = {}
+        for _, counts in steps[i : i + 4]:
+            used = {name: used.get(name, 0) + counts.get(name, 0) for name in {**used, **counts}}
+        assert {name: count.item() for name, count in steps[i][0].items()} == {n: max(c, 1) for n, c in used.items()}
 
 
 def test_sampled_courses_go_on_where_a_checkpoint_left_them(make_trainer: Make, tmp_path: Path) -> None:
