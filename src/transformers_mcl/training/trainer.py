@@ -101,8 +101,8 @@ class MclTrainer(PushingTrainer):
         self._tokens_seen = 0
         self._seconds_before, self._began = 0.0, time.perf_counter()
         self._grad_norm: Any = None
-        # A checkpoint holds tied weights once: a state gathered from shards has copies of them, which are left out, and
-        # nothing is missed where they are loaded.
+        # A checkpoint holds tied weights once: copies in a state gathered from shards are left out, and loading misses
+        # none.
         self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
         if self.is_fsdp_enabled:
             self._pair.share_modules()
