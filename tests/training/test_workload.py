@@ -35,11 +35,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_of(text: Path, folder: Path, data: dict[str, Any], training: dict[str, Any]) -> PretrainingRun:
-    training = {"per_device_train_batch_size": 8, "max_steps": 4, "logging_steps": 3, **training}
+    training = {"per_device_train_batch_size": 8, "max_steps": 4, "save_strategy": "no", **training}
     return prepare(
         ModelArguments(preset="tiny", config_overrides=SMALL, tokenizer_name=str(DEMO_FOLDER / "tokenizer")),
         DataArguments(train_file=[str(text)], validation_file=[str(text)], max_seq_length=LENGTH, **data),
-        MclTrainingArguments(str(folder), use_cpu=True, disable_tqdm=True, save_strategy="no", **training),
+        MclTrainingArguments(str(folder), use_cpu=True, disable_tqdm=True, **training),
     )
 
 
