@@ -90,8 +90,8 @@ class MclTrainer(PushingTrainer):
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
-        self._begins_anew = False
-        self._checkpoint: str | None = None  # that training goes on from, with the settings that are asked for
+        self._checkpoint: str | None = None  # that training goes on from
+        self._stream_place: str | None = None  # the one that its stream does
         self._asked: list[dict[str, Any]] = []
         self._meter = Meter()
         self._eval_meter = Meter()
@@ -150,31 +150,29 @@ class MclTrainer(PushingTrainer):
         return scheduler
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Trainer's; of a stream it reads nothing to get to where a checkpoint left it."""
         if resume_from_checkpoint is True:  # transformers' would take one that is half-written
             resume_from_checkpoint = last_checkpoint(str(self.args.output_dir)) or True
-        self._checkpoint = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else None
-        self._seconds_before = remembered(self._checkpoint).get("seconds", 0.0) if self._checkpoint else 0.0
+        before = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else None
+        anew, streams = self.args.ignore_data_skip, isinstance(self.train_dataset, TextStream)
+        self._checkpoint, self._stream_place = before, None if anew else before
+        if before and anew and streams:
+            logger.warning(f"ignore_data_skip: the stream begins anew, not where {before} left it")
+        self._seconds_before = remembered(before).get("seconds", 0.0) if before else 0.0
         self._began = time.perf_counter()
-        with bars_closed(self.callback_handler.callbacks):
-            if not isinstance(self.train_dataset, TextStream):
-                return super().train(resume_from_checkpoint, *args, **kwargs)
-            if self.args.ignore_data_skip and self._checkpoint:
-                logger.warning(f"ignore_data_skip: the stream begins anew, not where {self._checkpoint} left it")
-            # A stream goes on from its own state (`_begin`): transformers need not read it to get there.
-            self._begins_anew = self.args.ignore_data_skip
-            with changed(self.args, ignore_data_skip=True):
-                return super().train(resume_from_checkpoint, *args, **kwargs)
+        with bars_closed(self.callback_handler.callbacks), changed(self.args, ignore_data_skip=anew or streams):
+            return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _begin(self) -> None:
         """Gives a resumed run what its arguments ask for, and its stream's place; nothing is summed up yet."""
         self.state.compute_steps(self.args, self.state.max_steps)
         if self._checkpoint and self._asked:
             apply_settings(self.optimizer, self.lr_scheduler, self._asked)
-        if self._checkpoint and self._stream is not None and not self._begins_anew:
-            load_stream_state(self._stream, self._checkpoint)
+        if self._stream_place and self._stream is not None:
+            load_stream_state(self._stream, self._stream_place)
         self._meter, self._learning_rates, self._grad_norm = Meter(), {}, None
         self._tokens_seen, self._logged_flos = self.state.num_input_tokens_seen, self.state.total_flos
-        self._clock = time.perf_counter()
+        self._tokens, self._seconds, self._clock = 0, 0.0, time.perf_counter()
 
     def _end(self) -> None:
         """What came after the last log is counted, and must be finite, too."""
