@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import TrainingArguments
+import torch
+from torch.optim import SGD
+from transformers import TrainingArguments, get_scheduler
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
+from ..data.files import one_line
 from ..errors import UserError
 from .argument_ranges import check_numbers
 
@@ -61,7 +64,10 @@ class OptimizerArguments(TrainingArguments):
         muon = self.optim == "muon"
         if muon:  # not for transformers' eyes
             self.optim = "adamw_torch"
-        super().__post_init__()
+        try:
+            super().__post_init__()
+        except ValueError as error:  # what transformers refuses is the user's to mend
+            raise UserError(one_line(error)) from error
         if muon:
             self.optim = "muon"
         self._check_learning_rates()
@@ -97,6 +103,15 @@ class OptimizerArguments(TrainingArguments):
                 raise UserError(f"lr_scheduler_kwargs: {name}={value} must be finite")
         if kind == SchedulerType.WARMUP_STABLE_DECAY:
             self._check_decay(given)
+        steps = self.max_steps if self.max_steps > 0 else 1000  # any number: that of epochs is not known yet
+        optimizer = SGD([torch.zeros(1, requires_grad=True)], lr=self.learning_rate)
+        try:
+            get_scheduler(kind, optimizer, self.get_warmup_steps(steps), steps, scheduler_arguments(given, steps))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise UserError(
+                f"lr_scheduler_type={kind.value} cannot be with learning_rate={self.learning_rate:g} and "
+                f"lr_scheduler_kwargs={given}: {one_line(error)}"
+            ) from error
 
     def _check_decay(self, given: dict[str, Any]) -> None:
         decay = given.get("num_decay_steps")
