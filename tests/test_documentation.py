@@ -19,7 +19,7 @@ from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.soups.score_arguments import ScoreArguments
-from transformers_mcl.training.run import ModelArguments, _overrides
+from transformers_mcl.training.model_arguments import ModelArguments, config_overrides
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,7 +107,7 @@ def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytes
         given = [*words, "--use_cpu", "--output_dir", "out"]
         model_args, _, args = parse_arguments(kinds, given, prog="", description="", underlay=preset_arguments)
         if model_args.config_overrides:
-            _overrides(model_args)
+            config_overrides(model_args)
         args.get_batch_warmup(args.max_steps).check(1024, packed=True)
 
 
@@ -134,7 +134,7 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         assert model_args.base_checkpoints
         assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
     for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
-        assert _overrides(ModelArguments(config_overrides=words))
+        assert config_overrides(ModelArguments(config_overrides=words))
 
 
 def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

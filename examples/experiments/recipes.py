@@ -22,7 +22,7 @@ from transformers_mcl.evaluation.pairs import PairsArguments
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
 from transformers_mcl.training.arguments import MclTrainingArguments
-from transformers_mcl.training.run import ModelArguments, build_config, recipe_path
+from transformers_mcl.training.run import ModelArguments, build_config, preset_path
 
 __all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
 
@@ -280,7 +280,7 @@ def going_on(given: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> 
     """
     if "preset" not in given:  # written out already
         return dict(given)
-    preset = yaml.safe_load(recipe_path(given["preset"]).read_text(encoding="utf-8"))
+    preset = yaml.safe_load(preset_path(given["preset"]).read_text(encoding="utf-8"))
     return {k: v for k, v in (preset | given).items() if k not in _OF_A_NEW_PAIR or k in (own or {})}
 
 

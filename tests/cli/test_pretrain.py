@@ -173,6 +173,8 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--attn_implementation", "flash_attention_2"], "relative position bias"),
         (["--learning_rate", "nan"], "learning_rate=nan must be 0 or more"),
         (["--gradient_accumulation_steps", "0"], "gradient_accumulation_steps=0 must be at least 1"),
+        (["--max_steps", "0"], "max_steps=0 must be at least 1, or -1 for num_train_epochs"),
+        (["--seed", "-1"], "seed=-1 must be from 0 to 2**32 - 1"),
         (["--metric_for_best_model", "rtd_auc"], "did you mean 'rtd_disc_auc'?"),
         (["--metric_for_best_model", "itd_masked_lm_loss"], "has no 'itd_masked_lm_loss'"),
         (["--optim", "galore_adamw"], "optim: "),

@@ -9,6 +9,7 @@ import torch
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.method.courses import all_losses
 from transformers_mcl.soups.conflicts import loss_gradients, measure_conflicts
+from transformers_mcl.training.seeds import stream_seed
 
 from .conftest import SIZES
 
@@ -39,7 +40,7 @@ def test_cosines_are_those_of_each_loss_alone(model: MclForPreTraining, batches:
         for name in ("rtd", "std", "mlm"):
             # The same draws, everything computed, and only one loss with a weight that counts.
             model.loss_weights = {loss: 2.0 if loss == name else 1e-30 for loss in all_losses()}
-            model(**batch, generator=torch.Generator().manual_seed(3 + number)).loss.backward()
+            model(**batch, generator=torch.Generator().manual_seed(stream_seed(3, number))).loss.backward()
             gradients[name] = {key: p.grad.flatten() for key, p in model.named_parameters() if p.grad is not None}
             model.zero_grad(set_to_none=True)
         expected.append(

@@ -11,6 +11,7 @@ import torch
 
 from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.training.batch_warmup import BatchWarmup, split_rows
+from transformers_mcl.training.workload import Workload
 
 Make = Callable[..., MclTrainer]
 BOTH: dict[str, Any] = {
@@ -77,9 +78,7 @@ def test_every_token_is_counted_once(make_trainer: Make) -> None:
     assert shapes[::2] == shapes[1::2]
     lengths = [8] * 3 + [10] * 3 + [16] * 6
     assert shapes[::2] == [(r * (16 // length), length) for r, length in zip(rows, lengths, strict=True)]
-    warmup = trainer.args.get_batch_warmup(12)
-    assert warmup.full_steps(12, 16) * 2 * 4 * 16 == pytest.approx(sum(expected))
-    assert warmup.full_steps(4, 16) * 2 * 4 * 16 == pytest.approx(sum(expected[:4]))
+    assert Workload(trainer.args, trainer.model.config, 12, 48, 16).tokens == sum(expected)
     assert trainer.state.epoch == 2.0  # 48 rows, 8 a step: epochs are those of whole batches
 
 

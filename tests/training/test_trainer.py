@@ -153,7 +153,9 @@ def test_a_steps_places_are_those_of_all_its_micro_batches(
     make_trainer: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of several lengths, of which each micro-batch gives other ones to a course."""
-    trainer = make_trainer({"course_schedule": "sampled"}, per_device_train_batch_size=1, gradient_accumulation_steps=4)
+    trainer = make_trainer(
+        {"course_schedule": "sampled"}, per_device_train_batch_size=1, gradient_accumulation_steps=4
+    )
     ids = [[2, *[5] * length, 3, *[0] * (14 - length)] for length in range(2, 14)]
     trainer.train_dataset = Dataset.from_dict(
         {"input_ids": ids, "attention_mask": [[int(token > 0) for token in row] for row in ids]}
@@ -163,7 +165,7 @@ def test_a_steps_places_are_those_of_all_its_micro_batches(
 
     @wraps(forward)
     def noted(self: MclForPreTraining, *args: Any, **kwargs: Any) -> Any:
-        output = forward(self, *args, **kwargs)
+        output: Any = forward(self, *args, **kwargs)
         steps.append((kwargs["num_items_in_batch"], {name: output.metrics[name][1].item() for name in output.losses}))
         return output
 
@@ -384,3 +386,26 @@ def test_the_time_of_training_is_that_of_all_its_parts(make_trainer: Make, tmp_p
     trainer = make_trainer()
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert 1000 < trainer.training_seconds < 1100
+
+
+def test_two_private_methods_of_the_trainer_are_overridden() -> None:
+    """Each change of transformers may break one."""
+    ours = {name for kind in MclTrainer.__mro__[: MclTrainer.__mro__.index(Trainer)] for name in vars(kind)}
+    private = {name for name in ours & set(dir(Trainer)) if name.startswith("_") and not name.startswith("__")}
+    assert private == {"_maybe_log_save_evaluate", "_save_checkpoint"}
+
+
+def test_resuming_from_true_passes_over_what_was_half_written(make_trainer: Make, tmp_path: Path) -> None:
+    make_trainer(save_steps=2).train()
+    (tmp_path / "checkpoint-9").mkdir()
+    trainer = make_trainer(max_steps=6)
+    trainer.train(True)
+    assert [entry["step"] for entry in trainer.state.log_history if "loss" in entry] == [2, 4, 6]
+    assert trainer.training_seconds > json.loads((tmp_path / "checkpoint-4" / "run.json").read_text())["seconds"]
+
+
+def test_a_checkpoint_says_what_was_asked_for_again(make_trainer: Make) -> None:
+    trainer = make_trainer(save_steps=2, save_total_limit=1, dataloader_drop_last=True)
+    trainer.train()
+    trainer.evaluate()
+    assert (trainer.args.save_total_limit, trainer.args.dataloader_drop_last) == (1, True)

@@ -9,7 +9,7 @@ from typing import Any
 from ..data import DataArguments
 from ..training.arguments import MclTrainingArguments
 from ..training.report import results_table
-from ..training.run import ModelArguments, prepare, recipe_path
+from ..training.run import ModelArguments, prepare, preset_path
 from .arguments import parse_arguments
 from .inspect import show
 
@@ -43,7 +43,7 @@ def preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, 
     if given.get("model_name_or_path") or given.get("discriminator_name_or_path"):
         return {}
     preset = given.get("preset") or ("small" if given.get("train_file") or given.get("dataset_name") else "tiny")
-    values = read(recipe_path(preset))
+    values = read(preset_path(preset))
     if "num_train_epochs" in given:
         values.pop("max_steps", None)
     return values

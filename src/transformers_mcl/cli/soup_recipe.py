@@ -12,7 +12,7 @@ import yaml
 from ..data import DataArguments
 from ..soups.recipe import RecipeArguments, prepare_course_soups
 from ..training.arguments import MclTrainingArguments
-from ..training.run import ModelArguments
+from ..training.model_arguments import ModelArguments
 from .arguments import parse_arguments
 from .pretrain import preset_arguments
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, List, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
@@ -24,14 +25,15 @@ _DOCUMENTS_A_BATCH = 200
 
 @dataclass(frozen=True)
 class CorpusStatistics:
-    """What one split holds.
+    """What one split holds: all its text, or where `max_train_samples` or `max_eval_samples` limits the rows, the
+    documents that the rows are made of.
 
     Attributes:
         documents: those with at least one token.
-        tokens: of the whole text, special tokens not counted.
-        rows: after `max_train_samples` or `max_eval_samples`.
+        tokens: of these documents, special tokens not counted.
+        rows: of ids.
         dropped_tokens: tokens and separators in no row: the incomplete last row, the ends that `line_by_line` cuts
-            off, rows over the limit.
+            off, the rest of the document in which the last row allowed ends.
         unknown_fraction: of `tokens`, those that the tokenizer does not know.
     """
 
@@ -127,19 +129,24 @@ def _lay_out(
     args: DataArguments,
 ) -> tuple[Dataset, CorpusStatistics]:
     """Rows of tokenized documents, at most `limit`."""
+    around = 2 if args.document_attention else 1  # special ids of a document
     stream = TokenStream(documents)
-    tokens = len(stream) - len(documents) * (2 if args.document_attention else 1)  # without what stands around them
     if args.line_by_line:
         rows = _cut(documents, length, tokenizer, args)
     else:
         rows = _pack(documents, len(stream) // (length - 2), length, tokenizer, args)
     if not len(rows):
         raise UserError(
-            f"the {split} text has {tokens} tokens, too few for one row of max_seq_length {length}:"
-            " give more text or a smaller max_seq_length"
+            f"the {split} text has {len(stream) - around * len(documents)} tokens, too few for one row of "
+            f"max_seq_length {length}: give more text or a smaller max_seq_length"
         )
-    rows = rows.select(range(min(len(rows), limit or len(rows))))
-    # Added to the stream's tokens: [CLS], and in a packed row also the final [SEP].
+    if limit is not None and limit < len(rows):
+        rows = rows.select(range(limit))
+        needed = limit if args.line_by_line else _documents_of(documents, limit * (length - 2))
+        documents = documents.select(range(needed))
+        stream = TokenStream(documents)
+    tokens = len(stream) - around * len(documents)
+    # Added to the stream's ids: [CLS], and in a packed row also the final [SEP].
     added = len(rows) * (1 if args.line_by_line else 2)
     return rows, CorpusStatistics(
         documents=len(documents),
@@ -148,6 +155,12 @@ def _lay_out(
         dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
         unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
     )
+
+
+def _documents_of(documents: Dataset, ids: int) -> int:
+    """How many of the documents hold the first `ids` of their stream."""
+    lengths = pc.list_value_length(documents.data.column("input_ids")).to_numpy()
+    return int(np.searchsorted(lengths.cumsum(), ids)) + 1
 
 
 def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:

@@ -10,6 +10,7 @@ from transformers import IntervalStrategy, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
 from ..errors import UserError
+from ..training.argument_ranges import check_numbers
 
 __all__ = ["MAIN_METRIC", "TASK_NAMES", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
 
@@ -169,6 +170,7 @@ class FinetuningArguments(TrainingArguments):
             self.metric_for_best_model = MAIN_METRIC
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
+        check_numbers(self)
         super().__post_init__()
         if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
             self.resume_from_checkpoint = None

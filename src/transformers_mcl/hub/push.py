@@ -26,6 +26,7 @@ __all__ = [
     "create_repository",
     "explaining_refusals",
     "push_folder",
+    "without_pickles",
 ]
 
 NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
@@ -99,7 +100,7 @@ class _WithoutPickles(HfApi):
 
 
 @contextmanager
-def _without_pickles() -> Iterator[None]:
+def without_pickles() -> Iterator[None]:
     """Within it, transformers' Trainer, which has no argument for this, uploads folders but for their pickles."""
     api, names = hf_api(), vars(trainer)
     theirs = names["hf_api"]
@@ -121,9 +122,5 @@ class PushingTrainer(Trainer):
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
         """As [`~transformers.Trainer`]'s, all but `NOT_UPLOADED`."""
-        with _without_pickles():
+        with without_pickles():
             return super().push_to_hub(*args, **kwargs)
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        with _without_pickles():
-            super()._push_from_checkpoint(checkpoint_folder)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..method.courses import COURSES
 from ..models.pretraining import MclForPreTraining
+from ..training.seeds import stream_seed
 
 __all__ = ["Conflicts", "all_weights", "loss_gradients", "measure_conflicts"]
 
@@ -72,7 +73,7 @@ def measure_conflicts(
     names: list[str] = []
     try:
         for number, batch in enumerate(batches):
-            gradients = loss_gradients(model, batch, seed + number)
+            gradients = loss_gradients(model, batch, stream_seed(seed, number))
             names = [name for name in model.config.weights if name in gradients]
             ordered = [gradients[name] for name in names]
             totals.append(np.stack([_products(ordered), _products(ordered, shared)]))

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
-from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.flops import known_peak_flops, step_flops
 from .batch_warmup import SHORTEST_ROW, BatchWarmup
-from .optimizers import check_optimizer
+from .optimizer_arguments import OptimizerArguments
 
-__all__ = ["MclTrainingArguments"]
+__all__ = ["MclTrainingArguments", "changed"]
 
 
 @dataclass
-class MclTrainingArguments(TrainingArguments):
+class MclTrainingArguments(OptimizerArguments):
     """[`~transformers.TrainingArguments`] for [`MclTrainer`]: all of them, and the following.
 
     Args:
@@ -74,17 +74,6 @@ class MclTrainingArguments(TrainingArguments):
     correction_warmup_steps: float = field(
         default=0,
         metadata={"help": "Steps (below 1: share of all) before the self-correction courses begin."},
-    )
-    # A str, since the command line would take OptimizerNames' own values only.
-    optim: str = field(
-        default=TrainingArguments.optim,
-        metadata={"help": "The optimizer to use: muon, or another of transformers' OptimizerNames."},
-    )
-    muon_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the matrices, with --optim muon; else learning_rate."}
-    )
-    generator_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the generator's own parameters; else learning_rate."}
     )
     batch_size_warmup_steps: float = field(
         default=0, metadata={"help": "Steps (below 1: share of all) over which micro-batches grow to their full size."}
@@ -165,12 +154,6 @@ class MclTrainingArguments(TrainingArguments):
         return known_peak_flops(torch.cuda.get_device_name(self.device))
 
     def __post_init__(self) -> None:
-        if self.optim not in (known := [*(name.value for name in OptimizerNames), "muon"]):
-            raise UserError(f"optim={self.optim} must be one of {', '.join(known)}")
-        muon = self.optim == "muon"
-        if muon:  # not for transformers' eyes
-            self.optim = "adamw_torch"
-        self._check_numbers()
         if self.ddp_find_unused_parameters is None:
             # transformers leaves it out with activation checkpointing, for the kind that is not the default any more.
             # Courses that begin later, and insertion, leave parameters without a gradient.
@@ -182,35 +165,21 @@ class MclTrainingArguments(TrainingArguments):
         if self.fsdp_plugin_args:
             # The other kind, one file of all weights, is not read back where weights are shared.
             self.fsdp_plugin_args["state_dict_type"] = "SHARDED_STATE_DICT"
-        if muon:
-            self.optim = "muon"
-        check_optimizer(self)
         self._check_warmups()
 
-    def _check_numbers(self) -> None:
-        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("learning_rate", "course_warmup_steps", "correction_warmup_steps"):
-            if not getattr(self, name) >= 0:  # nor NaN
-                raise UserError(f"{name}={getattr(self, name)} must be 0 or more")
-        if self.peak_flops is not None and not self.peak_flops > 0:
-            raise UserError(f"peak_flops={self.peak_flops} must be above 0")
+    def _check_warmups(self) -> None:
         if self.course_warmup_steps and self.ddp_find_unused_parameters is False:
             raise UserError(
                 "ddp_find_unused_parameters=False does not go with course_warmup_steps, in which the heads of later "
                 "courses are not used: leave one of them out"
             )
-
-    def _check_warmups(self) -> None:
-        for name in ("batch_size_warmup_steps", "length_warmup_steps"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name}={getattr(self, name):g} must be 0 or more")
         if not 1 <= self.batch_size_warmup_start <= self.per_device_train_batch_size:
             raise UserError(
-                f"batch_size_warmup_start={self.batch_size_warmup_start} must be at least 1 and at most "
+                f"batch_size_warmup_start={self.batch_size_warmup_start} must be at most "
                 f"per_device_train_batch_size={self.per_device_train_batch_size}"
             )
+        if self.dataloader_persistent_workers and not self.dataloader_num_workers:
+            raise UserError("dataloader_persistent_workers needs a dataloader_num_workers of 1 or more")
         lengths = self.length_warmup_lengths or []
         if bool(lengths) != bool(self.length_warmup_steps):
             raise UserError("length_warmup_steps and length_warmup_lengths go together: give both or neither")
@@ -221,3 +190,16 @@ class MclTrainingArguments(TrainingArguments):
 def _steps(number: float, num_training_steps: int) -> int:
     """A number of steps, or below 1 a share of all."""
     return int(number if number >= 1 else number * num_training_steps)
+
+
+@contextmanager
+def changed(args: TrainingArguments, **values: Any) -> Iterator[None]:
+    """Within it, `args` have these values: for what transformers does by them and has no other way to ask for."""
+    before = {name: getattr(args, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(args, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(args, name, value)

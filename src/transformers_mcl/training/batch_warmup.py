@@ -71,15 +71,6 @@ class BatchWarmup:
             raise UserError("length_warmup_lengths cuts packed rows, and these have an attention mask")
         return {name: split_rows(values, length, name == "input_ids") for name, values in cut.items()}
 
-    def full_steps(self, steps: int, length: int) -> float:
-        """How many steps without a warm-up train on as many tokens as the first `steps`, of rows of `length`."""
-        warm = min(steps, max(self.steps, self.length_steps))
-        tokens = 0
-        for step in range(warm):
-            short = min(self.length(step) or length, length)
-            tokens += self.rows(step) * (length // short) * short
-        return steps - warm + tokens / (self.full * length)
-
 
 def split_rows(rows: Tensor, length: int, ends: bool) -> Tensor:
     """Rows cut into as many of `length` as they are long, each with the two ends of the row that it is from.

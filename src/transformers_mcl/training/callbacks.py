@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ProgressCallback
 
 from ..method.courses import COURSES, MAIN_COURSE
+from .seeds import stream_seed
 
-__all__ = ["CourseProgressCallback", "RankSeedCallback", "bars_closed", "format_seconds", "summary_line"]
+__all__ = [
+    "BoundaryCallback",
+    "CourseProgressCallback",
+    "RankSeedCallback",
+    "bars_closed",
+    "format_seconds",
+    "summary_line",
+]
 
 # A detail of the first steps (allocations, compilation) that would spoil the estimate, and the steps it is made from.
 _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
@@ -80,7 +88,25 @@ class RankSeedCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if args.world_size > 1:  # a resumed run loads its saved states after this
-            torch.manual_seed(args.seed + args.process_index)
+            torch.manual_seed(stream_seed(args.seed, args.process_index))
+
+
+class BoundaryCallback(TrainerCallback):
+    """Calls a trainer back when all of a run is there, a resumed one's state as well, and no batch was read; and at
+    the run's end."""
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]):
+        self._begin, self._end = begin, end
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._begin()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._end()
 
 
 def summary_line(logs: dict[str, float]) -> str:

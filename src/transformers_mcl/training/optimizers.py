@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, Trainer
-from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_optimizer import is_optimizer_factory
-from transformers.trainer_utils import SchedulerType
-from transformers.training_args import OptimizerNames
 
 from ..errors import UserError
+from .optimizer_arguments import OptimizerArguments, muon_arguments
 
-if TYPE_CHECKING:
-    from .arguments import MclTrainingArguments
-
-__all__ = [
-    "MuonWithAdamW",
-    "check_optimizer",
-    "layerwise_parameter_groups",
-    "muon_arguments",
-    "optimizer_and_groups",
-    "scheduler_arguments",
-]
+__all__ = ["MuonWithAdamW", "apply_settings", "layerwise_parameter_groups", "optimizer_and_groups", "settings"]
 
 _LAYER = re.compile(r"\blayer\.(\d+)\.")
 _INPUT = re.compile(r"embeddings|relative_attention_bias")
-# The arguments of `torch.optim.Muon` that `optim_args` may set, as it writes them.
-_MUON_ARGUMENTS: dict[str, Callable[[str], Any]] = {
-    "momentum": float,
-    "nesterov": lambda text: {"true": True, "false": False}[text.lower()],
-    "ns_steps": int,
-    "adjust_lr_fn": lambda text: {name: name for name in ("match_rms_adamw", "original")}[text],
-}
-# What a schedule gets from the trainer.
-_SCHEDULER_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch")
 
 
 class MuonWithAdamW(Optimizer):
@@ -86,7 +64,7 @@ class MuonWithAdamW(Optimizer):
         return loss
 
 
-def optimizer_and_groups(args: MclTrainingArguments, model: nn.Module) -> tuple[Any, dict[str, Any]]:
+def optimizer_and_groups(args: OptimizerArguments, model: nn.Module) -> tuple[Any, dict[str, Any]]:
     """The class and the arguments of the optimizer that is asked for, with `params` where the groups are ours.
 
     Without Muon and a learning rate for the generator all is [`~transformers.Trainer`]'s. With either, groups by
@@ -105,17 +83,19 @@ def optimizer_and_groups(args: MclTrainingArguments, model: nn.Module) -> tuple[
         return kind, arguments
     if is_optimizer_factory(kind) or {"params", "model", "optimizer_dict"} & arguments.keys():
         raise UserError(
-            f"generator_learning_rate={args.generator_learning_rate:g}: optim={_name(args)} makes parameter groups of "
-            "its own and cannot have it; choose another, such as adamw_torch"
+            f"generator_learning_rate={args.generator_learning_rate:g}: optim={args.optim_name} makes parameter "
+            "groups of its own and cannot have it; choose another, such as adamw_torch"
         )
     return kind, {**arguments, "params": _parameter_groups(args, model)}
 
 
-def _parameter_groups(args: MclTrainingArguments, model: nn.Module) -> list[dict[str, Any]]:
+def _parameter_groups(args: OptimizerArguments, model: nn.Module) -> list[dict[str, Any]]:
     """By network, by weight decay and with Muon by optimizer. The first is the discriminator's: its rate is logged."""
     decayed = set(_decayed(model))
     by_matrix = {False: args.learning_rate, True: args.muon_learning_rate or args.learning_rate}
-    share = (args.generator_learning_rate or args.learning_rate) / args.learning_rate
+    share = 1.0  # of a learning rate of 0 as well
+    if args.generator_learning_rate is not None:
+        share = args.generator_learning_rate / args.learning_rate
     groups: dict[tuple[bool, ...], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():  # what is shared comes once, under the discriminator's name
         if not parameter.requires_grad:
@@ -185,85 +165,9 @@ def _depth(name: str, layers: int) -> int:
     return 0 if _INPUT.search(name) else layers + 2
 
 
-def muon_arguments(optim_args: str | None) -> dict[str, Any]:
-    """`optim_args` as arguments of `torch.optim.Muon`; an update as large as AdamW's (`match_rms_adamw`) by default.
-
-    Raises:
-        UserError: an unknown name or a value that it cannot have.
-    """
-    given: dict[str, Any] = {"adjust_lr_fn": "match_rms_adamw"}
-    for item in (optim_args or "").replace(" ", "").split(","):
-        name, _, value = item.partition("=")
-        try:
-            given |= {name: _MUON_ARGUMENTS[name](value)} if item else {}
-        except (KeyError, ValueError):
-            raise UserError(
-                f"optim_args: {item!r} is not an argument of Muon; give momentum=0.95, nesterov=true, ns_steps=5 or "
-                "adjust_lr_fn=match_rms_adamw (or original), separated by commas"
-            ) from None
-    if not 0 <= given.get("momentum", 0) < 1 or not 0 < given.get("ns_steps", 1) < 100:
-        raise UserError(f"optim_args={optim_args}: momentum must be in [0, 1) and ns_steps in 1 to 99")
-    return given
-
-
-def scheduler_arguments(given: dict[str, Any] | str | None, num_training_steps: int) -> dict[str, Any] | None:
-    """`lr_scheduler_kwargs` with counts of steps where they are shares (below 1), as `warmup_steps` may be."""
-    if not isinstance(given, dict):  # text is read when the arguments are made
-        return None
-    shares = {name: share for name, share in given.items() if name.endswith("_steps") and 0 < share < 1}
-    return {**given, **{name: int(share * num_training_steps) for name, share in shares.items()}}
-
-
-def check_optimizer(args: MclTrainingArguments) -> None:
-    """Looks at what the arguments say of the optimizer and the schedule, before anything is read.
-
-    Raises:
-        UserError: something that cannot be.
-    """
-    for name in ("generator_learning_rate", "muon_learning_rate"):
-        value = getattr(args, name)
-        if value is not None and not (value > 0 and args.learning_rate > 0):
-            raise UserError(f"{name}={value:g} and learning_rate={args.learning_rate:g} must both be above 0")
-    if args.optim == "muon":
-        muon_arguments(args.optim_args)
-        if args.deepspeed_plugin is not None:
-            raise UserError("optim=muon needs whole matrices, and DeepSpeed flattens them: use DDP or FSDP 2")
-    elif args.muon_learning_rate is not None:
-        raise UserError(f"muon_learning_rate={args.muon_learning_rate:g} needs --optim muon, not {_name(args)}")
-    _check_schedule(args)
-
-
-def _name(args: MclTrainingArguments) -> str:
-    return OptimizerNames(args.optim).value
-
-
-def _check_schedule(args: MclTrainingArguments) -> None:
-    """The names and steps of `lr_scheduler_kwargs`, which transformers looks at only when it begins to train."""
-    kind, given = SchedulerType(args.lr_scheduler_type), args.lr_scheduler_kwargs
-    given = given if isinstance(given, dict) else {}
-    schedule: Any = TYPE_TO_SCHEDULER_FUNCTION[kind]
-    parameters = inspect.signature(schedule).parameters
-    known = [name for name in parameters if name not in _SCHEDULER_ARGUMENTS]
-    unknown = [name for name in given if name not in known]
-    if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        raise UserError(
-            f"lr_scheduler_kwargs: {unknown[0]!r} is no argument of {kind.value}; it has {', '.join(known) or 'none'}"
-        )
-    if kind != SchedulerType.WARMUP_STABLE_DECAY:
-        return
-    decay = given.get("num_decay_steps")
-    if not isinstance(decay, int | float) or decay < 0:
-        raise UserError(
-            "lr_scheduler_type=warmup_stable_decay needs lr_scheduler_kwargs with num_decay_steps, a number or "
-            f"below 1 a share of the steps, such as '{{\"num_decay_steps\": 0.1}}', not {decay}"
-        )
-    if args.max_steps > 0 and "num_stable_steps" not in given:
-        steps = scheduler_arguments(given, args.max_steps) or {}
-        if args.get_warmup_steps(args.max_steps) + steps["num_decay_steps"] > args.max_steps:
-            raise UserError(
-                f"warmup_steps={args.warmup_steps:g} and num_decay_steps={decay:g} are more than "
-                f"max_steps={args.max_steps}"
-            )
+def settings(optimizer: Any) -> list[dict[str, Any]]:
+    """What each parameter group says, but for its parameters."""
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
 def apply_settings(optimizer: Any, scheduler: Any, asked: list[dict[str, Any]]) -> None:
@@ -271,7 +175,7 @@ def apply_settings(optimizer: Any, scheduler: Any, asked: list[dict[str, Any]]) 
 
     Args:
         optimizer, scheduler: after loading; of `LambdaLR` schedules the learning rate follows as well.
-        asked: the settings of each parameter group before loading.
+        asked: the `settings` before loading.
     """
     for group, own in zip(optimizer.param_groups, asked, strict=True):
         group.update({name: value for name, value in own.items() if name != "lr"})

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .arguments import changed
+
 __all__ = ["SaveOnSignalCallback", "at_sigterm"]
 
 
@@ -39,7 +41,7 @@ class SaveOnSignalCallback(TrainerCallback):
     def __init__(self) -> None:
         self.stopped = False
         self._asked = False
-        self._listening = ExitStack()
+        self._listening = ExitStack()  # until training ends
         self._group: dist.ProcessGroup | None = None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -66,6 +68,8 @@ class SaveOnSignalCallback(TrainerCallback):
     ) -> None:
         if self.stopped:  # all is saved: no second time, and no evaluation in the time that is left
             control.should_save = control.should_evaluate = False
+            # Or transformers would now remove the checkpoint that is not the best, the last.
+            self._listening.enter_context(changed(args, save_total_limit=None, load_best_model_at_end=False))
 
     def _anyone_asked(self) -> bool:
         """All processes must stop at the same step: at its end they agree."""

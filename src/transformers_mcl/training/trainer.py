@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -18,22 +19,24 @@ from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
+from ..data.streaming import StreamLoader, TextStream
 from ..errors import UserError
 from ..hub.model_card import RunSummary
-from ..hub.push import PushingTrainer
+from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
 from ..method.metrics import summarize_metrics
 from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
-from .arguments import MclTrainingArguments
-from .callbacks import CourseProgressCallback, RankSeedCallback, bars_closed
-from .checkpoints import data_digest, is_whole, last_checkpoint, remembered, remove_old, writing
+from .arguments import MclTrainingArguments, changed
+from .callbacks import BoundaryCallback, CourseProgressCallback, RankSeedCallback, bars_closed
+from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, writing
 from .health import HealthCallback
 from .metric_sums import Meter
-from .optimizers import apply_settings, optimizer_and_groups, scheduler_arguments
+from .optimizer_arguments import scheduler_arguments
+from .optimizers import apply_settings, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
-from .stream_state import load_stream_state, resuming_stream, save_stream_state, stream_epoch, stream_loader
+from .stream_state import load_stream_state, save_stream_state, stream_loader
 from .trackers import group_by_course
 
 __all__ = ["MclTrainer", "evaluation_draws"]
@@ -79,6 +82,7 @@ class MclTrainer(PushingTrainer):
         super().__init__(model, args, **kwargs)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(CourseProgressCallback)
+        self.add_callback(BoundaryCallback(self._begin, self._end))
         self.add_callback(RankSeedCallback)
         self._on_signal = SaveOnSignalCallback()
         self.add_callback(self._on_signal)
@@ -88,14 +92,22 @@ class MclTrainer(PushingTrainer):
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
         self.summarize: Callable[[], RunSummary] | None = None
-        self.begins_stream_anew = False
+        self._checkpoint: str | None = None  # that training goes on from
+        self._stream_place: str | None = None  # the one that its stream does
+        self._asked: list[dict[str, Any]] = []
         self._meter = Meter()
         self._eval_meter = Meter()
         self._eval_batches = 0
         self._learning_rates: dict[int, float] = {}  # of the steps since the meter was read
         self._tokens, self._seconds, self._clock, self._logged_flos = 0, 0.0, time.perf_counter(), 0.0
+        self._tokens_seen = 0
         self._seconds_before, self._began = 0.0, time.perf_counter()
         self._grad_norm: Any = None
+        # A checkpoint holds tied weights once: copies in a state gathered from shards are left out, and loading misses
+        # none.
+        self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
+        if self.is_fsdp_enabled:
+            self._pair.share_modules()
         if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
             logger.warning(
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
@@ -125,27 +137,6 @@ class MclTrainer(PushingTrainer):
         """Since training began, and before it was resumed."""
         return self._seconds_before + time.perf_counter() - self._began
 
-    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        if self.is_fsdp_enabled:
-            self._pair.share_modules()
-        return super()._prepare_for_training(*args, **kwargs)
-
-    def _init_training_state(self, *args: Any, **kwargs: Any) -> Any:
-        initial = super()._init_training_state(*args, **kwargs)
-        self.state.compute_steps(self.args, self.state.max_steps)  # the arguments' intervals, not the checkpoint's
-        self._meter, self._learning_rates = Meter(), {}
-        self._logged_flos, self._clock = self.state.total_flos, time.perf_counter()
-        return initial
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Their state, but with the arguments' learning rate, weight decay and so on, which may have changed."""
-        if checkpoint is None or self.is_deepspeed_enabled or self.optimizer is None:
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        asked = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        super()._load_optimizer_and_scheduler(checkpoint)
-        apply_settings(self.optimizer, self.lr_scheduler, asked)
-
     @staticmethod
     def get_optimizer_cls_and_kwargs(args: Any, model: Any = None) -> tuple[Any, dict[str, Any]]:
         """Trainer's, with Muon and a learning rate for the generator."""
@@ -153,32 +144,60 @@ class MclTrainer(PushingTrainer):
 
     def create_scheduler(self, num_training_steps: int, optimizer: Optimizer | None = None) -> Any:
         """Trainer's, with shares in `lr_scheduler_kwargs`."""
-        given = self.args.lr_scheduler_kwargs
-        self.args.lr_scheduler_kwargs = scheduler_arguments(given, num_training_steps)
-        try:
-            return super().create_scheduler(num_training_steps, optimizer)
-        finally:
-            self.args.lr_scheduler_kwargs = given
+        given = scheduler_arguments(self.args.lr_scheduler_kwargs, num_training_steps)
+        with changed(self.args, lr_scheduler_kwargs=given):
+            scheduler = super().create_scheduler(num_training_steps, optimizer)
+        if not self.is_deepspeed_enabled:
+            self._asked = settings(self.optimizer)
+        return scheduler
 
-    def train(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        resumed = kwargs.get("resume_from_checkpoint")
-        before = remembered(resumed) if isinstance(resumed, str) else {}
-        self._seconds_before, self._pair.turn = before.get("seconds", 0.0), before.get("turn", 0)
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> TrainOutput:
+        """Trainer's; of a stream it reads nothing to get to where a checkpoint left it."""
+        if resume_from_checkpoint is True:  # transformers' would take one that is half-written
+            resume_from_checkpoint = last_checkpoint(str(self.args.output_dir)) or True
+        before = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else None
+        anew, streams = self.args.ignore_data_skip, isinstance(self.train_dataset, TextStream)
+        self._checkpoint, self._stream_place = before, None if anew else before
+        if before and anew and streams:
+            logger.warning(f"ignore_data_skip: the stream begins anew, not where {before} left it")
+        run = remembered(before) if before else {}
+        self._seconds_before, self._pair.turn = run.get("seconds", 0.0), run.get("turn", 0)
         self._began = time.perf_counter()
-        with resuming_stream(self), bars_closed(self.callback_handler.callbacks):
-            return super().train(*args, **kwargs)
+        with bars_closed(self.callback_handler.callbacks), changed(self.args, ignore_data_skip=anew or streams):
+            return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _begin(self) -> None:
+        """Gives a resumed run what its arguments ask for, and its stream's place; nothing is summed up yet."""
+        self.state.compute_steps(self.args, self.state.max_steps)
+        if self._checkpoint and self._asked:
+            apply_settings(self.optimizer, self.lr_scheduler, self._asked)
+        if self._stream_place and self._stream is not None:
+            load_stream_state(self._stream, self._stream_place)
+        self._meter, self._learning_rates, self._grad_norm = Meter(), {}, None
+        self._tokens_seen, self._logged_flos = self.state.num_input_tokens_seen, self.state.total_flos
+        self._tokens, self._seconds, self._clock = 0, 0.0, time.perf_counter()
+
+    def _end(self) -> None:
+        """What came after the last log is counted, and must be finite, too."""
+        self._read(self._tr_loss, self._grad_norm)
+
+    @property
+    def _stream(self) -> StreamLoader | None:
+        loader = self.callback_handler.train_dataloader
+        return loader if isinstance(loader, StreamLoader) else None
 
     def get_train_dataloader(self) -> Any:
-        return stream_loader(self) or super().get_train_dataloader()
+        if isinstance(self.train_dataset, TextStream):
+            return stream_loader(self.train_dataset, self.args, self.data_collator, self._train_batch_size)
+        return super().get_train_dataloader()
 
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        save_stream_state(self, output_dir)
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        with changed(self.args, dataloader_drop_last=False):  # of training alone: held-out rows all count
+            return super().get_eval_dataloader(eval_dataset)
 
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(checkpoint)
-        if checkpoint is not None:
-            load_stream_state(self, checkpoint)
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        with changed(self.args, dataloader_drop_last=False):
+            return super().get_test_dataloader(test_dataset)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -187,7 +206,8 @@ class MclTrainer(PushingTrainer):
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._set_weights(self.state.global_step)
         warmup = self.args.get_batch_warmup(self.state.max_steps)
-        batches = [warmup.cut(self._prepare_inputs(batch), self.state.global_step) for batch in batches]
+        batches = [send_to_device(batch, device, non_blocking=True) for batch in batches]
+        batches = [warmup.cut(batch, self.state.global_step) for batch in batches]
         return batches, self._count_items(batches)
 
     def _count_items(self, batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -249,24 +269,16 @@ class MclTrainer(PushingTrainer):
     def _maybe_log_save_evaluate(
         self, tr_loss: Tensor, grad_norm: Tensor | float | None, *args: Any, **kwargs: Any
     ) -> None:
-        if (epoch := stream_epoch(self)) is not None:
-            self.state.epoch = epoch  # transformers takes the whole run for one
+        """Trainer's, private: only here can its two readings of the device, and ours, become one, before what is not
+        finite is saved; and only here is the time of logs, evaluations and checkpoints known."""
+        if self._stream is not None:
+            self.state.epoch = self._stream.epoch  # transformers takes the whole run for one
         control, self._grad_norm = self.control, grad_norm
         if control.should_log or control.should_save or control.should_evaluate:
             tr_loss, grad_norm = self._read(tr_loss, grad_norm)
         self._seconds += time.perf_counter() - self._clock
         super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
         self._clock = time.perf_counter()
-
-    def _finalize_training(self, *args: Any, **kwargs: Any) -> TrainOutput:
-        self._read(self._tr_loss, self._grad_norm)  # what came after the last log must be finite, too
-        limit, best = self.args.save_total_limit, self.args.load_best_model_at_end
-        if self.stopped_by_signal:  # transformers would now remove the checkpoint that is not the best, the last
-            self.args.save_total_limit, self.args.load_best_model_at_end = None, False
-        try:
-            return super()._finalize_training(*args, **kwargs)
-        finally:
-            self.args.save_total_limit, self.args.load_best_model_at_end = limit, best
 
     def _read(self, tr_loss: Tensor, grad_norm: Any) -> tuple[Any, Any]:
         """Waits for the device, once: for all sums, and on one process for what transformers would read after us.
@@ -284,8 +296,9 @@ class MclTrainer(PushingTrainer):
         norm = sums.pop("grad_norm", None)
         self._check_finite(norm)
         tokens = int(sums.pop("tokens", 0))
-        self.state.num_input_tokens_seen += tokens
         self._tokens += tokens
+        self._tokens_seen += tokens
+        self.state.num_input_tokens_seen = self._tokens_seen  # whatever transformers was asked to count
         if not whole:
             return tr_loss, grad_norm
         tr_loss.zero_()  # transformers subtracts what it has read, and gets a copy
@@ -314,52 +327,36 @@ class MclTrainer(PushingTrainer):
         )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """As transformers', but a checkpoint is marked until all of it is there, and no other is removed before."""
+        """Trainer's, private: a checkpoint is marked until all of it is there, and no other is removed and nothing
+        uploaded before. No callback is called at both ends of its writing, nor sees a full disk."""
         args = self.args
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        limit, args.save_total_limit = args.save_total_limit, None
-        try:
-            config = json.loads(self._pair.config.to_json_string(use_diff=False))
-            run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
-            with writing(folder, run if args.should_save else None):
-                self.accelerator.wait_for_everyone()
+        config = json.loads(self._pair.config.to_json_string(use_diff=False))
+        run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        with writing(folder, run if args.should_save else None):
+            self.accelerator.wait_for_everyone()
+            with changed(args, save_total_limit=None, push_to_hub=False):
                 super()._save_checkpoint(model, trial)
-                self.accelerator.wait_for_everyone()
-        finally:
-            args.save_total_limit = limit
+            if self._stream is not None and not args.save_only_model:
+                save_stream_state(self._stream, folder)
+            self.accelerator.wait_for_everyone()
         if args.push_to_hub:
-            self._push_from_checkpoint(str(folder))
+            with without_pickles():
+                self._push_from_checkpoint(str(folder))
         if args.should_save:
-            remove_old(folder.parent, limit, self.state.best_model_checkpoint)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        if state_dict is not None:  # gathered from shards, with a copy of every shared weight
-            state_dict = {k: v for k, v in state_dict.items() if k not in self._pair.all_tied_weights_keys}
-        super()._save(output_dir, state_dict)
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        if is_whole(Path(checkpoint_folder)):  # not from within its writing
-            super()._push_from_checkpoint(checkpoint_folder)
+            remove_old(folder.parent, args.save_total_limit, self.state.best_model_checkpoint)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint's optimizer and its place in the data depend on, by the names that a user can change."""
         args = self.args
         own = None if args.generator_learning_rate is None else "given"
-        fitted = {"optim": str(getattr(args.optim, "value", args.optim)), "generator_learning_rate": own}
+        fitted = {"optim": args.optim_name, "generator_learning_rate": own}
         if not isinstance(self.train_dataset, Sized):
             return fitted  # a stream's own state says what it depends on
         names = ("per_device_train_batch_size", "gradient_accumulation_steps", "seed", "data_seed")
         place = {"processes": args.world_size, **{name: getattr(args, name) for name in names}}
         return {**fitted, **place, "rows of text": data_digest(self.train_dataset)}
-
-    def _prepare_input(self, data: Any) -> Any:
-        if isinstance(data, Tensor) and not self.is_deepspeed_enabled:
-            return data.to(self.args.device, non_blocking=True)
-        return super()._prepare_input(data)
-
-    def _track_num_input_tokens(self, inputs: Any) -> None:
-        """Nothing: the tokens are counted on the device, and transformers' way waits for it at every step."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._meter.sums:  # a log of training steps, not an evaluation or the summary
@@ -411,6 +408,8 @@ class MclTrainer(PushingTrainer):
     ) -> tuple[Tensor, None, None]:
         """The loss of one batch. Every course draws from its own seed, so that leaving one out changes no other."""
         inputs = self._prepare_inputs(inputs)
+        own = self._own_rows(len(inputs["input_ids"]))
+        inputs = {name: values[: max(own, 1)] for name, values in inputs.items()}  # sharded models wait for all
         batch = self._eval_batches * self.args.world_size + self.args.process_index
         self._eval_batches += 1
         losses = []
@@ -418,9 +417,18 @@ class MclTrainer(PushingTrainer):
             draws = evaluation_draws(self.args.eval_seed, batch, course, self.args.device)
             with torch.no_grad(), self.compute_loss_context_manager():
                 outputs = model(**inputs, courses=(course,), generator=draws)
-            self._eval_meter.add(outputs["metrics"])
+            sums = outputs["metrics"]
+            self._eval_meter.add(sums if own else {name: torch.zeros_like(value) for name, value in sums.items()})
             losses.append(outputs["loss"])
         return torch.stack(losses).sum(), None, None
+
+    def _own_rows(self, count: int) -> int:
+        """How many of an evaluation batch's `count` rows are this process's own: in the last round accelerate fills up
+        the batches of all with rows that were there before, in the order of the processes."""
+        state = self.accelerator.gradient_state
+        if not (state.end_of_dataloader and state.remainder > 0 and self.accelerator.even_batches):
+            return count
+        return min(max(state.remainder - self.args.process_index * count, 0), count)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Writes the card of a pre-training run, from what `summarize` says of it; called before every push.
@@ -437,12 +445,6 @@ class MclTrainer(PushingTrainer):
         config: MclConfig = self._pair.config
         batch_size, length = inputs["input_ids"].shape
         return int(step_flops(config, batch_size, length, self._pair.loss_weights))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        # A checkpoint holds tied weights once; they are there once one of them is.
-        tied = set(self._pair.all_tied_weights_keys)
-        load_result.missing_keys[:] = [name for name in load_result.missing_keys if name not in tied]
-        super()._issue_warnings_after_load(load_result)
 
 
 def evaluation_draws(seed: int, batch: int, course: str, device: torch.device) -> torch.Generator:

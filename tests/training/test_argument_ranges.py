@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainingArguments
+
+from transformers_mcl import MclTrainingArguments, UserError
+from transformers_mcl.finetuning.arguments import FinetuningArguments
+from transformers_mcl.training.argument_ranges import _RANGES
+
+NOT_NUMBERS = [math.nan, math.inf, -math.inf]
+# By name of the argument, what no run can have; infinity as a gradient's largest norm clips nothing.
+REFUSED: dict[str, list[float]] = {
+    "learning_rate": [-1e-3],
+    "muon_learning_rate": [0, -1],
+    "generator_learning_rate": [0, -1],
+    "weight_decay": [-0.1],
+    "adam_beta1": [-0.1, 1],
+    "adam_beta2": [-0.1, 1],
+    "adam_epsilon": [0, -1e-8],
+    "num_train_epochs": [0, -1],
+    "max_steps": [0, -2],
+    "warmup_steps": [-1],
+    "course_warmup_steps": [-1],
+    "correction_warmup_steps": [-1],
+    "batch_size_warmup_steps": [-1],
+    "batch_size_warmup_start": [0, -1],
+    "length_warmup_steps": [-1],
+    "logging_steps": [-1],
+    "eval_steps": [-1],
+    "eval_delay": [-1],
+    "save_steps": [-1],
+    "save_total_limit": [-1],
+    "per_device_train_batch_size": [0, -1],
+    "per_device_eval_batch_size": [0, -1],
+    "gradient_accumulation_steps": [0, -1],
+    "eval_accumulation_steps": [0, -1],
+    "torch_empty_cache_steps": [0, -1],
+    "dataloader_num_workers": [-1],
+    "dataloader_prefetch_factor": [0, -1],
+    "ddp_bucket_cap_mb": [0],
+    "ddp_timeout": [0, -1],
+    "seed": [-1, 2**32, 1.5],
+    "data_seed": [-1, 2**32],
+    "eval_seed": [-1, 2**63],
+    "peak_flops": [0, -1],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in [*values, *NOT_NUMBERS]]
+)
+def test_numbers_that_no_run_can_have_are_refused_in_one_line(tmp_path: Path, name: str, value: Any) -> None:
+    optim = {"optim": "muon"} if name == "muon_learning_rate" else {}
+    with pytest.raises(UserError, match=rf"^{name}={re.escape(str(value))} must be ") as error:
+        MclTrainingArguments(**{"output_dir": str(tmp_path), "use_cpu": True, name: value, **optim})
+    assert "\n" not in str(error.value)
+    assert math.isfinite(value) != ("finite" in str(error.value))
+
+
+def test_every_number_that_transformers_does_not_know_has_a_range() -> None:
+    theirs = {f.name for f in fields(TrainingArguments)}
+    kinds = {f.name: str(f.type) for f in fields(MclTrainingArguments) if f.name not in theirs}
+    numbers = {name for name, kind in kinds.items() if re.search(r"\b(int|float)\b", kind) and "list" not in kind}
+    assert len(numbers) >= 8 and numbers <= set(_RANGES)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, -math.inf])
+def test_a_largest_norm_may_be_infinite(tmp_path: Path, value: float) -> None:
+    assert MclTrainingArguments(str(tmp_path), max_grad_norm=math.inf).max_grad_norm == math.inf
+    with pytest.raises(UserError, match="max_grad_norm="):
+        MclTrainingArguments(str(tmp_path), max_grad_norm=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_steps", 2.5), ("save_total_limit", 1.5), ("dataloader_num_workers", 0.5), ("seed", 1.5)]
+)
+def test_counts_are_whole(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"{name}={value} must be .*, and whole"):
+        MclTrainingArguments(**{"output_dir": str(tmp_path), name: value})
+
+
+def test_fine_tuning_has_the_same_ranges(tmp_path: Path) -> None:
+    for name, value in (("max_steps", 0), ("seed", -1), ("learning_rate", math.nan)):
+        with pytest.raises(UserError, match=f"{name}={value} must be "):
+            FinetuningArguments(**{"output_dir": str(tmp_path), name: value})  # type: ignore[arg-type]
