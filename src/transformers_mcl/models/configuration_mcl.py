@@ -4,13 +4,13 @@
 
 import copy
 import difflib
-import importlib
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, ElectraConfig
+from transformers import ElectraConfig
 
 from ..errors import UserError
+from . import hooks
 
 __all__ = ["COURSES", "DISCRIMINATOR_LOSSES", "LOSS_NAMES", "OBJECTIVES", "MclConfig"]
 
@@ -162,7 +162,7 @@ class MclConfig(ElectraConfig):
         cls, pretrained_model_name_or_path: Any, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """As any configuration's, repositories of fairseq's included."""
-        return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
+        return super().get_config_dict(hooks.locate(pretrained_model_name_or_path, **kwargs), **kwargs)
 
     def _check(self) -> None:
         for name in ("mask_ratio", "swap_ratio", "insert_ratio"):
@@ -339,17 +339,3 @@ def _known(name: str, value: str, choices: Any) -> str:
     near = difflib.get_close_matches(str(value), list(choices), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(choices)}"
     raise UserError(f"{name}: unknown name {value!r}; {hint}")
-
-
-def located(name_or_path: Any, hub: dict[str, Any]) -> Any:
-    """Where to open `name_or_path` from: for a repository of fairseq's, what it was converted to."""
-    if (
-        __package__ != "transformers_mcl.models"
-    ):  # a copy of this file, opened with trust_remote_code, which is on its own
-        return name_or_path
-    # Not an import statement: whatever this file imports is copied along with it.
-    return importlib.import_module("transformers_mcl.hub.by_name").locate(name_or_path, **hub)
-
-
-if __package__ == "transformers_mcl.models":  # and not a copy of this file, opened with trust_remote_code
-    AutoConfig.register("mcl", MclConfig, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from ..errors import UserError
@@ -18,6 +18,7 @@ from ..method import corruptions as c
 from ..method.documents import find_documents
 from ..method.joint import corrupt_jointly, count_joint_items
 from ..method.metrics import detection_histogram, generator_counts
+from . import hooks
 from .configuration_mcl import COURSES, MclConfig
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
@@ -432,9 +433,7 @@ class MclForPreTraining(MclWithGenerator):
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> PreTrainedModel:
         """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
-        from ..hub.export import export_model
-
-        return export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
+        return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
 
     def detect(
         self,
@@ -468,6 +467,3 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Of `logits` `(batch, length)` in float32, by token."""
     return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
-
-
-AutoModelForPreTraining.register(MclConfig, MclForPreTraining, exist_ok=True)
