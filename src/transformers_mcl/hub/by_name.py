@@ -33,6 +33,7 @@ _QUIETLY: dict[str, Any] = {
 
 def locate(
     name_or_path: Any,
+    /,
     *,
     revision: str | None = None,
     cache_dir: str | Path | None = None,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.dynamic_module_utils import custom_object_save
 
 from ..data.files import one_line
 from ..errors import UserError
@@ -19,6 +18,7 @@ from ..models.loading import load_config, loading_in_silence
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
+from .remote_code import save_code
 
 __all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]
 
@@ -194,4 +194,4 @@ def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
     auto_map = _GENERATORS if isinstance(model, MclForMaskedLM) else _DISCRIMINATORS
     model.config.auto_map = dict(auto_map)
     model.save_pretrained(folder)
-    custom_object_save(model, folder)
+    save_code(modeling_mcl.__name__, folder)

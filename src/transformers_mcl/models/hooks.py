@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Where to open a name from, with the arguments of `from_pretrained`: `hub.by_name.locate`.
-locate: Callable[..., Any] = lambda name_or_path, **hub: name_or_path  # noqa: E731
+locate: Callable[..., Any] = lambda name_or_path, /, **hub: name_or_path  # noqa: E731
 # Called by `push_to_hub` with the model, the folder, the repository's name and the token:
 # `hub.export_card.bring_card`.
 bring_card: Callable[..., None] = lambda *arguments: None  # noqa: E731
