@@ -29,9 +29,7 @@ def test_what_a_checkpoint_lacks_and_has_beyond_is_told(tmp_path: Path) -> None:
     assert type(model) is MclDiscriminator and not reshaped and not unexpected
     assert missing[0] == "discriminator_predictions.dense.bias" and len(missing) == 4
     assert type(open_whole(MclModel, tmp_path / "encoder", "model 'encoder'")) is MclModel
-    with pytest.raises(
-        UserError, match=r"^model 'encoder' is no MclDiscriminator: it lacks disc.* \(4 tensors"
-    ):
+    with pytest.raises(UserError, match=r"^model 'encoder' is no MclDiscriminator: it lacks disc.* \(4 tensors"):
         open_whole(MclDiscriminator, tmp_path / "encoder", "model 'encoder'")
 
 
