@@ -14,8 +14,8 @@ transformers takes. So two things are late:
   transformers' `_LazyModule` delay modules but tell nobody that one has come, and our own `__getattr__` (PEP 562) is
   not asked by a program that uses Auto classes alone.
 
-Only the names are entered then, nothing is imported: the order of imports makes no difference, and there is no lock
-for threads to wait for.
+Only names are entered then, nothing is imported: the order of imports makes no difference, and no two threads can wait
+for each other's imports.
 """
 
 from __future__ import annotations
