@@ -43,10 +43,11 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 test-upstream: $(INSTALLED) ## run transformers' own model tests on our classes
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m upstream $(ARGS)
 
-lint: $(INSTALLED) ## check style and types
+lint: $(INSTALLED) ## check style, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(INSTALLED) ## mend what ruff can mend
 	$(BIN)/ruff check --fix

@@ -8,6 +8,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ import transformers_mcl
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "transformers_mcl"
-# Exits with status 0, and in silence, where torch stays unimported.
-IMPORT = "import sys, transformers_mcl; sys.exit('torch was imported' if 'torch' in sys.modules else 0)"
+# Exits with status 0, and in silence, where what takes long stays unimported.
+IMPORT = "import sys, transformers_mcl; sys.exit(' '.join({'torch', 'transformers'} & {*sys.modules}) or 0)"
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -39,6 +40,7 @@ def test_public_names_are_sorted_and_resolve() -> None:
     assert set(names) <= set(dir(transformers_mcl))
     missing = [name for name in names if not hasattr(transformers_mcl, name)]
     assert not missing
+    assert transformers_mcl.__version__ == metadata.version("transformers-mcl")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,6 +19,15 @@ MODELS = {
     "AutoModelForQuestionAnswering": "MclForQuestionAnswering",
     "AutoModelForMultipleChoice": "MclForMultipleChoice",
 }
+# Not of `transformers` itself, which threads cannot be the first to import together.
+THREADS = """
+import transformers
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+autos = [f"transformers.models.auto.{name}_auto" for name in ("modeling", "tokenization", "configuration")]
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(import_module, [name for name in NAMES for _ in range(2)]))
+"""
 # Imports, of which each is the first that a program makes.
 ORDERS = [
     "from transformers_mcl import MclTokenizer",
@@ -29,26 +37,42 @@ ORDERS = [
     "import transformers_mcl.models.modeling_mcl",
     "import transformers_mcl.method.metrics",
     "import transformers_mcl; from transformers import AutoModel",
+    "import transformers_mcl; from transformers import AutoTokenizer",
     "import transformers_mcl; from transformers import BertModel",
     "import transformers_mcl; from transformers import Trainer",
+    "import transformers_mcl; from transformers import pipeline",
+    "import transformers_mcl" + THREADS.replace("NAMES", "autos"),
+    THREADS.replace("NAMES", "['transformers_mcl', *autos, 'transformers_mcl.models.pretraining']"),
+    THREADS.replace("NAMES", "[*autos, 'transformers_mcl', 'transformers.trainer']"),
 ]
 # What must be so after any of them, with no other import of ours. The copies of one interpreter save each of them the
 # seconds that torch takes.
-CHECK = f"""
+CHECK = (
+    f"MODELS, ORDERS = {MODELS}, {ORDERS}"
+    + """
 import json, os, sys, traceback
+from importlib.machinery import SourceFileLoader
 import torch
 
 def check(order):
-    exec(order, {{}})
+    exec(order, {})
     import transformers
     assert type(config := transformers.AutoConfig.for_model("mcl")).__name__ == "MclConfig"
-    for auto, ours in {MODELS}.items():
+    for auto, ours in MODELS.items():
         assert getattr(transformers, auto)._model_mapping[type(config)].__name__ == ours, auto
     assert type(config) is sys.modules["transformers_mcl"].MclConfig
-    assert transformers.models.auto.tokenization_auto.TOKENIZER_MAPPING[type(config)].__name__ == "MclTokenizer"
+    tokenizers = transformers.models.auto.tokenization_auto
+    assert tokenizers.TOKENIZER_MAPPING[type(config)].__name__ == "MclTokenizer"
+    assert tokenizers.tokenizer_class_from_name("MclTokenizer") is sys.modules["transformers_mcl"].MclTokenizer
     assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig  # and not ours
+    # The modules are as they would be without us, and nothing waits for them any longer.
+    for name in ("configuration", "tokenization", "modeling"):
+        module = sys.modules[f"transformers.models.auto.{name}_auto"]
+        assert type(module.__loader__) is type(module.__spec__.loader) is SourceFileLoader
+        assert "exec_module" not in vars(module.__loader__)
+    assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("transformers_mcl")]
 
-for order in {ORDERS}:
+for order in ORDERS:
     if (child := os.fork()) == 0:
         try:
             check(order)
@@ -59,6 +83,7 @@ for order in {ORDERS}:
         os._exit(0)
     os.waitpid(child, 0)
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +107,42 @@ def test_registering_again_changes_nothing() -> None:
 
     config = transformers_mcl.MclConfig(vocab_size=10, num_hidden_layers=1)
     assert type(transformers.AutoModel.from_config(config)) is transformers_mcl.MclModel
+    tables = transformers.models.auto.modeling_auto
     before, finders = dict(transformers.AutoModel._model_mapping._extra_content), list(sys.meta_path)
+    names = dict(tables.MODEL_MAPPING_NAMES)
     transformers_mcl.register()
     transformers_mcl.register()
     assert transformers.AutoModel._model_mapping._extra_content == before
+    assert names == tables.MODEL_MAPPING_NAMES
     assert sys.meta_path == finders
+
+
+LOOKS = """
+import importlib.util, inspect, sys
+finders = list(sys.meta_path)
+import transformers_mcl
+assert sys.meta_path[1:] == finders
+for name in ("json", "transformers.models.bert", "transformers.models.auto.modeling_auto"):
+    spec = importlib.util.find_spec(name)
+    assert spec.name == name and spec.loader.get_source(name) == open(spec.origin, encoding="utf-8").read()
+assert importlib.util.find_spec("transformers.no_such_module") is None
+assert sys.meta_path[1:-1] == finders  # and transformers' own
+import transformers
+transformers.AutoModel, transformers.AutoTokenizer
+assert sys.meta_path[:-1] == finders
+assert "_MAPPING_NAMES" in inspect.getsource(transformers.models.auto.modeling_auto)
+assert "transformers_mcl.models.pretraining" not in sys.modules  # what nobody asked for
+transformers_mcl.unregister()
+assert "mcl" not in transformers.CONFIG_MAPPING
+assert "mcl" not in transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES
+transformers_mcl.register()
+assert sys.meta_path[:-1] == finders and "mcl" in transformers.CONFIG_MAPPING
+"""
 
 
 def test_finding_modules_is_as_before() -> None:
-    import transformers_mcl
-
-    transformers_mcl.register()
-    finders = list(sys.meta_path)
-    for name in ("json", "transformers.models.auto.modeling_auto", "transformers.models.bert"):
-        spec = importlib.util.find_spec(name)
-        assert spec is not None
-        assert spec.name == name
-    assert importlib.util.find_spec("transformers.no_such_module") is None
-    assert sys.meta_path == finders
+    done = subprocess.run([sys.executable, "-c", LOOKS], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_registration_can_be_undone() -> None:
@@ -116,7 +159,7 @@ def test_registration_can_be_undone() -> None:
     tokenizers: Any = transformers.models.auto.tokenization_auto
     config_of: Any = transformers.AutoConfig
     config = MclConfig(vocab_size=10, num_hidden_layers=1)
-    finders = len(sys.meta_path)
+    finders = list(sys.meta_path)
     try:
         for _ in range(2):
             transformers_mcl.unregister()
@@ -127,7 +170,7 @@ def test_registration_can_be_undone() -> None:
             assert not any(type(config) in auto._model_mapping for auto in autos)
             assert type(config) not in tokenizers.TOKENIZER_MAPPING
             assert tokenizers.tokenizer_class_from_name("MclTokenizer") is None
-            assert len(sys.meta_path) == finders - 1
+            assert "transformers.models.mcl" not in sys.modules
     finally:
         for _ in range(2):
             transformers_mcl.register()
@@ -135,4 +178,4 @@ def test_registration_can_be_undone() -> None:
     assert type(transformers.AutoModel.from_config(config)) is MclModel
     assert tokenizers.TOKENIZER_MAPPING[MclConfig] is MclTokenizer
     assert tokenizers.tokenizer_class_from_name("MclTokenizer") is MclTokenizer
-    assert len(sys.meta_path) == finders
+    assert sys.meta_path == finders

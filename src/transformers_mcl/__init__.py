@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from ._registration import register, unregister
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
+    __version__: str
+
 __all__ = [
     "ConversionReport",
     "MclConfig",
@@ -48,11 +49,6 @@ __all__ = [
     "unregister",
 ]
 
-try:
-    __version__ = version("transformers-mcl")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
 # Where the public names are. They are imported on first use, so that importing the package, and
 # `transformers-mcl --help`, cost nothing.
 _MODULES = {
@@ -72,11 +68,22 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         module = importlib.import_module(f".{_MODULES.get(name, 'models.modeling_mcl')}", __name__)
         return getattr(module, name)
+    if name == "__version__":
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _version() -> str:
+    from importlib import metadata  # most of what importing this package would cost
+
+    try:
+        return metadata.version("transformers-mcl")
+    except metadata.PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 register()

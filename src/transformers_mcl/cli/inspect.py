@@ -7,18 +7,17 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
-from transformers_mcl.data.files import one_line
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
 from transformers_mcl.models.configuration_mcl import MclConfig
-from transformers_mcl.models.loading import load_config, loading_in_silence
+from transformers_mcl.models.loading import load_config, open_model
 from transformers_mcl.models.pretraining import MclForPreTraining
 
 _RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
@@ -86,16 +85,11 @@ def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTr
         raise UserError(f"{where} is a {config.model_type!r} checkpoint; give a pair that `{PROG} pretrain` wrote")
     config = MclConfig.from_dict({**config.to_dict(), **ratios})
     tokenizer = load_tokenizer(name_or_path)
-    with loading_in_silence():
-        try:
-            opened: Any = MclForPreTraining.from_pretrained(name_or_path, config=config, output_loading_info=True)
-        except OSError as error:
-            raise UserError(f"{where} has no weights: {one_line(error)}") from error
-    model, info = opened
-    if info["missing_keys"]:
+    opened = open_model(MclForPreTraining, name_or_path, where, config=config)
+    if opened.missing:
         kind = ", ".join(config.architectures or ["unknown architecture"])
-        parts = ", ".join(sorted({key.split(".")[0] for key in info["missing_keys"]}))
+        parts = ", ".join(sorted({key.split(".")[0] for key in opened.missing}))
         raise UserError(
             f"{where} ({kind}) is not a whole pair: weights of {parts} are missing; give what `{PROG} pretrain` wrote"
         )
-    return model, tokenizer
+    return opened.model, tokenizer

@@ -19,12 +19,11 @@ from huggingface_hub import EvalResult
 from transformers import AutoModelForMaskedLM, ElectraForPreTraining, PreTrainedModel
 from transformers.utils import logging
 
-from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..hub.card_results import add_results, card_of
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config, loading_in_silence
+from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator
 from .accuracy import plot_accuracies, summarize, to_markdown
 from .minimal_pairs import PairScorer, PairScores, PllMetric, ScorerName
@@ -155,15 +154,12 @@ def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32", *
             raise _NoHead(f"{where} is a {config.model_type!r} checkpoint, which has no discriminator")
     elif not isinstance(config, MclConfig) and type(config) not in AutoModelForMaskedLM._model_mapping:
         raise _NoHead(f"{where} is a {config.model_type!r} checkpoint, which is no masked language model")
-    with loading_in_silence():
-        try:
-            model, info = kind.from_pretrained(name_or_path, dtype=dtype, output_loading_info=True, **hub)
-        except OSError as error:
-            raise UserError(f"{where} has no weights: {one_line(error)}") from error
-    if info["missing_keys"]:
+    opened = open_model(kind, name_or_path, where, dtype=dtype, **hub)
+    if opened.missing:
         architecture = ", ".join(config.architectures or ["unknown architecture"])
-        parts = ", ".join(sorted({key.split(".")[0] for key in info["missing_keys"]}))
+        parts = ", ".join(sorted({key.split(".")[0] for key in opened.missing}))
         raise _NoHead(f"{where} ({architecture}) holds no {scorer}: weights of {parts} are missing")
+    model: PreTrainedModel = opened.model
     return model
 
 

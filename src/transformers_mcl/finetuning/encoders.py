@@ -6,11 +6,10 @@ import hashlib
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 
-from ..data.files import nearest_path, one_line
 from ..errors import UserError
-from ..models.loading import load_config, loading_in_silence
+from ..models.loading import load_config, open_model
 from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
 from .task import Task
@@ -42,25 +41,21 @@ def load_encoder(encoder: EncoderArguments, task: Task, seed: int, trains: bool 
     """
     name, hub = encoder.model_name_or_path, hub_arguments(encoder)
     set_seed(seed)
-    try:
-        with loading_in_silence():  # new weights of the head are what is wanted
-            config = AutoConfig.from_pretrained(name, **hub, **task.model_fields)
-            model, info = task.auto.from_pretrained(
-                name,
-                config=config,
-                attn_implementation=encoder.attn_implementation,
-                ignore_mismatched_sizes=encoder.ignore_mismatched_sizes,
-                output_loading_info=True,
-                **hub,
-            )
-    except Exception as error:  # besides OSError and ValueError, whatever a damaged file leads to
-        if "mismatched_sizes" in str(error):
-            raise UserError(
-                f"model_name_or_path {name!r} has a head of another shape than {task.name} needs: give "
-                "--ignore_mismatched_sizes to start it anew"
-            ) from error
-        raise UserError(f"model_name_or_path {name!r}: {one_line(error)}{nearest_path(name)}") from error
-    missing = sorted(info["missing_keys"])
+    config = load_config(name, **hub, **task.model_fields)
+    model, missing, reshaped, _ = open_model(
+        task.auto,
+        name,
+        f"model_name_or_path {name!r}",
+        config=config,
+        attn_implementation=encoder.attn_implementation,
+        ignore_mismatched_sizes=True,
+        **hub,
+    )
+    if reshaped and not encoder.ignore_mismatched_sizes:
+        raise UserError(
+            f"model_name_or_path {name!r} has a head of another shape than {task.name} needs: give "
+            "--ignore_mismatched_sizes to start it anew"
+        )
     lost = [key for key in missing if ".layer" in key and key.startswith(model.base_model_prefix)]
     if lost:
         raise UserError(
@@ -69,7 +64,7 @@ def load_encoder(encoder: EncoderArguments, task: Task, seed: int, trains: bool 
         )
     if missing and not trains:
         raise UserError(f"model_name_or_path {name!r} has no head for {task.name} ({missing[0]}): it needs do_train")
-    return model, _digest(model, {*missing, *(key for key, *_ in info["mismatched_keys"])})
+    return model, _digest(model, {*missing, *reshaped})
 
 
 def _digest(model: PreTrainedModel, new: set[str]) -> str:

@@ -1,17 +1,15 @@
 """Opens a repository of fairseq's by its name: converted once, into the Hugging Face cache, and opened from there.
 
-[`locate`] is asked in four places. Three are this package's own: `from_pretrained` of MCL's configuration, models and
-tokenizer. The fourth is the one thing of transformers that is replaced, `AutoConfig.from_pretrained`
-([`open_fairseq_too`]): all Auto classes call it first, and none knows a repository without `config.json`.
+[`locate`] is asked in four places, by way of `models.hooks`: `from_pretrained` of MCL's configuration, models and
+tokenizer, and, where it fails, `AutoConfig.from_pretrained` (`_registration`), which all Auto classes call first.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from transformers.utils.hub import cached_file
 
 from ..errors import NotConverted
 
-__all__ = ["locate", "open_fairseq_too"]
+__all__ = ["locate"]
 
 logger = logging.get_logger(__name__)
 
@@ -33,30 +31,9 @@ _QUIETLY: dict[str, Any] = {
 }
 
 
-def open_fairseq_too(from_pretrained: Callable[..., Any]) -> Callable[..., Any]:
-    """`AutoConfig.from_pretrained` that, where it fails, looks whether it was given a repository of fairseq's.
-
-    If it was not, the error is transformers' own, the same object.
-    """
-
-    @functools.wraps(from_pretrained)
-    def opened(pretrained_model_name_or_path: Any, **kwargs: Any) -> Any:
-        try:
-            return from_pretrained(pretrained_model_name_or_path, **kwargs)
-        except (OSError, ValueError):
-            folder = locate(pretrained_model_name_or_path, **kwargs)
-            if folder == pretrained_model_name_or_path:
-                raise
-        found = from_pretrained(folder, **kwargs)
-        config = found[0] if isinstance(found, tuple) else found
-        config.name_or_path = str(pretrained_model_name_or_path)
-        return found
-
-    return opened
-
-
 def locate(
     name_or_path: Any,
+    /,
     *,
     revision: str | None = None,
     cache_dir: str | Path | None = None,

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.dynamic_module_utils import custom_object_save
 
-from ..data.files import one_line
 from ..errors import UserError
 from ..models import modeling_mcl
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config, loading_in_silence
+from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
+from .remote_code import save_code
 
 __all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]
 
@@ -118,14 +117,10 @@ def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:
     kind = MclForMaskedLM if half == "generator" else MclDiscriminator
     if half == "discriminator" and architecture not in ("MclForPreTraining", "MclForMaskedLM"):
         kind = getattr(modeling_mcl, architecture, MclDiscriminator)
-    with loading_in_silence():
-        try:
-            opened: Any = kind.from_pretrained(name_or_path, config=config, output_loading_info=True, **hub)
-        except OSError as error:
-            raise UserError(f"{where} has no weights: {one_line(error)}") from error
-    model, info = opened
-    if missing := sorted({".".join(key.split(".")[:2]) for key in (*info["missing_keys"], *info["mismatched_keys"])}):
-        raise UserError(f"{where} ({architecture}) holds no whole {half}: it lacks weights of {', '.join(missing)}")
+    opened = open_model(kind, name_or_path, where, config=config, **hub)
+    if parts := sorted({".".join(key.split(".")[:2]) for key in opened.missing}):
+        raise UserError(f"{where} ({architecture}) holds no whole {half}: it lacks weights of {', '.join(parts)}")
+    model: PreTrainedModel = opened.model
     return model
 
 
@@ -194,4 +189,4 @@ def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
     auto_map = _GENERATORS if isinstance(model, MclForMaskedLM) else _DISCRIMINATORS
     model.config.auto_map = dict(auto_map)
     model.save_pretrained(folder)
-    custom_object_save(model, folder)
+    save_code(modeling_mcl.__name__, folder)

@@ -13,7 +13,7 @@ from transformers.utils.hub import cached_file, hf_api
 
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
-from ..models.loading import loading_in_silence
+from ..models.loading import open_model
 
 __all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
 
@@ -102,8 +102,7 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
 
 
 def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
-    with loading_in_silence():
-        opened = type(model).from_pretrained(source, dtype=model.dtype).state_dict()
+    opened = open_model(type(model), source, f"{source!r}", dtype=model.dtype).model.state_dict()
     weights = model.state_dict()
     return weights.keys() == opened.keys() and all(
         weight.cpu().equal(opened[name]) for name, weight in weights.items()

@@ -3,16 +3,16 @@
 # Without `from __future__ import annotations`: `strict` reads the types of the fields, and cannot read text.
 
 import copy
-import importlib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, ElectraConfig
+from transformers import ElectraConfig
 
 from ..errors import UserError, check_name
 from ..method.courses import COURSES, OBJECTIVES, all_losses, known_weights
 from ..method.schedules import SCHEDULES, Curriculum
+from . import hooks
 
 __all__ = ["MclConfig"]
 
@@ -142,7 +142,7 @@ class MclConfig(ElectraConfig):
         cls, pretrained_model_name_or_path: Any, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """As any configuration's, repositories of fairseq's included."""
-        return super().get_config_dict(located(pretrained_model_name_or_path, kwargs), **kwargs)
+        return super().get_config_dict(hooks.locate(pretrained_model_name_or_path, **kwargs), **kwargs)
 
     def _check(self) -> None:
         for course in COURSES.values():
@@ -342,17 +342,3 @@ _CHOICES: dict[str, Any] = {
     "course_schedule": SCHEDULES,
     "correction_average": ("all", "own"),
 }
-
-
-def located(name_or_path: Any, hub: dict[str, Any]) -> Any:
-    """Where to open `name_or_path` from: for a repository of fairseq's, what it was converted to."""
-    if (
-        __package__ != "transformers_mcl.models"
-    ):  # a copy of this file, opened with trust_remote_code, which is on its own
-        return name_or_path
-    # Not an import statement: whatever this file imports is copied along with it.
-    return importlib.import_module("transformers_mcl.hub.by_name").locate(name_or_path, **hub)
-
-
-if __package__ == "transformers_mcl.models":  # and not a copy of this file, opened with trust_remote_code
-    AutoConfig.register("mcl", MclConfig, exist_ok=True)

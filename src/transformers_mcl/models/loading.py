@@ -1,11 +1,11 @@
-"""Opening a checkpoint by name: one line says what is wrong with it."""
+"""The one place that opens checkpoints by name: one line says what is wrong with one, or what it lacks."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import logging
@@ -13,7 +13,7 @@ from transformers.utils import logging
 from ..data.files import nearest_path, one_line
 from ..errors import NotConverted, UserError
 
-__all__ = ["load_config", "loading_in_silence"]
+__all__ = ["Opened", "load_config", "loading_in_silence", "open_model", "open_whole"]
 
 
 def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: Any) -> PreTrainedConfig:
@@ -35,6 +35,78 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
         raise UserError(
             f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
+
+
+class Opened(NamedTuple):
+    """A model, and what its checkpoint did not give it.
+
+    Attributes:
+        missing: its weights that the checkpoint lacks, which are new; sorted.
+        reshaped: its weights that the checkpoint has in another shape, which are new too; sorted.
+        unexpected: what the checkpoint has beyond; sorted.
+    """
+
+    model: Any
+    missing: list[str]
+    reshaped: list[str]
+    unexpected: list[str]
+
+
+def open_model(
+    kind: Any,
+    name_or_path: str | os.PathLike[str],
+    where: str,
+    *,
+    ignore_mismatched_sizes: bool = False,
+    **arguments: Any,
+) -> Opened:
+    """`kind.from_pretrained`, in silence and with one-line errors; the caller says which weights may be missing.
+
+    Args:
+        kind: the model's class, or an Auto class.
+        where: what messages begin with: the argument and the name.
+        ignore_mismatched_sizes: whether weights may have another shape in the checkpoint.
+        arguments: of `from_pretrained`.
+
+    Raises:
+        UserError: there are no weights, or ones that cannot be read, or not of these shapes.
+    """
+    try:
+        with loading_in_silence():
+            # Always ignored, since the error of transformers names none of them.
+            model, info = kind.from_pretrained(
+                name_or_path, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+            )
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"{where} has no weights: {one_line(error)}") from error
+    except (ValueError, ImportError) as error:  # a class for other models, or one that needs a package
+        raise UserError(f"{where} cannot be opened: {one_line(error)}") from error
+    except Exception as error:  # whatever a damaged file leads to
+        raise UserError(f"{where}: its weights cannot be read: {one_line(error)}") from error
+    reshaped = sorted(info["mismatched_keys"])
+    if reshaped and not ignore_mismatched_sizes:
+        name, theirs, ours = reshaped[0]
+        raise UserError(
+            f"{where}: its weights do not fit its config.json: {name} is {tuple(theirs)} in the file and "
+            f"{tuple(ours)} in the model ({len(reshaped)} tensors in all)"
+        )
+    names = [name for name, *_ in reshaped]
+    return Opened(model, sorted(info["missing_keys"]), names, sorted(info["unexpected_keys"]))
+
+
+def open_whole(kind: Any, name_or_path: str | os.PathLike[str], where: str, **arguments: Any) -> Any:
+    """The model, if the checkpoint has all of its weights; arguments as `open_model`'s.
+
+    Raises:
+        UserError: it has not, or it cannot be opened.
+    """
+    opened = open_model(kind, name_or_path, where, **arguments)
+    if missing := opened.missing:
+        lacks = f"it lacks {missing[0]} ({len(missing)} tensors in all)"
+        raise UserError(f"{where} is no {type(opened.model).__name__}: {lacks}")
+    return opened.model
 
 
 @contextmanager

@@ -4,18 +4,11 @@ is in `models/pretraining.py`."""
 from __future__ import annotations
 
 import math
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoModelForMultipleChoice,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     ElectraForMaskedLM,
     ElectraForMultipleChoice,
     ElectraForPreTraining,
@@ -35,7 +28,8 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from ..errors import UserError
 from ..method.documents import positions_in_documents
-from .configuration_mcl import MclConfig, located
+from . import hooks
+from .configuration_mcl import MclConfig
 from .heads import LayerMixture, detection_head
 
 __all__ = [
@@ -122,7 +116,7 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As any model's, repositories of fairseq's included."""
-        folder = located(pretrained_model_name_or_path, kwargs)
+        folder = hooks.locate(pretrained_model_name_or_path, **kwargs)
         opened: Any = super().from_pretrained(folder, *args, **kwargs)
         if folder != pretrained_model_name_or_path:
             model = opened[0] if isinstance(opened, tuple) else opened
@@ -142,9 +136,7 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
 
     def _upload_modified_files(self, *args: Any, **kwargs: Any) -> Any:
         """The last step of `push_to_hub`; transformers comes to it with a card that says nothing."""
-        if __name__ == "transformers_mcl.models.modeling_mcl":  # remote code is without the rest of the package
-            card = import_module("transformers_mcl.hub.export_card")
-            card.bring_card(self, *args[:2], kwargs.get("token"))
+        hooks.bring_card(self, *args[:2], kwargs.get("token"))
         return super()._upload_modified_files(*args, **kwargs)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
@@ -452,16 +444,3 @@ class MclForMaskedLM(MclWithGenerator):
 
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
-
-
-_AUTO_CLASSES = {
-    AutoModel: MclModel,
-    AutoModelForMaskedLM: MclForMaskedLM,
-    AutoModelForSequenceClassification: MclForSequenceClassification,
-    AutoModelForTokenClassification: MclForTokenClassification,
-    AutoModelForQuestionAnswering: MclForQuestionAnswering,
-    AutoModelForMultipleChoice: MclForMultipleChoice,
-}
-if __package__ == "transformers_mcl.models":  # and not a copy of this file, opened with trust_remote_code
-    for _auto, _model in _AUTO_CLASSES.items():
-        _auto.register(MclConfig, _model, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForPreTraining, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from ..errors import UserError, check_names
@@ -31,6 +31,7 @@ from ..method.courses import (
 from ..method.metrics import detection_sums, generator_counts
 from ..method.notebook import correction_notebook, rediscrimination_input, regeneration_input
 from ..method.schedules import Curriculum
+from . import hooks
 from .configuration_mcl import MclConfig
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
@@ -421,9 +422,7 @@ class MclForPreTraining(CoursesMixin, MclWithGenerator):
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> PreTrainedModel:
         """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
-        from ..hub.export import export_model
-
-        return export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
+        return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -435,6 +434,3 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Of `logits` `(batch, length)` in float32, by token."""
     return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
-
-
-AutoModelForPreTraining.register(MclConfig, MclForPreTraining, exist_ok=True)

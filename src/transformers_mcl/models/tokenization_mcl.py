@@ -9,13 +9,12 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
-from transformers import AutoTokenizer, XLMRobertaTokenizer
+from transformers import XLMRobertaTokenizer
 from transformers.convert_slow_tokenizer import import_protobuf
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..hub.by_name import locate
-from .configuration_mcl import MclConfig
+from . import hooks
 
 __all__ = ["MclTokenizer"]
 
@@ -65,7 +64,7 @@ class MclTokenizer(XLMRobertaTokenizer):
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """As any tokenizer's, repositories of fairseq's included."""
-        opened = super().from_pretrained(locate(pretrained_model_name_or_path, **kwargs), *args, **kwargs)
+        opened = super().from_pretrained(hooks.locate(pretrained_model_name_or_path, **kwargs), *args, **kwargs)
         opened.name_or_path = str(pretrained_model_name_or_path)
         return opened
 
@@ -173,6 +172,3 @@ def _read_dictionary(path: Path) -> list[str]:
             raise UserError(f"{str(path)!r}, line {number}: {word!r} occurs twice")
         words[word] = None
     return list(words)
-
-
-AutoTokenizer.register(MclConfig, tokenizer_class=MclTokenizer, exist_ok=True)

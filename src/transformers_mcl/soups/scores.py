@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from ..data import DataArguments, DataCollatorForMcl, load_tokenizer, tokenize_and_pack
 from ..data.corpus import read_files
-from ..data.files import find_files, one_line
+from ..data.files import find_files
 from ..errors import UserError
 from ..evaluation.blimp import open_scorer
 from ..evaluation.minimal_pairs import PairScorer, ScorerName
@@ -28,7 +28,7 @@ from ..finetuning.task import Task
 from ..finetuning.text_tasks import make_task
 from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import loading_in_silence
+from ..models.loading import open_whole
 from ..models.pretraining import MclForPreTraining
 from ..training.preflight import check_length
 from ..training.trainer import evaluation_draws
@@ -371,14 +371,7 @@ def _tokenizer(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> PreTr
 
 def _load(kind: Any, folder: Folder, what: str, device: torch.device, **arguments: Any) -> PreTrainedModel:
     """In float32 and without dropout; all weights must be there."""
-    with loading_in_silence():
-        try:
-            model, info = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **arguments)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{what}: {os.fspath(folder)!r} cannot be opened: {one_line(error)}") from error
-    if missing := sorted(info["missing_keys"]):
-        lacks = f"it lacks {missing[0]} ({len(missing)} tensors in all)"
-        raise UserError(f"{what}: {os.fspath(folder)!r} is no {type(model).__name__}: {lacks}")
+    model = open_whole(kind, folder, f"{what}: {os.fspath(folder)!r}", dtype=torch.float32, **arguments)
     opened: PreTrainedModel = model.eval().to(device)
     return opened
 

@@ -19,10 +19,9 @@ from transformers import (
 from transformers.utils import logging
 
 from ..data import load_tokenizer
-from ..data.files import one_line
 from ..errors import UserError
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config
+from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
 
@@ -168,10 +167,12 @@ def _generator_dropout(discriminator: ElectraConfig, generator: ElectraConfig, n
 def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraining:
     """A pair of ours, of a `config` that may have courses which the checkpoint lacks: their heads start as the one for
     replaced tokens. `arguments` are those of `from_pretrained`."""
-    opened: Any = MclForPreTraining.from_pretrained(name, config=config, output_loading_info=True, **arguments)
-    pair: MclForPreTraining = opened[0]
+    opened = open_model(MclForPreTraining, name, f"model_name_or_path {name!r}", config=config, **arguments)
+    pair: MclForPreTraining = opened.model
+    if new := [key for key in opened.missing if not key.startswith("course_predictions.")]:
+        logger.warning(f"{name!r} lacks {len(new)} of a pair's weights, {new[0]} for one: they start new")
     for course, head in pair.course_predictions.items():
-        if f"course_predictions.{course}.dense_prediction.weight" in opened[1]["missing_keys"]:
+        if f"course_predictions.{course}.dense_prediction.weight" in opened.missing:
             head.load_state_dict(pair.discriminator_predictions.state_dict())
     return pair
 
@@ -229,17 +230,13 @@ def _load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
     if isinstance(config, MclConfig):
         whole = "MclForPreTraining" in (config.architectures or ())
         kind = MclForMaskedLM if argument == GENERATOR else MclForPreTraining if whole else MclDiscriminator
-    try:
-        model, info = kind.from_pretrained(name, output_loading_info=True, **hub)
-    except Exception as error:  # besides OSError and ValueError, whatever a damaged file leads to
-        raise UserError(f"{argument} {name!r}: its weights cannot be read: {one_line(error)}") from error
-    missing, unexpected = info["missing_keys"], sorted(info["unexpected_keys"])
-    if any(key.startswith("electra.") for key in unexpected) or info["mismatched_keys"]:
+    model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", **hub)
+    if any(key.startswith("electra.") for key in unexpected):
         raise UserError(f"{argument} {name!r}: its weights do not fit its config.json, {unexpected[:1]} for one")
     if missing and any(_other_half(argument) in key for key in unexpected):
         raise _exchanged(argument, name)
     if missing:
-        raise UserError(f"{argument} {name!r} lacks {len(missing)} of its weights, {sorted(missing)[0]} for one")
+        raise UserError(f"{argument} {name!r} lacks {len(missing)} of its weights, {missing[0]} for one")
     return model.generator if kind is MclForMaskedLM else model
 
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from ...data.tokenizer import load_tokenizer
 from ...errors import UserError
 from ...method.metrics import add_metrics, summarize_metrics
-from ...models.loading import load_config, loading_in_silence
+from ...models.loading import load_config, open_whole
 from ...models.pretraining import MclForPreTraining
 
 __all__ = ["Check", "check_pair"]
@@ -66,9 +66,7 @@ def check_pair(folder: str | Path) -> Check:
     if "MclForPreTraining" not in (load_config(folder).architectures or []):
         raise UserError(f"{folder!r} holds no pair: the check needs a generator and a discriminator")
     tokenizer = load_tokenizer(folder)
-    with loading_in_silence():
-        pair: MclForPreTraining = MclForPreTraining.from_pretrained(folder)
-    pair.eval()
+    pair: MclForPreTraining = open_whole(MclForPreTraining, folder, f"{folder!r}").eval()
     rows = _rows(tokenizer, pair.config.max_position_embeddings)
     total: dict[str, torch.Tensor] = {}
     draws = torch.Generator().manual_seed(_SEED)
