@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,22 @@ def test_the_command_knows_them(text: Path, tmp_path: Path, capsys: pytest.Captu
     )
     shown = capsys.readouterr().out
     assert "Reversed span detection (RSD)" in shown and "Swapped" not in shown
+
+
+@pytest.mark.parametrize("weights", [{"rlm": 1.0, "rsd": 50.0}, {"rtd": 50.0, "msd": 50.0}], ids=str)
+def test_a_half_opens_where_they_are_not_known(weights: dict[str, float], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    pair = MclForPreTraining(MclConfig.tiny(vocab_size=200, loss_weights=weights))
+    pair.save_pretrained(tmp_path / "pair")
+    half: Any = pair.export(tmp_path / "half")
+    taken = {name: COURSES.pop(name) for name in ("rsd", "msd")}
+    try:
+        encoder = AutoModel.from_pretrained(tmp_path / "half")
+        assert all(value.equal(half.electra.state_dict()[name]) for name, value in encoder.state_dict().items())
+        with pytest.raises(UserError, match="there is no '(rlm|msd)'.*is to be registered first"):
+            AutoModel.from_pretrained(tmp_path / "pair")
+    finally:
+        COURSES.update(taken)
 
 
 def test_pictures_have_their_colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

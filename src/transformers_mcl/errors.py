@@ -27,17 +27,17 @@ class Interrupted(Exception):
     """
 
 
-def check_name(what: str, name: object, known: Iterable[str]) -> None:
+def check_name(what: str, name: object, known: Iterable[str], advice: str = "") -> None:
     """Checks that `name` is one of `known`.
 
     Raises:
-        UserError: it is not; the message begins with `what`, and names the nearest that is known.
+        UserError: it is not; the message begins with `what`, names the nearest that is known, and ends with `advice`.
     """
     choices = list(known)
     if name not in choices:
         near = difflib.get_close_matches(str(name), choices, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(choices)}{hint}")
+        raise UserError(f"{what}: there is no {name!r}; choose from {', '.join(choices)}{hint}{advice}")
 
 
 def check_names(what: str, names: Iterable[object], known: Iterable[str]) -> None:

@@ -156,11 +156,15 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
     exported = pair.export(tmp_path / "remote", format="remote-code")
     assert {path.name for path in (tmp_path / "remote").glob("*.py")} == {
         "configuration_mcl.py",
+        "corruptions.py",
+        "courses.py",
         "documents.py",
         "errors.py",
         "heads.py",
         "hooks.py",
         "modeling_mcl.py",
+        "notebook.py",
+        "schedules.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map
     again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")

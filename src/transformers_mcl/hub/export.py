@@ -11,6 +11,7 @@ from typing import Any
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..method.courses import OBJECTIVES
 from ..models import modeling_mcl
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, open_model
@@ -138,6 +139,9 @@ def take_half(model: PreTrainedModel, half: str) -> PreTrainedModel:
     kind: Any = MclForMaskedLM if half == "generator" else MclDiscriminator if is_pair else type(model)
     config = model.config.generator_config() if half == "generator" else copy.deepcopy(model.config)
     config.__dict__.pop("auto_map", None)  # of a folder of remote code, whose code does not come along
+    # Who opens a half alone need not know the courses of others that trained it.
+    own = {name: weight for name, weight in config.weights.items() if name in OBJECTIVES["mcl"]}
+    config.loss_weights = own if any(own.values()) else OBJECTIVES["mcl"]
     taken: PreTrainedModel = kind(config).to(model.dtype)
     weights = model.state_dict()
     taken.load_state_dict({name: weights[name] for name in taken.state_dict()})

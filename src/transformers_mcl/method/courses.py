@@ -304,7 +304,7 @@ def known_weights(weights: Mapping[str, Any], what: str = "loss_weights") -> dic
     """
     losses = all_losses()
     for name, weight in weights.items():
-        check_name(what, name, losses)
+        check_name(what, name, losses, "; a course of your own is to be registered first (register_course)")
         if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):
             raise UserError(f"{what}[{name!r}]={weight} must be a finite number, 0 or more")
     return {name: weights.get(name, 0.0) for name in losses if name in OBJECTIVES["mcl"] or weights.get(name)}
