@@ -63,7 +63,7 @@ def test_a_task_is_learnt_and_leaves_a_model(
     assert rates == [pytest.approx([5e-3 * 0.9**power for power in (4, 3, 2, 0)])]
     card = ModelCard.load(out / "README.md")
     assert card.data.eval_results[0].metric_value == 1
-    assert card.data.eval_results[0].dataset_name == "sst2"
+    assert card.data.eval_results[0].dataset_name == "sst2/validation.jsonl"
     assert str(tmp_path) not in card.content
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
 

@@ -18,10 +18,10 @@ from transformers import AutoModelForQuestionAnswering, BertConfig, BertForQuest
 
 from transformers_mcl.cli.arguments import ParsedArguments, parse_arguments
 from transformers_mcl.cli.main import main
-from transformers_mcl.evaluation.glue import GLUE_TASKS
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
-from transformers_mcl.finetuning.run import _runs
-from transformers_mcl.hub.finetuned_card import ANSWERING
+from transformers_mcl.finetuning.grid import plan_runs
+from transformers_mcl.finetuning.question_answering_task import ANSWERING
+from transformers_mcl.finetuning.task import task_groups
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "finetuning.md").read_text()
@@ -118,9 +118,9 @@ def test_recipes(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
     base = ["--model_name_or_path", "m", "--output_dir", str(tmp_path / "out")]
     encoder, task_args, args = parsed([*base, "--config", str(tmp_path / "sweep.yaml")])
-    assert len(_runs(encoder, task_args, args)) == 2 * 2 * 2 * 5
+    assert len(plan_runs(encoder, task_args, args)) == 2 * 2 * 2 * 5
     encoder, task_args, args = parsed([*base, "--config", str(ROOT / "examples" / "recipes" / "finetune_glue.yaml")])
-    assert task_args.task_name == list(GLUE_TASKS)
-    runs = _runs(encoder, task_args, args)
+    assert task_args.task_name == task_groups()["glue"]
+    runs = plan_runs(encoder, task_args, args)
     assert len(runs) == 1080 == len({run.folder for run in runs})
     assert (args.adam_beta2, args.max_grad_norm) == (0.98, 0)

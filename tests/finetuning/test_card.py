@@ -10,10 +10,10 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 from transformers import BertTokenizer
+from transformers_mcl.hub.finetuned_card import FinetunedCard
 
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.finetuning.results import summarize_runs
-from transformers_mcl.hub.finetuned_card import FinetunedCard
 
 MODEL = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 RESULTS = {"results.md", "results.json", "results.png", "curves.png"}
