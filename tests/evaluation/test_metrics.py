@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from transformers_mcl.evaluation.metrics import classification_metrics, regression_metrics
 
 # 3 true positives, 1 false positive, 2 false negatives, 4 true negatives.

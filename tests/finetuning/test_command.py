@@ -214,6 +214,14 @@ def test_unlabelled_examples_are_predicted(command: Command, write: Write, tmp_p
     assert lines == ["index\tprediction", *(f"{i}\t{names[row['label']]}" for i, row in enumerate(tests[:9]))]
 
 
+def test_a_file_is_predicted_beside_a_data_set(
+    command: Command, glue_folder: str, write: Write, tmp_path: Path, reviews: Reviews
+) -> None:
+    tests = ["--test_file", write("mine.jsonl", reviews(2, 5))]
+    assert main(command("--task_name", "sst2", "--dataset_name", glue_folder, *tests, "--max_steps", "1")) == 0
+    assert len((tmp_path / "out" / "predict_results_sst2.txt").read_text().splitlines()) == 1 + 2
+
+
 def test_a_pair_pre_trained_by_us(command: Command, tokenizer: Any, write: Write, tmp_path: Path) -> None:
     """Regression from CSV, its encoder the discriminator's."""
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}

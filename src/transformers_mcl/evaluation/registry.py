@@ -42,7 +42,7 @@ class Registry(dict[str, T]):
         if not item.name.isidentifier() or item.name != item.name.lower():
             raise UserError(f"{self.noun} {item.name!r}: a name is of small letters, digits and _: it names folders")
         if item.name in self and not replace:
-            raise UserError(f"there is a {self.noun} {item.name!r} already: choose another name, or give replace=True")
+            raise UserError(f"{self.noun} {item.name!r} is there already: choose another name, or give replace=True")
         self[item.name] = item
         return item
 

@@ -148,7 +148,8 @@ def _dataset(source: Source, task: LoadedTask) -> dict[str, Any]:
     """What the Hub's metadata say of the examples of an evaluation."""
     if source.dataset_name is None:
         used = "" if source.rows == source.total else f", the first {source.rows:,} of {source.total:,} rows"
-        return {"dataset_type": "files", "dataset_name": f"{source.place}{used}"}
+        # The Hub's format tells data apart by type, configuration and split, not by name.
+        return {"dataset_type": "files", "dataset_config": source.place, "dataset_name": f"{source.place}{used}"}
     own = source.dataset_name == task.definition.dataset_name
     return {
         "dataset_type": source.dataset_name,
