@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,29 @@ def test_figures_that_nobody_computes_are_refused_before_training(
         )
     )
     line = refused(command("--task_name", "nothing", "--dataset_name", boolq))
-    assert "task 'nothing': its compute_metrics gives no 'recall', which metric_names has" in line
+    assert "task 'nothing': its compute_metrics gives precision, and no 'recall' as metric_names has" in line
     assert not (tmp_path / "out").exists()
+
+
+def test_figures_that_the_labels_do_not_have_are_refused(command: Command, write: Any, refused: Any) -> None:
+    register_task(Task("grades", SequenceTask, metric_names=("f1",)))
+    rows = write("grades.jsonl", [{"text": "film", "label": 0.5}, {"text": "plot", "label": 1.5}])
+    line = refused(command("--task_name", "grades", "--train_file", rows, "--validation_file", rows))
+    assert "task 'grades': column 'label' holds scores, which have no 'f1'" in line
+
+
+def test_answers_and_tags_have_the_figures_that_are_asked_for(command: Command, write: Any, tmp_path: Path) -> None:
+    register_task(Task("whole_answers", QuestionAnsweringTask, metric_names=("exact",)))
+    register_task(Task("sure_tags", TokenTask, metric_names=("precision",)))
+    bob = {"text": ["bob"], "answer_start": [0]}
+    write("data/whole_answers/train.jsonl", [{"question": "who ?", "context": "bob was in rome", "answers": bob}])
+    write("data/sure_tags/train.jsonl", [{"tokens": ["anna", "lives"], "ner_tags": ["B-PER", "O"]}])
+    for task in ("whole_answers", "sure_tags"):
+        shutil.copy(tmp_path / "data" / task / "train.jsonl", tmp_path / "data" / task / "validation.jsonl")
+    words = ["--task_name", "whole_answers", "sure_tags", "--dataset_name", str(tmp_path / "data"), "--max_steps", "1"]
+    assert main(command(*words, "--doc_stride", "4")) == 0
+    summary = json.loads((tmp_path / "out" / "results.json").read_text())["summary"]
+    assert [list(entry["metrics"]) for entry in summary] == [["exact", "loss"], ["precision", "loss"]]
 
 
 def test_numbers_of_tags_and_several_tasks_of_one_group(command: Command, write: Any, tmp_path: Path) -> None:

@@ -167,13 +167,17 @@ class QuestionAnsweringTask(LoadedTask):
         answers = (row["text"] for row in self.tables[split]["answers"])
         references = dict(zip(texts, answers, strict=True))
         if compute := self.definition.compute_metrics:
-            return dict(compute(texts, references))
+            return self.asked_figures(compute(texts, references))
         figures = squad_metrics(texts, references)
         if self.with_negative:
             always = {key: found[0]["text"] if found else "" for key, found in best.items()}
             searched = squad_metrics(always, references, margins)
             figures |= {name: value for name, value in searched.items() if name.startswith("best_")}
-        return figures
+        return self.asked_figures(figures)
+
+    @property
+    def sample(self) -> tuple[Any, Any]:
+        return {"0": "an answer"}, {"0": ["an answer"]}
 
     def save_predicted(self, split: str, predicted: PredictionOutput, folder: Path) -> None:
         """`predict_predictions.json` and so on, as `run_qa.py` does."""

@@ -25,6 +25,10 @@ from .task import LoadedTask
 __all__ = ["SequenceTask"]
 
 
+_OF_CLASSES = ("accuracy", "f1", "matthews_correlation")
+_OF_SCORES = ("spearmanr", "pearson", "mse")
+
+
 class SequenceTask(LoadedTask):
     """Classes or a score for a text or a pair of texts.
 
@@ -34,7 +38,7 @@ class SequenceTask(LoadedTask):
 
     auto = AutoModelForSequenceClassification
     pipeline_tag = "text-classification"
-    known_metrics = ("accuracy", "f1", "matthews_correlation", "spearmanr", "pearson", "mse")
+    known_metrics = (*_OF_CLASSES, *_OF_SCORES)
 
     def __init__(self, *given: Any, **more: Any):
         super().__init__(*given, **more)
@@ -46,10 +50,17 @@ class SequenceTask(LoadedTask):
         self.regression = not self.classes
         for split in self.labelled:
             self._check_labels(split)
+        fitting = _OF_SCORES if self.regression else _OF_CLASSES
+        for name in () if self.definition.compute_metrics else self.metric_names:
+            if name not in fitting:
+                kind = "scores" if self.regression else "classes"
+                raise UserError(
+                    f"task {self.name!r}: column {self.label_column!r} holds {kind}, which have no {name!r}"
+                )
 
     @property
     def usual_metrics(self) -> tuple[str, ...]:
-        return ("spearmanr", "pearson", "mse") if self.regression else ("accuracy", "f1")
+        return _OF_SCORES if self.regression else ("accuracy", "f1")
 
     def _text_columns(self) -> list[str]:
         train = self.tables["train"]
@@ -94,7 +105,7 @@ class SequenceTask(LoadedTask):
         least, most = self.definition.score_range or (-math.inf, math.inf)
         wanted = f"one of {', '.join(self.classes[:20])}"
         if self.regression:
-            wanted = "a number" if math.isinf(most) else f"a number from {least} to {most}"
+            wanted = "a number" if math.isinf(most - least) else f"a number from {least} to {most}"
         for value in values:
             score = _number(value)
             if not (
@@ -129,15 +140,9 @@ class SequenceTask(LoadedTask):
         ids = {name: i for i, name in names.items()}
         return {"id2label": names, "label2id": ids, "problem_type": "single_label_classification"}
 
-    def check(self, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
-        super().check(tokenizer, length)
-        labels = np.arange(2.0) if self.regression else np.arange(len(self.classes))
-        try:
-            self._figures(labels, labels)  # now, not after the training
-        except KeyError as error:
-            raise UserError(
-                f"task {self.name!r}: its compute_metrics gives no {error}, which metric_names has"
-            ) from error
+    @property
+    def sample(self) -> tuple[Any, Any]:
+        return (np.arange(2.0) if self.regression else np.arange(len(self.classes)),) * 2
 
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
         convert: Callable[[Any], Any] = float
@@ -164,9 +169,6 @@ class SequenceTask(LoadedTask):
         answers, references = self._answers(predicted.predictions), np.asarray(predicted.label_ids)
         if not self.regression:
             references = np.array(self.order)[references]
-        return self._figures(answers, references)
-
-    def _figures(self, answers: np.ndarray, references: np.ndarray) -> dict[str, float]:
         if compute := self.definition.compute_metrics:
             found = compute(answers, references)
         elif self.regression:

@@ -182,6 +182,16 @@ class LoadedTask(ABC):
     def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
         """The figures of an evaluation."""
 
+    @property
+    @abstractmethod
+    def sample(self) -> tuple[Any, Any]:
+        """Predictions and references such as `compute_metrics` gets, to try it with."""
+
+    def asked_figures(self, found: Mapping[str, float]) -> dict[str, float]:
+        """Of the figures that were found those that the task names, or all if it names none."""
+        asked = self.definition.metric_names or tuple(found)
+        return {name: found[name] for name in asked if name in found}
+
     @abstractmethod
     def save_predicted(self, split: str, predicted: PredictionOutput, folder: Path) -> None:
         """Writes what the model says of a split to predict."""
@@ -201,6 +211,13 @@ class LoadedTask(ABC):
         """
         if tokenizer.pad_token is None:
             raise UserError(f"the tokenizer {tokenizer.name_or_path!r} has no pad_token: batches cannot be made")
+        if compute := self.definition.compute_metrics:  # tried now, not after the training
+            given = compute(*self.sample)
+            if lacking := [name for name in self.metric_names if name not in given]:
+                raise UserError(
+                    f"task {self.name!r}: its compute_metrics gives {', '.join(given)}, and no {lacking[0]!r} as "
+                    "metric_names has"
+                )
 
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
         """What makes a batch of rows."""

@@ -131,8 +131,11 @@ class TokenTask(LoadedTask):
     def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
         given = self._tags(predicted.predictions, predicted.label_ids)
         wanted = [[self.classes[tag] for tag in row[row != _IGNORED]] for row in np.asarray(predicted.label_ids)]
-        compute = self.definition.compute_metrics or tagging_metrics
-        return dict(compute(given, wanted))
+        return self.asked_figures((self.definition.compute_metrics or tagging_metrics)(given, wanted))
+
+    @property
+    def sample(self) -> tuple[Any, Any]:
+        return [self.classes], [self.classes]
 
     def _tags(self, predictions: Any, labels: Any) -> list[list[str]]:
         """The likeliest tag of each word that has a label."""
