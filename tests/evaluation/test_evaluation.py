@@ -134,7 +134,8 @@ def test_an_evaluation_with_arguments_of_its_own(
     assert list(found)[:3] == ["task", "model_name_or_path", "word"]
     assert 0 < found["results"]["probability"] < 1
     said = capsys.readouterr()
-    assert said.out.startswith("p = 0.") and "results.json, results.md are in" in said.out
+    assert said.out.startswith("p = 0.") and said.out.endswith(f"in {tmp_path / 'out'}\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json", "results.md"]
     assert "looked at chef" in said.err
     data: Any = ModelCard.load(model / "README.md").data
     assert data.eval_results[0].metric_value == found["results"]["probability"]

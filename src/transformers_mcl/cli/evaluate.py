@@ -18,9 +18,8 @@ def run(argv: list[str]) -> None:
     args, *own = parse_arguments(kinds, argv, prog=f"{PROG} evaluate", description=COMMANDS["evaluate"])
     evaluate(args, *own, say=lambda line: print(line, file=sys.stderr, flush=True))
     if PartialState().is_main_process:
-        folder = Path(args.output_dir)
-        print((folder / "results.md").read_text(encoding="utf-8"))
-        print(f"{', '.join(sorted(path.name for path in folder.iterdir()))} are in {args.output_dir}")
+        print(Path(args.output_dir, "results.md").read_text(encoding="utf-8"))
+        print(f"This is results.md; results.json and all else that was written is beside it, in {args.output_dir}")
 
 
 def evaluation_kinds(task: str | None) -> tuple[type, ...]:
