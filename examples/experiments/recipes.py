@@ -13,12 +13,10 @@ import yaml
 from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
-from transformers_mcl.cli.evaluate import TaskArguments as BenchmarkArguments
+from transformers_mcl.cli.evaluate import evaluation_kinds
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError, check_names
-from transformers_mcl.evaluation.blimp import MinimalPairsArguments
-from transformers_mcl.evaluation.pairs import PairsArguments
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
 from transformers_mcl.training.arguments import MclTrainingArguments
@@ -33,7 +31,7 @@ JUDGES = ("blimp", "glue")
 PRETRAIN = (ModelArguments, DataArguments, MclTrainingArguments)
 COMMANDS: dict[str, tuple[type, ...]] = {
     "pretrain": PRETRAIN,
-    "evaluate": (BenchmarkArguments, MinimalPairsArguments, PairsArguments),
+    "evaluate": evaluation_kinds("blimp"),
     "finetune": (EncoderArguments, TaskArguments, FinetuningArguments),
     "soups": (RecipeArguments, *PRETRAIN),
 }

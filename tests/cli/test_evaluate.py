@@ -13,10 +13,8 @@ from transformers import BertTokenizer
 from tests.launching import torchrun
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.arguments import parse_arguments
-from transformers_mcl.cli.evaluate import TaskArguments
+from transformers_mcl.cli.evaluate import evaluation_kinds
 from transformers_mcl.cli.main import main
-from transformers_mcl.evaluation.blimp import MinimalPairsArguments
-from transformers_mcl.evaluation.pairs import PairsArguments
 
 PAGE = Path(__file__).parents[2] / "docs" / "zero_shot.md"
 
@@ -103,4 +101,4 @@ def test_the_commands_of_the_page() -> None:
     for command in commands:
         words = shlex.split(command)
         words = words[words.index("evaluate") + 1 :]
-        parse_arguments([TaskArguments, MinimalPairsArguments, PairsArguments], words, prog="", description="")
+        parse_arguments(evaluation_kinds("blimp"), words, prog="", description="")

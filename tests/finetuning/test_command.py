@@ -63,7 +63,7 @@ def test_a_task_is_learnt_and_leaves_a_model(
     assert rates == [pytest.approx([5e-3 * 0.9**power for power in (4, 3, 2, 0)])]
     card = ModelCard.load(out / "README.md")
     assert card.data.eval_results[0].metric_value == 1
-    assert card.data.eval_results[0].dataset_name == "sst2"
+    assert card.data.eval_results[0].dataset_name == "sst2/validation.jsonl"
     assert str(tmp_path) not in card.content
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
 
@@ -212,6 +212,14 @@ def test_unlabelled_examples_are_predicted(command: Command, write: Write, tmp_p
     lines = (tmp_path / "out" / "predict_results_sst2.txt").read_text().splitlines()
     names = ["negative", "positive"]
     assert lines == ["index\tprediction", *(f"{i}\t{names[row['label']]}" for i, row in enumerate(tests[:9]))]
+
+
+def test_a_file_is_predicted_beside_a_data_set(
+    command: Command, glue_folder: str, write: Write, tmp_path: Path, reviews: Reviews
+) -> None:
+    tests = ["--test_file", write("mine.jsonl", reviews(2, 5))]
+    assert main(command("--task_name", "sst2", "--dataset_name", glue_folder, *tests, "--max_steps", "1")) == 0
+    assert len((tmp_path / "out" / "predict_results_sst2.txt").read_text().splitlines()) == 1 + 2
 
 
 def test_a_pair_pre_trained_by_us(command: Command, tokenizer: Any, write: Write, tmp_path: Path) -> None:

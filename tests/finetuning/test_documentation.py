@@ -8,20 +8,28 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForQuestionAnswering, BertConfig, BertForQuestionAnswering, BertTokenizer
+from transformers import (
+    AutoModelForQuestionAnswering,
+    BertConfig,
+    BertForMaskedLM,
+    BertForQuestionAnswering,
+    BertTokenizer,
+)
 
 from transformers_mcl.cli.arguments import ParsedArguments, parse_arguments
 from transformers_mcl.cli.main import main
-from transformers_mcl.evaluation.glue import GLUE_TASKS
+from transformers_mcl.evaluation.evaluation import EVALUATIONS
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
-from transformers_mcl.finetuning.run import _runs
-from transformers_mcl.hub.finetuned_card import ANSWERING
+from transformers_mcl.finetuning.grid import plan_runs
+from transformers_mcl.finetuning.question_answering_task import ANSWERING
+from transformers_mcl.finetuning.task import TASKS, task_groups
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "finetuning.md").read_text()
@@ -114,13 +122,45 @@ def test_answers_of_the_page_are_those_of_the_evaluation(
     assert capsys.readouterr().out.strip() == "bob"
 
 
+def test_adding_a_task(
+    bert: str, tokenizer: BertTokenizer, tmp_path: Path, write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's two programs, with its commands, on files of these columns."""
+    for split in ("train", "validation"):
+        rows = [{"question": "who ?", "passage": f"film {i}", "answer": bool(i % 2)} for i in range(8)]
+        write(f"boolq/{split}.jsonl", rows)
+    (tmp_path / "verbs.csv").write_text("sentence_good,sentence_bad,verb\nbob lives,lives bob,live\n")
+    BertForMaskedLM(BertConfig.from_pretrained(bert)).save_pretrained(tmp_path / "my-mcl")
+    tokenizer.save_pretrained(tmp_path / "my-mcl")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "add_a_task.md").read_text()
+    programs, commands = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "bash"))
+    small = {
+        "boolq.py": ["--dataset_name", "boolq", "--use_cpu", "true", "--max_steps", "1", "--max_seq_length", "16"],
+        "verbs.py": ["--use_cpu", "true"],
+    }
+    try:
+        for program, command in zip(programs, commands, strict=True):
+            python, file, *words = shlex.split(command)
+            assert python == "python"
+            monkeypatch.setattr(sys, "argv", [file, *words, *small.pop(file)])
+            with pytest.raises(SystemExit, match="^0$"):
+                exec(compile(program, file, "exec"), {})
+    finally:
+        for known, name in ((TASKS, "boolq"), (EVALUATIONS, "verbs")):
+            known.pop(name, None)
+    assert not small
+    assert "| boolq | **accuracy** |" in Path("my-boolq/results.md").read_text()
+    assert "| live | 1 |" in Path("my-verbs/results.md").read_text()
+
+
 def test_recipes(tmp_path: Path) -> None:
     (tmp_path / "sweep.yaml").write_text(*re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
     base = ["--model_name_or_path", "m", "--output_dir", str(tmp_path / "out")]
     encoder, task_args, args = parsed([*base, "--config", str(tmp_path / "sweep.yaml")])
-    assert len(_runs(encoder, task_args, args)) == 2 * 2 * 2 * 5
+    assert len(plan_runs(encoder, task_args, args)) == 2 * 2 * 2 * 5
     encoder, task_args, args = parsed([*base, "--config", str(ROOT / "examples" / "recipes" / "finetune_glue.yaml")])
-    assert task_args.task_name == list(GLUE_TASKS)
-    runs = _runs(encoder, task_args, args)
+    assert task_args.task_name == task_groups()["glue"]
+    runs = plan_runs(encoder, task_args, args)
     assert len(runs) == 1080 == len({run.folder for run in runs})
     assert (args.adam_beta2, args.max_grad_norm) == (0.98, 0)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from transformers_mcl.finetuning import results
 from transformers_mcl.finetuning.results import averaged, results_markdown, save_results, summarize_runs
 
 
@@ -50,3 +51,8 @@ def test_files(tmp_path: Path) -> None:
     assert text in (tmp_path / "results.md").read_text()
     with Image.open(tmp_path / "results.png") as picture:
         assert picture.width > 500
+
+
+def test_percentages_are_drawn_beside_shares() -> None:
+    scales = {task: results._scale({"task": task}) for task in ("cola", "squad_v2", "question_answering")}
+    assert scales == {"cola": 1, "squad_v2": 0.01, "question_answering": 0.01}

@@ -14,8 +14,7 @@ from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments
 from transformers_mcl.data import DataArguments, DataCollatorForMcl, tokenize_and_pack
 from transformers_mcl.data.corpus import read_files
 from transformers_mcl.errors import UserError
-from transformers_mcl.evaluation.minimal_pairs import score_pairs
-from transformers_mcl.evaluation.pairs import PairsArguments, load_pairs
+from transformers_mcl.evaluation.minimal_pairs import PairsArguments, load_pairs, score_pairs
 from transformers_mcl.soups.ingredients import open_ingredients
 from transformers_mcl.soups.score_arguments import ScoreArguments
 from transformers_mcl.soups.scores import LossScore, Score, TaskScore, make_score

@@ -94,6 +94,21 @@ def parse_arguments(
     return parsed
 
 
+def given_value(name: str, argv: Sequence[str]) -> str | None:
+    """The value of an argument that says which other arguments there are; None if it is not given as one word.
+
+    Args:
+        name: of the argument.
+        argv: as for `parse_arguments`, which also says what is wrong with them.
+    """
+    words = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for known in (name, "config"):
+        words.add_argument(f"--{known}", nargs="?")
+    given = vars(words.parse_known_args(list(argv))[0])
+    value = given[name] or (_read(Path(given["config"])).get(name) if given["config"] else None)
+    return value if isinstance(value, str) else None
+
+
 @contextmanager
 def as_user_error() -> Iterator[None]:
     """Turn what a library raises about arguments it refuses into a `UserError` of one line.

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from accelerate import PartialState
 
-from transformers_mcl.cli.arguments import parse_arguments
-from transformers_mcl.cli.main import COMMANDS, PROG
-from transformers_mcl.evaluation.blimp import MinimalPairsArguments, evaluate_minimal_pairs
-from transformers_mcl.evaluation.pairs import PairsArguments
-
-
-@dataclass
-class TaskArguments:
-    """Which benchmark."""
-
-    task: Literal["blimp"] = field(metadata={"help": "blimp: which of two sentences is acceptable, BLiMP's or yours."})
+from ..evaluation import EvaluationArguments, evaluate, find_evaluation
+from .arguments import given_value, parse_arguments
+from .main import COMMANDS, PROG
 
 
 def run(argv: list[str]) -> None:
     """Evaluate a model and print its results; `argv` is what follows ``transformers-mcl evaluate``."""
-    kinds = (TaskArguments, MinimalPairsArguments, PairsArguments)
-    _, args, pairs_args = parse_arguments(kinds, argv, prog=f"{PROG} evaluate", description=COMMANDS["evaluate"])
-    evaluate_minimal_pairs(args, pairs_args, report=lambda line: print(line, file=sys.stderr, flush=True))
+    kinds = evaluation_kinds(given_value("task", argv))
+    args, *own = parse_arguments(kinds, argv, prog=f"{PROG} evaluate", description=COMMANDS["evaluate"])
+    evaluate(args, *own, say=lambda line: print(line, file=sys.stderr, flush=True))
     if PartialState().is_main_process:
         print(Path(args.output_dir, "results.md").read_text(encoding="utf-8"))
-        print(f"results.json, results.md, results.png and scores.jsonl are in {args.output_dir}")
+        print(f"This is results.md; results.json and all else that was written is beside it, in {args.output_dir}")
+
+
+def evaluation_kinds(task: str | None) -> tuple[type, ...]:
+    """The dataclasses of the arguments of `evaluate --task`; those of blimp if no task is said, as in ``--help``.
+
+    Raises:
+        UserError: there is no such evaluation.
+    """
+    return (EvaluationArguments, *find_evaluation(task or "blimp").arguments)

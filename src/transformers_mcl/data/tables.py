@@ -15,7 +15,7 @@ from ..errors import UserError
 from .corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
 from .files import explain, find_files, nearest_path, one_line
 
-__all__ = ["load_from_hub", "read_folder", "read_table"]
+__all__ = ["files_of_split", "load_from_hub", "read_table"]
 
 
 def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -> Dataset:
@@ -71,21 +71,16 @@ def _squad_rows(path: str) -> list[dict[str, Any]] | None:
         return None  # JSON lines say, or damaged: then the reader of these says how
 
 
-def read_folder(folder: str, splits: Sequence[str], cache_dir: str | None = None) -> DatasetDict:
-    """The splits of a folder of files that are named after them, as `train.jsonl.gz` or `train-00000-of-00002.csv`.
+def files_of_split(folder: str, split: str) -> list[str]:
+    """The files of a folder that are named after a split, as `train.jsonl.gz` or `train-00000-of-00002.csv`.
 
     Raises:
-        UserError: a split without a file, or a file that cannot be read.
+        UserError: there is none.
     """
-    tables = DatasetDict()
-    for split in splits:
-        named = [
-            str(path) for path in sorted(Path(folder).iterdir()) if path.name.startswith((f"{split}.", f"{split}-"))
-        ]
-        if not named:
-            raise UserError(f"dataset_name: {folder!r} has no file {split}.csv, .jsonl or .parquet (or .gz of these)")
-        tables[split] = read_table(named, "dataset_name", cache_dir)
-    return tables
+    named = [str(path) for path in sorted(Path(folder).iterdir()) if path.name.startswith((f"{split}.", f"{split}-"))]
+    if not named:
+        raise UserError(f"dataset_name: {folder!r} has no file {split}.csv, .jsonl or .parquet (or .gz of these)")
+    return named
 
 
 def load_from_hub(name: str, config: str | None, splits: Sequence[str], **hub: Any) -> DatasetDict:

@@ -1,6 +1,7 @@
 """Extractive question answering: the measure of SQuAD 1.1 and 2.0, and answers from the logits of starts and ends.
 
 Written from the definition of the official evaluation of SQuAD 2.0 (Rajpurkar et al. 2018): its figures are the same.
+`evaluate`'s `squad_v2` is that script, but it comes from the Hub; and transformers 5 has no pipeline that picks spans.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +10,17 @@ from transformers.trainer_utils import SaveStrategy
 
 from ..errors import UserError
 from ..training.argument_ranges import check_numbers
+from .example_arguments import ExampleArguments
+from .task import TASKS, find_task, task_groups
 
-__all__ = ["MAIN_METRIC", "TASK_NAMES", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
+__all__ = ["MAIN_METRIC", "EncoderArguments", "FinetuningArguments", "TaskArguments"]
 
-_GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
-_KINDS = ("text_classification", "regression", "token_classification", "question_answering")
-TASK_NAMES = (*_GLUE, "squad", "squad_v2", *_KINDS)
-"""What `task_name` may hold, besides `glue`, which stands for the nine."""
 MAIN_METRIC = "main"
 """Of `metric_for_best_model`: each task's own."""
 
 
 @dataclass
-class TaskArguments:
+class TaskArguments(ExampleArguments):
     """Which task, and where its examples are; names as in transformers' `run_glue.py`, `run_ner.py` and `run_qa.py`.
 
     Raises:
@@ -32,7 +29,7 @@ class TaskArguments:
 
     task_name: list[str] = field(
         default_factory=lambda: ["text_classification"],
-        metadata={"help": f"One or more of {', '.join(TASK_NAMES)}; or glue, the nine tasks one after another."},
+        metadata={"help": f"One or more of {', '.join(TASKS)}; or glue, its nine tasks one after another."},
     )
     dataset_name: str | None = field(
         default=None,
@@ -52,46 +49,20 @@ class TaskArguments:
     test_file: list[str] | None = field(
         default=None, metadata={"help": "Examples to predict with --do_predict; their labels, if any, are not read."}
     )
-    text_column_names: str | None = field(
-        default=None,
-        metadata={"help": "Column of the text, or two with a comma between; found by type and name if not given."},
-    )
-    label_column_name: str | None = field(default=None, metadata={"help": "Column of the labels: label, or ner_tags."})
-    max_seq_length: int | None = field(
-        default=None, metadata={"help": "Tokens after which a text is cut: 128; for answering questions 384."}
-    )
-    pad_to_max_length: bool = field(
-        default=False, metadata={"help": "Pad every row to max_seq_length, not to the longest of its batch."}
-    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many examples."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on the first so many."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Predict the first so many."})
-    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
-    version_2_with_negative: bool | None = field(
-        default=None, metadata={"help": "Whether some questions have no answer; as in squad_v2. By the data."}
-    )
-    null_score_diff_threshold: float = field(
-        default=0.0,
-        metadata={"help": "No answer is given where its score exceeds the best answer's by more than this."},
-    )
-    doc_stride: int = field(default=128, metadata={"help": "Tokens that two pieces of a long context share."})
-    n_best_size: int = field(default=20, metadata={"help": "Starts and ends of answers to look at."})
-    max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        groups = task_groups()
         names = [name.replace("-", "_").lower() for name in self.task_name]
-        self.task_name = list(dict.fromkeys(n for name in names for n in (_GLUE if name == "glue" else (name,))))
+        self.task_name = list(dict.fromkeys(n for name in names for n in groups.get(name, [name])))
         for name in self.task_name:
-            if name not in TASK_NAMES:
-                near = difflib.get_close_matches(name, TASK_NAMES, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
-                raise UserError(f"task_name: unknown task {name!r}; {hint}the tasks are {', '.join(TASK_NAMES)}, glue")
-        limits = ("max_train_samples", "max_eval_samples", "max_predict_samples")
-        for name in (*limits, "max_seq_length", "n_best_size", "max_answer_length"):
+            find_task(name)
+        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name}={value} must be at least 1")
-        if self.doc_stride < 0:
-            raise UserError(f"doc_stride={self.doc_stride} must be 0 or more")
         if bool(self.train_file) != bool(self.validation_file):
             missing = "validation_file" if self.train_file else "train_file"
             raise UserError(f"{missing}: train_file and validation_file go together: give both or neither")

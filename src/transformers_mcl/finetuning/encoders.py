@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 
 from ..errors import UserError
+from ..evaluation.digest import model_digest
 from ..models.loading import load_config, open_model
 from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
-from .task import Task
+from .task import LoadedTask
 
 __all__ = ["hub_arguments", "layerwise_optimizer", "load_encoder", "task_length"]
 
@@ -27,7 +27,9 @@ def hub_arguments(encoder: EncoderArguments) -> dict[str, Any]:
     }
 
 
-def load_encoder(encoder: EncoderArguments, task: Task, seed: int, trains: bool = True) -> tuple[PreTrainedModel, str]:
+def load_encoder(
+    encoder: EncoderArguments, task: LoadedTask, seed: int, trains: bool = True
+) -> tuple[PreTrainedModel, str]:
     """The encoder under a head for `task`, whose new weights are those of `seed`.
 
     Args:
@@ -70,15 +72,12 @@ def load_encoder(encoder: EncoderArguments, task: Task, seed: int, trains: bool 
 def _digest(model: PreTrainedModel, new: set[str]) -> str:
     """Of the weights that a checkpoint gave, wherever it lies, and of its configuration."""
     fields = {**model.config.to_dict(), "transformers_version": None, "_name_or_path": None}
-    digest = hashlib.sha256(repr(sorted(fields.items(), key=str)).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        if name not in new:
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:12]
+    return model_digest(model, repr(sorted(fields.items(), key=str)), new)[:12]
 
 
-def task_length(asked: int | None, task: Task, tokenizer: PreTrainedTokenizerBase, encoder: EncoderArguments) -> int:
+def task_length(
+    asked: int | None, task: LoadedTask, tokenizer: PreTrainedTokenizerBase, encoder: EncoderArguments
+) -> int:
     """The length at which rows are cut: as asked, else the task's usual one or what the model can take.
 
     Raises:

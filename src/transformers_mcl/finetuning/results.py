@@ -6,14 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from matplotlib.figure import Figure
 
-__all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]
+from .glue import GLUE_AVERAGE
+from .task import find_task
 
-_AVERAGED = ("mnli", "qqp", "qnli", "sst2", "cola", "rte", "mrpc", "stsb")  # WNLI is left out, as papers do
+__all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]
 
 
 def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -54,8 +55,8 @@ def _score(entry: Mapping[str, Any]) -> float:
 
 
 def _scale(entry: Mapping[str, Any]) -> float:
-    """From the metric's unit to a share: SQuAD's are percentages."""
-    return 0.01 if "exact" in entry["metrics"] else 1.0
+    """From the main metric's unit to a share."""
+    return 1 / find_task(entry["task"]).best_figure
 
 
 def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
@@ -63,16 +64,15 @@ def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
 
     MNLI counts with the mean of both its validation sets.
     """
-    best = {entry["task"]: entry for entry in entries if entry["best"]}
-    if not set(_AVERAGED) <= set(best):
+    best = {entry["task"]: entry for entry in entries if entry["best"] and entry["main_metric"] in entry["metrics"]}
+    if not set(GLUE_AVERAGE) <= set(best):
         return None
     scores = []
-    for task in _AVERAGED:
-        values = [_score(best[task])]
-        if task == "mnli" and "accuracy_mm" in best[task]["metrics"]:
-            values.append(best[task]["metrics"]["accuracy_mm"]["median"])
-        scores.append(sum(values) / len(values))
-    return sum(scores) / len(scores)
+    for task in GLUE_AVERAGE:
+        metrics, main = best[task]["metrics"], best[task]["main_metric"]
+        endings = find_task(task).validations.values()
+        scores.append(mean(metrics[main + ending]["median"] for ending in endings if main + ending in metrics))
+    return mean(scores)
 
 
 def results_markdown(entries: Sequence[Mapping[str, Any]]) -> str:

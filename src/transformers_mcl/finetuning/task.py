@@ -1,57 +1,178 @@
-"""What every task to fine-tune an encoder on has in common."""
+"""Tasks to fine-tune an encoder on: what each is, by its name, and what it becomes with its examples."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from transformers import DataCollatorWithPadding, EvalPrediction, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.trainer_utils import PredictionOutput
 
 from ..errors import UserError
-from .arguments import TaskArguments
+from ..evaluation.registry import Registry
+from .example_arguments import ExampleArguments
+from .source import Source
 
-__all__ = ["Task", "check_column", "class_namer", "model_order"]
+__all__ = ["TASKS", "LoadedTask", "Task", "find_task", "register_task", "task_groups"]
 
 
-class Task(ABC):
-    """One task with its examples, once checked.
+@dataclass(frozen=True)
+class Task:
+    """A task: its data set, head, labels and metrics. What is left out is found in its examples, or is the kind's.
+
+    Attributes:
+        name: what `--task_name` calls it: small letters, digits and `_`.
+        kind: its head, and how its examples become rows: `SequenceTask` (classes or a score for a text or a pair of
+            them), `TokenTask` (a tag a word), `QuestionAnsweringTask` (a span of a context), or one of your own.
+        dataset_name: where its examples are on the Hub; without one, they must be given as files.
+        dataset_config_name: the configuration there.
+        validations: its validation splits, the main one first, each with what the names of its figures end in. The
+            split to predict for each is called `test` in place of `validation`.
+        text_columns: of the text, or the two texts.
+        label_column: of the labels.
+        classes: their names, in the order of the numbers that stand for them in the data.
+        score_range: the least and the highest label, where it is a number to predict and not a class.
+        metric_names: the figures to report, the main one first, the greater the better.
+        compute_metrics: figures by name, of predictions and references (numbers of classes, scores; tags; texts by
+            question); the kind's own function if None.
+        highest: the best main figure that there can be: 100 of percentages; the kind's if None.
+        max_seq_length: tokens after which a text is cut by default; the kind's if None.
+        some_unanswered: of question answering: questions may have no answer, whatever these examples say.
+        group: a name for several tasks, which `--task_name` takes, too.
+
+    Raises:
+        UserError: metrics that the kind does not have, or that nobody computes.
+    """
+
+    name: str
+    kind: type[LoadedTask]
+    dataset_name: str | None = None
+    dataset_config_name: str | None = None
+    validations: Mapping[str, str] = field(default_factory=lambda: {"validation": ""})
+    text_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    classes: tuple[str, ...] = ()
+    score_range: tuple[float, float] | None = None
+    metric_names: tuple[str, ...] = ()
+    compute_metrics: Callable[[Any, Any], Mapping[str, float]] | None = None
+    highest: float | None = None
+    max_seq_length: int | None = None
+    some_unanswered: bool = False
+    group: str | None = None
+
+    @property
+    def best_figure(self) -> float:
+        """The best main figure that there can be."""
+        return self.highest or self.kind.highest
+
+    def __post_init__(self) -> None:
+        if self.compute_metrics is not None and not self.metric_names:
+            raise UserError(
+                f"task {self.name!r}: name the figures of compute_metrics as metric_names, the main one first"
+            )
+        for name in self.metric_names if self.compute_metrics is None else ():
+            if name not in self.kind.known_metrics:
+                raise UserError(
+                    f"task {self.name!r}: {self.kind.__name__} has no metric {name!r}, only "
+                    f"{', '.join(self.kind.known_metrics)}: give compute_metrics"
+                )
+        endings = set(self.validations.values())
+        if len(endings) < len(self.validations) or not all(name.startswith("validation") for name in self.validations):
+            raise UserError(
+                f"task {self.name!r}: validations={dict(self.validations)} must be splits whose names begin with "
+                "'validation', each with another ending of its figures"
+            )
+
+
+class LoadedTask(ABC):
+    """A task with its examples, checked: how they become rows, and what is measured. A subclass is a kind of head.
+
+    Args:
+        definition: what the task is.
+        args: what was said of its examples, which goes before what the definition says.
+        tables: `train`, the validation splits, and those to predict.
+        sources: where each of the tables came from; unknown if not given.
 
     Attributes:
         name: as `task_name` calls it.
-        tables: `train`, the validation splits, and those to predict.
-        validations: names of the validation splits, the first of which is the main one.
+        validations: names of the validation splits that are there, the main one first.
         tests: names of the splits to predict, whose labels are not looked at.
+        classes: the names of the classes or tags; none of a score or an answer.
+        label_column: the column of the labels.
+        auto: what opens a checkpoint with this head.
+        pipeline_tag: the Hub's name of the kind of task.
+        usage: Python of a card that uses a fine-tuned `CHECKPOINT`.
+        known_metrics: the figures that this kind has; but for `usual_metrics`, they must be asked for.
+        max_seq_length: tokens after which a text is cut by default.
         ordered: whether predictions are needed in the order of the rows.
-        main_metric: the figure that stands for the task, the greater the better.
-        metric_names: all figures, but the loss.
+        highest: the best main figure that there can be: 100 of percentages.
     """
 
-    auto: Any
-    pipeline_tag: str
-    main_metric: str
-    metric_names: tuple[str, ...]
-    max_seq_length = 128
-    ordered = False
+    auto: ClassVar[Any]
+    pipeline_tag: ClassVar[str]
+    known_metrics: ClassVar[tuple[str, ...]]
+    max_seq_length: int = 128
+    ordered: ClassVar[bool] = False
+    highest: ClassVar[float] = 1.0
 
-    def __init__(self, name: str, args: TaskArguments, tables: DatasetDict):
-        self.name, self.args, self.tables = name, args, tables
+    def __init__(
+        self,
+        definition: Task,
+        args: ExampleArguments,
+        tables: DatasetDict,
+        sources: Mapping[str, Source] | None = None,
+    ):
+        self.definition, self.name, self.args, self.tables = definition, definition.name, args, tables
+        self.sources = sources or {split: Source(len(table), len(table)) for split, table in tables.items()}
         self.validations = [split for split in tables if split.startswith("validation")]
         self.tests = [split for split in tables if split.startswith("test")]
+        self.classes: list[str] = []
+        self.label_column = args.label_column_name or definition.label_column or "label"
+        self.max_seq_length = definition.max_seq_length or self.max_seq_length
+
+    @property
+    def usual_metrics(self) -> tuple[str, ...]:
+        """The figures of a task that does not name its own, the main one first."""
+        return self.known_metrics
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """All figures but the loss."""
+        return self.definition.metric_names or self.usual_metrics
+
+    @property
+    def main_metric(self) -> str:
+        """The figure that stands for the task, the greater the better."""
+        return self.metric_names[0]
 
     @property
     def labelled(self) -> dict[str, Dataset]:
         """The tables that have labels: all but those to predict."""
         return {split: table for split, table in self.tables.items() if split not in self.tests}
 
+    def suffix(self, split: str) -> str:
+        """What the names of a validation split's figures end in."""
+        return self.definition.validations[split]
+
+    @staticmethod
+    def set_name(split: str) -> str:
+        """A validation split's short name: `matched` of `validation_matched`."""
+        return split.removeprefix("validation").lstrip("_") or split
+
     @property
     @abstractmethod
     def model_fields(self) -> dict[str, Any]:
         """Fields of the configuration that make the head fit the task."""
+
+    @property
+    @abstractmethod
+    def usage(self) -> str:
+        """Python for people that uses the fine-tuned checkpoint `CHECKPOINT`."""
 
     @abstractmethod
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
@@ -60,6 +181,16 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
         """The figures of an evaluation."""
+
+    @property
+    @abstractmethod
+    def sample(self) -> tuple[Any, Any]:
+        """Predictions and references such as `compute_metrics` gets, to try it with."""
+
+    def asked_figures(self, found: Mapping[str, float]) -> dict[str, float]:
+        """Of the figures that were found those that the task names, or all if it names none."""
+        asked = self.definition.metric_names or tuple(found)
+        return {name: found[name] for name in asked if name in found}
 
     @abstractmethod
     def save_predicted(self, split: str, predicted: PredictionOutput, folder: Path) -> None:
@@ -80,6 +211,13 @@ class Task(ABC):
         """
         if tokenizer.pad_token is None:
             raise UserError(f"the tokenizer {tokenizer.name_or_path!r} has no pad_token: batches cannot be made")
+        if compute := self.definition.compute_metrics:  # tried now, not after the training
+            given = compute(*self.sample)
+            if lacking := [name for name in self.metric_names if name not in given]:
+                raise UserError(
+                    f"task {self.name!r}: its compute_metrics gives {', '.join(given)}, and no {lacking[0]!r} as "
+                    "metric_names has"
+                )
 
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
         """What makes a batch of rows."""
@@ -115,51 +253,40 @@ class Task(ABC):
         )
 
 
-def check_column(table: Dataset, column: str, split: str, argument: str, text: bool = False) -> None:
-    """That a table has a column and, if it is one of text, that no row of it is null.
-
-    Raises:
-        UserError: it has not; the message names those there are.
-    """
-    if column not in table.column_names:
-        raise UserError(
-            f"the {split} data have no column {column!r}, only {', '.join(table.column_names)}: give --{argument}"
-        )
-    if text and None in table.unique(column):
-        raise UserError(f"column {column!r} of the {split} data has a row without text")
+TASKS: Registry[Task] = Registry("task")
+"""All tasks by name."""
 
 
-def class_namer(feature: Any, known: Sequence[str] = ()) -> Callable[[Any], str]:
-    """What turns a label of a column into the name of its class.
+def register_task(task: Task, replace: bool = False) -> Task:
+    """Makes a task known: to `--task_name`, to soups' `--score`, and to tables and cards.
 
     Args:
-        feature: of the column; a `ClassLabel` counts the names it has.
-        known: names that numbers stand for, where the column itself does not say.
-    """
-    names = feature.names if isinstance(feature, ClassLabel) else known
-
-    def name(label: Any) -> str:
-        return names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
-
-    return name
-
-
-def model_order(names: Sequence[str], config: PreTrainedConfig, argument: str = "") -> list[int]:
-    """Which of `names` each class of a checkpoint's head is: its own order, if its classes have the same names.
-
-    Args:
-        argument: the checkpoint, if its head is to be taken as it is.
+        task: the task.
+        replace: take the place of the one that has the name already.
 
     Raises:
-        UserError: it is, and its classes have other names. Those that nobody named, LABEL_0 and so on, are no others.
+        UserError: its name is taken, or is none.
     """
-    theirs = [str(name).lower() for _, name in sorted((config.id2label or {}).items())]
-    ours = [name.lower() for name in names]
-    if sorted(theirs) == sorted(ours) and len(set(ours)) == len(ours):
-        return [ours.index(name) for name in theirs]
-    if argument and theirs != [f"label_{i}" for i in range(len(ours))]:
-        raise UserError(
-            f"model_name_or_path {argument!r} has the classes {', '.join(theirs[:20])}, but the data have "
-            f"{', '.join(names[:20])}: without do_train they must be the same"
-        )
-    return list(range(len(ours)))
+    return TASKS.register(task, replace)
+
+
+def find_task(name: str, where: str = "task_name") -> Task:
+    """The task of a name.
+
+    Args:
+        name: its name.
+        where: the argument that it was given as, for the message.
+
+    Raises:
+        UserError: there is none; the message names the nearest one.
+    """
+    return TASKS.find(name, where, tuple(task_groups()))
+
+
+def task_groups() -> dict[str, list[str]]:
+    """The names of the tasks of each group, by its name."""
+    groups: dict[str, list[str]] = {}
+    for task in TASKS.values():
+        if task.group is not None:
+            groups.setdefault(task.group, []).append(task.name)
+    return groups

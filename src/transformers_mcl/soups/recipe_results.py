@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from ..errors import UserError
-from ..evaluation.pairs import BLIMP, PairsArguments, load_pairs
+from ..evaluation.minimal_pairs import BLIMP, PairsArguments, load_pairs
 from ..jobs import Job, run_jobs
 from .cooking import make_soup
 from .diagnosis import diagnose, save_diagnosis, save_tug_of_war, versions
@@ -94,7 +94,7 @@ def _pairs(soups: CourseSoups, both: bool = True) -> PairsScore | None:
     if not (args.blimp or args.pairs_file) or (both and args.soup_score != "blimp"):
         return None
     pairs = load_pairs(PairsArguments(args.pairs_file, args.limit))
-    source = f"{len(pairs):,} pairs of {', '.join(args.pairs_file or [BLIMP])}"
+    source = f"{len(pairs):,} pairs of {', '.join(args.pairs_file or [BLIMP.source])}"
     return PairsScore(pairs, soups.tokenizer, source=source, device=soups.training_args.device)
 
 

@@ -24,8 +24,8 @@ class ScoreArguments:
         default=None,
         metadata={
             "help": "What weighted, greedy and learned go by: pretraining_loss (of held-out text; the default), blimp "
-            "(minimal pairs), or the task that the ingredients are fine-tuned on: cola, text_classification, ... "
-            "Other methods report it."
+            "(or another set of minimal pairs), or the task that the ingredients are fine-tuned on: cola, "
+            "text_classification, ... Other methods report it."
         },
     )
     validation_file: list[str] | None = field(

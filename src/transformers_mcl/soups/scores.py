@@ -6,6 +6,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -20,12 +21,12 @@ from ..data import DataArguments, DataCollatorForMcl, load_tokenizer, tokenize_a
 from ..data.corpus import read_files
 from ..data.files import find_files
 from ..errors import UserError
-from ..evaluation.blimp import open_scorer
-from ..evaluation.minimal_pairs import PairScorer, ScorerName
-from ..evaluation.pairs import BLIMP, Pair, PairsArguments, load_pairs
-from ..finetuning.arguments import TASK_NAMES, TaskArguments
-from ..finetuning.task import Task
-from ..finetuning.text_tasks import make_task
+from ..evaluation.evaluation import EVALUATIONS
+from ..evaluation.halves import ScorerName, open_scorer
+from ..evaluation.minimal_pairs import MinimalPairs, Pair, PairsArguments, PairScorer, load_pairs
+from ..finetuning.arguments import TaskArguments
+from ..finetuning.loading import load_task
+from ..finetuning.task import TASKS, LoadedTask
 from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import open_whole
@@ -187,7 +188,7 @@ class TaskScore(LossScore):
 
     def __init__(
         self,
-        task: Task,
+        task: LoadedTask,
         tokenizer: PreTrainedTokenizerBase,
         config: Any,
         metric: str | None = None,
@@ -256,12 +257,11 @@ class PairsScore(Score):
         tokenizer: the checkpoints'.
         scorer: which half judges, `"generator"` or `"discriminator"`.
         source: the pairs, for people.
+        name: what is measured.
         batch_size: rows in a forward pass.
         device: where; the CPU by default.
         hub: `token`, `cache_dir` and the like, of `from_pretrained`.
     """
-
-    name = "blimp accuracy"
 
     def __init__(
         self,
@@ -270,13 +270,14 @@ class PairsScore(Score):
         scorer: ScorerName = "generator",
         source: str = "",
         *,
+        name: str = "blimp accuracy",
         batch_size: int = 128,
         device: torch.device | None = None,
         **hub: Any,
     ):
         self.pairs, self.tokenizer, self.scorer, self.batch_size, self.hub = pairs, tokenizer, scorer, batch_size, hub
         self.device = device or torch.device("cpu")
-        self.source = source or f"{len(pairs):,} pairs"
+        self.name, self.source = name, source or f"{len(pairs):,} pairs"
         self._encoded: Any = None
 
     def __call__(self, folder: Folder) -> float:
@@ -301,14 +302,17 @@ def make_score(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> Score
         common["batch_size"] = args.per_device_eval_batch_size
     if args.score in (None, PRETRAINING_LOSS):
         return _pretraining_loss(args, ingredients, tokenizer, common)
-    if args.score == "blimp":
-        pairs = load_pairs(PairsArguments(args.validation_file, args.limit, args.eval_seed), args.cache_dir)
-        source = f"{len(pairs):,} pairs of {_names(args.validation_file) or BLIMP}, {args.scorer}"
-        return PairsScore(pairs, tokenizer, args.scorer, source, **common)
-    if args.score not in TASK_NAMES:
+    pair_sets = {name: found.pair_set for name, found in EVALUATIONS.items() if isinstance(found, MinimalPairs)}
+    if (pair_set := pair_sets.get(args.score)) is not None:
+        which = PairsArguments(args.validation_file, args.limit, args.eval_seed)
+        pairs = load_pairs(which, args.cache_dir, pair_set)
+        source = f"{len(pairs):,} pairs of {_names(args.validation_file) or pair_set.source}, {args.scorer}"
+        return PairsScore(pairs, tokenizer, args.scorer, source, name=f"{args.score} accuracy", **common)
+    if args.score not in TASKS:
+        near = get_close_matches(args.score, [PRETRAINING_LOSS, *pair_sets, *TASKS], n=1)
         raise UserError(
-            f"score={args.score!r} is unknown; choose from {PRETRAINING_LOSS}, blimp, or of the tasks "
-            + ", ".join(TASK_NAMES)
+            f"score={args.score!r} is unknown; {f'did you mean {near[0]}? ' if near else ''}choose from "
+            f"{', '.join([PRETRAINING_LOSS, *pair_sets])}, or of the tasks {', '.join(TASKS)}"
         )
     task_args = TaskArguments(
         task_name=[args.score],
@@ -320,7 +324,7 @@ def make_score(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> Score
         max_eval_samples=args.max_eval_samples,
     )
     hub = {name: value for name, value in ingredients[0].hub.items() if name in ("cache_dir", "token")}
-    task = make_task(args.score, task_args, **hub)
+    task = load_task(TASKS[args.score], task_args, **hub)
     return TaskScore(task, tokenizer, ingredients[0].config, args.metric, length=args.max_seq_length, **common)
 
 
@@ -376,9 +380,9 @@ def _load(kind: Any, folder: Folder, what: str, device: torch.device, **argument
     return opened
 
 
-def _count_labels_as(task: Task, config: Any) -> None:
+def _count_labels_as(task: LoadedTask, config: Any) -> None:
     """Has the task number its labels as the checkpoints were trained to, whatever order its examples suggest."""
-    classes: list[str] = getattr(task, "classes", [])
+    classes = task.classes
     if not classes:
         return
     theirs = [str(config.id2label[i]) for i in sorted(config.id2label)]
@@ -386,11 +390,11 @@ def _count_labels_as(task: Task, config: Any) -> None:
     if unnamed or sorted(map(str.lower, theirs)) == sorted(map(str.lower, classes)):
         task.adopt(config, trains=False)
         return
-    features = task.tables["train"].features[getattr(task, "label_column", "label")]
-    counted = getattr(task, "glue", None) or isinstance(getattr(features, "feature", features), ClassLabel)
+    features = task.tables["train"].features[task.label_column]
+    counted = task.definition.classes or isinstance(getattr(features, "feature", features), ClassLabel)
     if counted or not set(classes) <= set(theirs):
         raise UserError(
             f"score={task.name}: its labels are {', '.join(classes)}, the ingredients' are {', '.join(theirs)}"
         )
-    task.classes = theirs  # type: ignore[attr-defined]
+    task.classes = theirs
     task.adopt(config, trains=False)

@@ -10,10 +10,11 @@ from huggingface_hub import ModelCard
 from transformers import BertConfig, BertModel, BertTokenizer, ElectraConfig, ElectraForMaskedLM, GPT2Config
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, UserError
-from transformers_mcl.evaluation import blimp as module
-from transformers_mcl.evaluation.blimp import MinimalPairsArguments, evaluate_minimal_pairs, open_scorer
-from transformers_mcl.evaluation.minimal_pairs import PairScorer, score_pairs
-from transformers_mcl.evaluation.pairs import Pair, PairsArguments
+from transformers_mcl.evaluation import EvaluationArguments
+from transformers_mcl.evaluation import evaluate as evaluate_checkpoint
+from transformers_mcl.evaluation.halves import open_scorer
+from transformers_mcl.evaluation.minimal_pairs import Pair, PairsArguments, PairScorer, ScoringArguments, score_pairs
+from transformers_mcl.evaluation.minimal_pairs import evaluation as module
 
 
 @pytest.fixture
@@ -44,8 +45,9 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair]) -> s
 
 def evaluate(checkpoint: Path, pairs_file: str, output_dir: Path, **rest: Any) -> tuple[dict[str, Any], list[str]]:
     said: list[str] = []
-    args = MinimalPairsArguments(str(checkpoint), str(output_dir), use_cpu=True, **rest)
-    return evaluate_minimal_pairs(args, PairsArguments(pairs_file=[pairs_file]), said.append), said
+    scoring = ScoringArguments(rest.pop("scorer", None))
+    args = EvaluationArguments("blimp", str(checkpoint), str(output_dir), use_cpu=True, **rest)
+    return evaluate_checkpoint(args, scoring, PairsArguments(pairs_file=[pairs_file]), say=said.append), said
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from transformers_mcl.evaluation.accuracy import plot_accuracies, summarize, to_markdown
-from transformers_mcl.evaluation.minimal_pairs import PairScores
-from transformers_mcl.evaluation.pairs import Pair
+from transformers_mcl.evaluation.minimal_pairs import Pair, PairScores
+from transformers_mcl.evaluation.minimal_pairs.accuracies import plot_accuracies, summarize, to_markdown
 
 SCORES = PairScores(np.array([2.0] * 8 + [1.0, 0.0]), np.array([1.0] * 10))
 PAIRS = [Pair("", "", f"p{i % 2}", "f|g", "t" if i < 5 else None) for i in range(10)]

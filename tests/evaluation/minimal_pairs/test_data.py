@@ -10,8 +10,8 @@ import pytest
 from datasets import Dataset
 
 from transformers_mcl import UserError
-from transformers_mcl.evaluation import pairs as module
-from transformers_mcl.evaluation.pairs import Pair, PairsArguments, load_pairs, sample_pairs
+from transformers_mcl.evaluation.minimal_pairs import data as module
+from transformers_mcl.evaluation.minimal_pairs.data import Pair, PairsArguments, load_pairs, sample_pairs
 
 ROWS = [
     {"sentence_good": "a", "sentence_bad": "b", "field": "syntax/semantics", "linguistics_term": "x", "UID": "u"},

@@ -18,14 +18,11 @@ from datasets import (
     load_dataset,
 )
 
-from ..data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from ..data.files import explain, find_files, one_line
-from ..errors import UserError
+from ...data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
+from ...data.files import explain, find_files, one_line
+from ...errors import UserError
 
-__all__ = ["BLIMP", "Pair", "PairsArguments", "load_pairs", "sample_pairs"]
-
-BLIMP = "nyu-mll/blimp"
-_PARADIGM_COLUMNS = ("UID", "paradigm")
+__all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "load_pairs", "sample_pairs"]
 
 
 class Pair(NamedTuple):
@@ -46,6 +43,44 @@ class Pair(NamedTuple):
     place: str = ""
 
 
+@dataclass(frozen=True)
+class PairSet:
+    """A set of minimal pairs: where it is, and which columns hold what.
+
+    Attributes:
+        title: what people call it.
+        dataset_name: where it is on the Hub; all its configurations count.
+        split: the split there.
+        pairs_file: else its files, as in `PairsArguments`.
+        sentence_good_column, sentence_bad_column: of the two sentences.
+        paradigm_columns: of which the first that is there says the paradigm; else each configuration or file is one.
+        field_column, linguistics_term_column: of wider groups, if they are there.
+    """
+
+    title: str
+    dataset_name: str | None = None
+    split: str = "train"
+    pairs_file: tuple[str, ...] = ()
+    sentence_good_column: str = "sentence_good"
+    sentence_bad_column: str = "sentence_bad"
+    paradigm_columns: tuple[str, ...] = ("UID", "paradigm")
+    field_column: str = "field"
+    linguistics_term_column: str = "linguistics_term"
+
+    def __post_init__(self) -> None:
+        if bool(self.dataset_name) == bool(self.pairs_file):
+            raise UserError(f"the pairs {self.title!r} must have a dataset_name on the Hub, or files as pairs_file")
+
+    @property
+    def source(self) -> str:
+        """Where it is, for people: a name on the Hub, or files without their folders."""
+        return self.dataset_name or ", ".join(os.path.basename(path) for path in self.pairs_file)
+
+
+BLIMP = PairSet("BLiMP", dataset_name="nyu-mll/blimp")
+"""Of Warstadt et al. 2020: 67 paradigms of 1,000 pairs each."""
+
+
 @dataclass
 class PairsArguments:
     """Which pairs, and how many of them.
@@ -58,7 +93,7 @@ class PairsArguments:
         default=None,
         metadata={
             "help": "Files of pairs: JSON lines, CSV or parquet, compressed or not; globs and directories are fine. "
-            f"By default BLiMP, from the Hub ({BLIMP})."
+            "By default those of the task: BLiMP, from the Hub."
         },
     )
     limit: float | None = field(
@@ -66,8 +101,12 @@ class PairsArguments:
         metadata={"help": "Of each paradigm a random sample: a share if below 1, else a number of pairs."},
     )
     seed: int = field(default=42, metadata={"help": "Seed of that sample."})
-    sentence_good_column: str = field(default="sentence_good", metadata={"help": "Column of acceptable sentences."})
-    sentence_bad_column: str = field(default="sentence_bad", metadata={"help": "Column of unacceptable sentences."})
+    sentence_good_column: str | None = field(
+        default=None, metadata={"help": "Column of acceptable sentences. Default: sentence_good."}
+    )
+    sentence_bad_column: str | None = field(
+        default=None, metadata={"help": "Column of unacceptable sentences. Default: sentence_bad."}
+    )
     paradigm_column: str | None = field(
         default=None,
         metadata={"help": "Column to group by. Default: UID or paradigm if there is one; else each file is a group."},
@@ -85,22 +124,24 @@ class PairsArguments:
             raise UserError(f"limit={limit:g} must be a share between 0 and 1, or a whole number of pairs a paradigm")
 
 
-def load_pairs(args: PairsArguments, cache_dir: str | None = None) -> list[Pair]:
+def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: PairSet = BLIMP) -> list[Pair]:
     """The pairs that `args` names, or its sample of them, in the order in which they stand there.
 
     Args:
-        args: names files and columns; without files, BLiMP is read from the Hub.
+        args: names files and columns, each of which goes before what the set says.
         cache_dir: where `datasets` keeps what it has read; its own default if None.
+        pair_set: what is read if no files are named.
 
     Raises:
         UserError: a file is missing, unreadable or without pairs; a column is not there, or holds no text; the Hub
-            gives no BLiMP.
+            does not give the set.
     """
-    if args.pairs_file is None:
-        pairs = _from_hub(args, cache_dir)
+    files = args.pairs_file or list(pair_set.pairs_file)
+    if files:
+        paths = find_files(files, "pairs_file")
+        pairs = [pair for path in paths for pair in _from_file(path, args, cache_dir, pair_set)]
     else:
-        paths = find_files(args.pairs_file, "pairs_file")
-        pairs = [pair for path in paths for pair in _from_file(path, args, cache_dir)]
+        pairs = _from_hub(args, cache_dir, pair_set)
     return pairs if args.limit is None else sample_pairs(pairs, args.limit, args.seed)
 
 
@@ -120,20 +161,21 @@ def sample_pairs(pairs: Iterable[Pair], limit: float, seed: int = 42) -> list[Pa
     return sample
 
 
-def _from_hub(args: PairsArguments, cache_dir: str | None) -> list[Pair]:
+def _from_hub(args: PairsArguments, cache_dir: str | None, pair_set: PairSet) -> list[Pair]:
+    hub: Any = pair_set.dataset_name
     try:
-        names = sorted(get_dataset_config_names(BLIMP))
-        tables = [load_dataset(BLIMP, name, split="train", cache_dir=cache_dir) for name in names]
+        names = sorted(get_dataset_config_names(hub))
+        tables = [load_dataset(hub, name, split=pair_set.split, cache_dir=cache_dir) for name in names]
     except READ_ERRORS as error:
-        raise UserError(f"the Hub gave no {BLIMP}: {one_line(error)}; give its files with --pairs_file") from error
+        raise UserError(f"the Hub gave no {hub}: {one_line(error)}; give its files with --pairs_file") from error
     return [
         pair
         for name, table in zip(names, tables, strict=True)
-        for pair in _to_pairs(table.to_list(), f"{BLIMP}, {name}", name, "row", 1, args)
+        for pair in _to_pairs(table.to_list(), f"{hub}, {name}", name, "row", 1, args, pair_set)
     ]
 
 
-def _from_file(path: str, args: PairsArguments, cache_dir: str | None) -> list[Pair]:
+def _from_file(path: str, args: PairsArguments, cache_dir: str | None, pair_set: PairSet) -> list[Pair]:
     form = file_format(path, "line")
     if form.builder == "text":
         raise UserError(f"pairs_file: {path!r} is of no kind known here: .jsonl, .json, .csv, .tsv or .parquet")
@@ -147,7 +189,7 @@ def _from_file(path: str, args: PairsArguments, cache_dir: str | None) -> list[P
         raise UserError(f"pairs_file: {explain(path, form.builder, error)}") from error
     unit = "row" if form.builder == "parquet" else "line"
     stem = os.path.basename(path).split(".")[0]
-    return _to_pairs(rows, repr(path), stem, unit, 2 if form.builder == "csv" else 1, args)
+    return _to_pairs(rows, repr(path), stem, unit, 2 if form.builder == "csv" else 1, args, pair_set)
 
 
 @contextmanager
@@ -163,12 +205,18 @@ def _no_bars() -> Iterator[None]:
 
 
 def _to_pairs(
-    rows: list[Mapping[str, Any]], source: str, group: str, unit: str, first: int, args: PairsArguments
+    rows: list[Mapping[str, Any]],
+    source: str,
+    group: str,
+    unit: str,
+    first: int,
+    args: PairsArguments,
+    pair_set: PairSet,
 ) -> list[Pair]:
     """`group` is the paradigm where no column says so; rows are counted from `first`."""
     if not rows:
         raise UserError(f"pairs_file: no pairs in {source}")
-    good, bad, paradigm, wider, term = _columns(rows[0], source, args)
+    good, bad, paradigm, wider, term = _columns(rows[0], source, args, pair_set)
     pairs = []
     for number, row in enumerate(rows, first):
         place = f"{unit} {number} of {source}"
@@ -185,18 +233,19 @@ def _text(row: Mapping[str, Any], column: str | None, default: str) -> str:
     return default if column is None or row[column] is None else str(row[column])
 
 
-def _columns(row: Mapping[str, Any], source: str, args: PairsArguments) -> list[Any]:
-    """The columns of `Pair`'s first five fields; None where there is none, and none was asked for."""
-    asked = {
-        "sentence_good_column": (args.sentence_good_column,),
-        "sentence_bad_column": (args.sentence_bad_column,),
-        "paradigm_column": _PARADIGM_COLUMNS if args.paradigm_column is None else (args.paradigm_column,),
-        "field_column": ("field",) if args.field_column is None else (args.field_column,),
-        "linguistics_term_column": (args.linguistics_term_column or "linguistics_term",),
+def _columns(row: Mapping[str, Any], source: str, args: PairsArguments, pair_set: PairSet) -> list[Any]:
+    """The columns of `Pair`'s first five fields; None where there is none, and none is needed."""
+    usual = {
+        "sentence_good_column": (pair_set.sentence_good_column,),
+        "sentence_bad_column": (pair_set.sentence_bad_column,),
+        "paradigm_column": pair_set.paradigm_columns,
+        "field_column": (pair_set.field_column,),
+        "linguistics_term_column": (pair_set.linguistics_term_column,),
     }
-    found = {}
-    for name, columns in asked.items():
-        found[name] = next((column for column in columns if column in row), None)
-        if found[name] is None and getattr(args, name) is not None:
-            raise UserError(f"{name}: {source} has no column {columns[0]!r}, only {', '.join(row)}")
-    return list(found.values())
+    found = []
+    for name, columns in usual.items():
+        asked = getattr(args, name)
+        found.append(next((column for column in ((asked,) if asked else columns) if column in row), None))
+        if found[-1] is None and (asked or name.startswith("sentence")):
+            raise UserError(f"{name}: {source} has no column {asked or columns[0]!r}, only {', '.join(row)}")
+    return found

@@ -1,4 +1,7 @@
-"""Named entities and the like: spans that tags B-X, I-X and O mark, and their F1."""
+"""Named entities and the like: spans that tags B-X, I-X and O mark, and their F1.
+
+`seqeval` does the same for `evaluate`'s script of this name; it is no dependency, and the script comes from the Hub.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, ElectraConfig, ElectraForPreTraining
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.evaluation.pairs import Pair
+from transformers_mcl.evaluation.minimal_pairs import Pair
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cook cooks meal slept ##s ##ed ##ing .".split()
 _SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

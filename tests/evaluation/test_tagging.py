@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transformers_mcl.evaluation.spans import find_spans, tagging_metrics
+from transformers_mcl.evaluation.tagging import find_spans, tagging_metrics
 
 
 @pytest.mark.parametrize(

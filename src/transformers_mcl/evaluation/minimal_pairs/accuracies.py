@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -11,14 +10,14 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
-from .minimal_pairs import PairScores
-from .pairs import Pair
+from .data import Pair
+from .scoring import PairScores
 
 __all__ = ["GROUPINGS", "plot_accuracies", "summarize", "to_markdown"]
 
 GROUPINGS = ("field", "linguistics_term", "paradigm")
-_Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 # Okabe and Ito's, as in the picture of the curves.
 _COLOURS = {"generator": "#0072B2", "discriminator": "#D55E00"}
 _MOST_BARS = 40
@@ -45,17 +44,9 @@ def summarize(pairs: Sequence[Pair], scores: PairScores) -> dict[str, dict[str, 
 
 
 def _accuracy(correct: NDArray[np.bool_], ties: NDArray[np.bool_]) -> dict[str, Any]:
-    n, share = len(correct), float(correct.mean())
-    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    reach = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
-    interval = [max(middle - reach, 0.0), min(middle + reach, 1.0)]
-    return {
-        "accuracy": share,
-        "interval": interval,
-        "pairs": n,
-        "correct": int(correct.sum()),
-        "ties": int(ties.sum()),
-    }
+    right, n = int(correct.sum()), len(correct)
+    low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return {"accuracy": right / n, "interval": [low, high], "pairs": n, "correct": right, "ties": int(ties.sum())}
 
 
 def to_markdown(results: Mapping[str, Summary]) -> str:

@@ -1,4 +1,4 @@
-"""Answers and tags: where they are among the tokens, what comes back out of logits, and the command on both."""
+"""Answers: where they are among the tokens, what comes back out of logits, and the command on them and on tags."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from transformers import BertTokenizer, EvalPrediction
+from transformers.utils import logging
 
 from transformers_mcl.cli.main import main
 from transformers_mcl.data.tables import read_table
-from transformers_mcl.finetuning.arguments import TaskArguments
-from transformers_mcl.finetuning.span_tasks import QuestionAnsweringTask, TokenTask
+from transformers_mcl.errors import UserError
+from transformers_mcl.finetuning import QuestionAnsweringTask, find_task
+from transformers_mcl.finetuning.example_arguments import ExampleArguments
 
 CONTEXT = "anna lives in rome . bob lives in paris . anna wrote a film . bob was in a bad film"
 
@@ -37,7 +39,9 @@ ROWS = [
 @pytest.fixture
 def squad() -> QuestionAnsweringTask:
     table = Dataset.from_list(ROWS)
-    return QuestionAnsweringTask("squad_v2", TaskArguments(doc_stride=4), DatasetDict(train=table, validation=table))
+    return QuestionAnsweringTask(
+        find_task("squad_v2"), ExampleArguments(doc_stride=4), DatasetDict(train=table, validation=table)
+    )
 
 
 def test_answers_are_found_among_the_tokens_of_pieces(squad: QuestionAnsweringTask, tokenizer: BertTokenizer) -> None:
@@ -74,20 +78,6 @@ def test_perfect_logits_have_perfect_figures(squad: QuestionAnsweringTask, token
     assert squad.metrics(predicted(logits))["NoAns_exact"] == 0
 
 
-def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> None:
-    row = {"tokens": ["anna", "12", "rome"], "ner_tags": ["B-PER", "O", "B-LOC"]}
-    table = Dataset.from_list([row])
-    task = TokenTask("token_classification", TaskArguments(), DatasetDict(train=table, validation=table))
-    encoded = task.encode("train", tokenizer, 16)[0]
-    assert task.classes == ["B-LOC", "B-PER", "O"]
-    assert tokenizer.convert_ids_to_tokens(encoded["input_ids"])[2:4] == ["1", "##2"]
-    assert encoded["labels"] == [-100, 1, 2, -100, 0, -100]
-    logits = np.zeros((1, 6, 3))
-    logits[0, [1, 2, 4], [1, 2, 2]] = 1
-    figures = task.metrics(EvalPrediction(logits, np.array([encoded["labels"]])))
-    assert figures == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "accuracy": 2 / 3})
-
-
 def test_the_command_answers_and_tags(command: Callable[..., list[str]], write: Any, tmp_path: Path) -> None:
     squad = write("squad.jsonl", ROWS)
     words = ["--train_file", squad, "--validation_file", squad, "--doc_stride", "4", "--task_name", "squad_v2"]
@@ -121,8 +111,31 @@ def test_what_is_refused(
         squad.check(slow, 16)
     text = Dataset.from_list([{"question": "who", "context": "bob", "answers": "bob"}])
     with pytest.raises(ValueError, match="'answers' of the train data must hold"):
-        QuestionAnsweringTask("squad", TaskArguments(), DatasetDict(train=text, validation=text))
-    rows = [{"tokens": ["a"], "ner_tags": ["O"]}], [{"tokens": ["a"], "ner_tags": ["B-X"]}]
-    tables = DatasetDict(train=Dataset.from_list(rows[0]), validation=Dataset.from_list(rows[1]))
-    with pytest.raises(ValueError, match="holds 'B-X', which training never had, only O"):
-        TokenTask("token_classification", TaskArguments(), tables)
+        QuestionAnsweringTask(find_task("squad"), ExampleArguments(), DatasetDict(train=text, validation=text))
+
+
+def table_of(*answers: dict[str, Any], ids: str = "01") -> DatasetDict:
+    rows = [
+        {"id": i, "question": "who", "context": "bob was", "answers": a} for i, a in zip(ids, answers, strict=False)
+    ]
+    return DatasetDict(train=Dataset.from_list(rows), validation=Dataset.from_list(rows))
+
+
+def test_answers_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
+    bob: dict[str, Any] = {"text": ["bob"], "answer_start": [0]}
+    with pytest.raises(UserError, match="must hold"):
+        QuestionAnsweringTask(find_task("squad"), ExampleArguments(), table_of({"text": ["bob"]}))
+    with pytest.raises(UserError, match="the same id twice"):
+        QuestionAnsweringTask(find_task("squad"), ExampleArguments(), table_of(bob, bob, ids="00"))
+    assert QuestionAnsweringTask(find_task("squad_v2"), ExampleArguments(), table_of(bob)).with_negative
+    assert not QuestionAnsweringTask(find_task("squad"), ExampleArguments(), table_of(bob)).with_negative
+    logger = logging.get_logger("transformers_mcl.finetuning.question_answering_task")
+    logger.addHandler(caplog.handler)
+    try:
+        QuestionAnsweringTask(
+            find_task("squad"), ExampleArguments(), table_of(bob, {"text": ["bob"], "answer_start": [1]})
+        )
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "1 of the 2 train questions have an answer that does not stand" in caplog.text
+    assert "row 2" in caplog.text

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from ..errors import UserError
-from ..models.modeling_mcl import MclForMaskedLM, MclGenerator
-from ..models.pretraining import MclForPreTraining
+from ...errors import UserError
+from ...models.modeling_mcl import MclForMaskedLM, MclGenerator
+from ...models.pretraining import MclForPreTraining
+from ..halves import ScorerName
 
-__all__ = ["PairScorer", "PairScores", "PllMetric", "ScorerName", "score_pairs"]
+__all__ = ["PairScorer", "PairScores", "PllMetric", "score_pairs"]
 
-ScorerName = Literal["generator", "discriminator"]
 PllMetric = Literal["original", "within_word_l2r"]
 
 
@@ -91,7 +91,7 @@ def score_pairs(
             [`~transformers.ElectraForPreTraining`]). It is left in the mode, training or evaluation, that it came in.
         tokenizer: the model's.
         pairs: of each pair the acceptable sentence and the other one; further items, as those of a
-            [`~evaluation.pairs.Pair`], are for messages only.
+            [`~evaluation.minimal_pairs.Pair`], are for messages only.
         scorer: see above.
         batch_size: rows in one forward pass; the generator has one for every token.
         pll_metric: `"within_word_l2r"` also masks the later tokens of the same word (Kauf and Ivanova 2023), so that

@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from datasets import List as ListOf
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import BertConfig, BertTokenizer, EvalPrediction, PreTrainedTokenizerFast
-from transformers.utils import logging
+from transformers import BertConfig, BertTokenizer, EvalPrediction
 
 from transformers_mcl.errors import UserError
-from transformers_mcl.finetuning.arguments import FinetuningArguments, TaskArguments
-from transformers_mcl.finetuning.span_tasks import QuestionAnsweringTask, TokenTask
-from transformers_mcl.finetuning.text_tasks import SequenceTask
+from transformers_mcl.finetuning import SequenceTask, find_task
+from transformers_mcl.finetuning.example_arguments import ExampleArguments
 
 
 def table(labels: list[Any], names: list[str] | None = None) -> Dataset:
@@ -29,7 +23,7 @@ def table(labels: list[Any], names: list[str] | None = None) -> Dataset:
 
 
 def sequence(train: Dataset, validation: Dataset, name: str = "text_classification") -> SequenceTask:
-    return SequenceTask(name, TaskArguments(), DatasetDict(train=train, validation=validation))
+    return SequenceTask(find_task(name), ExampleArguments(), DatasetDict(train=train, validation=validation))
 
 
 @pytest.mark.parametrize(
@@ -93,66 +87,3 @@ def test_labels_that_are_none(name: str, train: list[Any], validation: list[Any]
 
     with pytest.raises(UserError, match=re.escape(says)):
         sequence(rows(train), rows(validation), name)
-
-
-def tags(rows: list[list[Any]], names: list[str] | None = None) -> Dataset:
-    words = [{"tokens": ["film"] * len(row), "ner_tags": row} for row in rows]
-    kind = ListOf(ClassLabel(names=names)) if names else None
-    features = Features({"tokens": ListOf(Value("string")), "ner_tags": kind}) if kind else None
-    return Dataset.from_list(words, features)
-
-
-def test_tags_are_matched_by_name_and_some_are_none(tokenizer: BertTokenizer) -> None:
-    tables = DatasetDict(train=tags([[0, 1]], ["O", "B-X"]), validation=tags([[0, 1]], ["B-X", "O"]))
-    task = TokenTask("token_classification", TaskArguments(), tables)
-    assert list(task.encode("validation", tokenizer, 8)["labels"]) == [[-100, 1, 0, -100]]
-    tables = DatasetDict(train=tags([[3, -100, 4], []]), validation=tags([[4, 3, 4]]))
-    task = TokenTask("token_classification", TaskArguments(), tables)
-    assert task.classes == ["3", "4"]
-    assert list(task.encode("train", tokenizer, 8)["labels"]) == [[-100, 0, -100, 1, -100], [-100, -100]]
-    with pytest.raises(UserError, match="without nulls"):
-        TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([["O", None]])))
-    with pytest.raises(UserError, match="has no tag"):
-        TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([[]])))
-
-
-def test_tokenizers_that_will_not_do() -> None:
-    task = TokenTask("token_classification", TaskArguments(), DatasetDict(train=tags([["O", "B-X"]])))
-    backend = Tokenizer(BPE())
-    backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    with pytest.raises(UserError, match="has no pad_token"):
-        task.check(PreTrainedTokenizerFast(tokenizer_object=backend), 8)
-    with pytest.raises(UserError, match="add_prefix_space=True"):
-        task.check(PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]"), 8)
-
-
-def squad(*answers: dict[str, Any], ids: str = "01") -> DatasetDict:
-    rows = [
-        {"id": i, "question": "who", "context": "bob was", "answers": a} for i, a in zip(ids, answers, strict=False)
-    ]
-    return DatasetDict(train=Dataset.from_list(rows), validation=Dataset.from_list(rows))
-
-
-def test_answers_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
-    bob: dict[str, Any] = {"text": ["bob"], "answer_start": [0]}
-    with pytest.raises(UserError, match="must hold"):
-        QuestionAnsweringTask("squad", TaskArguments(), squad({"text": ["bob"]}))
-    with pytest.raises(UserError, match="the same id twice"):
-        QuestionAnsweringTask("squad", TaskArguments(), squad(bob, bob, ids="00"))
-    assert QuestionAnsweringTask("squad_v2", TaskArguments(), squad(bob)).with_negative
-    assert not QuestionAnsweringTask("squad", TaskArguments(), squad(bob)).with_negative
-    logger = logging.get_logger("transformers_mcl.finetuning.span_tasks")
-    logger.addHandler(caplog.handler)
-    try:
-        QuestionAnsweringTask("squad", TaskArguments(), squad(bob, {"text": ["bob"], "answer_start": [1]}))
-    finally:
-        logger.removeHandler(caplog.handler)
-    assert "1 of the 2 train questions have an answer that does not stand" in caplog.text
-    assert "row 2" in caplog.text
-
-
-def test_the_better_checkpoint_has_the_lower_error() -> None:
-    def greater(metric: str) -> bool | None:
-        return FinetuningArguments("x", use_cpu=True, metric_for_best_model=metric).greater_is_better
-
-    assert [greater(name) for name in ("mse", "loss", "f1")] == [False, False, True]

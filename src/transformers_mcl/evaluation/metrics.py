@@ -1,0 +1,44 @@
+"""Metrics of classes and of scores, those of GLUE's leaderboard among them, by the names that `evaluate` gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+__all__ = ["classification_metrics", "regression_metrics"]
+
+
+def classification_metrics(predictions: Any, references: Any, classes: int) -> dict[str, float]:
+    """Accuracy, F1 (of class 1 where there are two classes, else the mean over all) and Matthews' correlation.
+
+    Args:
+        predictions: numbers of classes, `(examples,)`.
+        references: the true ones, `(examples,)`.
+        classes: how many there are.
+    """
+    two = classes == 2 and set(np.unique(np.concatenate([predictions, references]))) <= {0, 1}
+    of: Any = {} if two else {"labels": range(classes), "average": "macro"}
+    return {
+        "accuracy": float(accuracy_score(references, predictions)),
+        "f1": float(f1_score(references, predictions, zero_division=0, **of)),
+        "matthews_correlation": float(matthews_corrcoef(references, predictions)),
+    }
+
+
+def regression_metrics(predictions: Any, references: Any) -> dict[str, float]:
+    """Spearman's and Pearson's correlation, and the mean squared error.
+
+    A correlation with a constant is not defined; it is 0 here, as scikit-learn's Matthews correlation is, so that a
+    run that learnt nothing has a place in a median; so it is with scores that are not finite, of one that diverged.
+    """
+    predictions, references = np.asarray(predictions, float), np.asarray(references, float)
+    constant = len(references) < 2 or np.ptp(predictions) == 0 or np.ptp(references) == 0
+    constant |= not np.isfinite(predictions).all()
+    return {
+        "spearmanr": 0.0 if constant else float(spearmanr(predictions, references).statistic),
+        "pearson": 0.0 if constant else float(pearsonr(predictions, references).statistic),
+        "mse": float(np.mean((predictions - references) ** 2)),
+    }

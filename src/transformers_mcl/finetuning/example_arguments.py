@@ -1,0 +1,48 @@
+"""What is said of a task's examples: their columns, and how they become rows of ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..errors import UserError
+
+__all__ = ["ExampleArguments"]
+
+
+@dataclass
+class ExampleArguments:
+    """How examples become rows; names as in transformers' `run_glue.py`, `run_ner.py` and `run_qa.py`.
+
+    Raises:
+        UserError: values that cannot be.
+    """
+
+    text_column_names: str | None = field(
+        default=None,
+        metadata={"help": "Column of the text, or two with a comma between; found by type and name if not given."},
+    )
+    label_column_name: str | None = field(default=None, metadata={"help": "Column of the labels: label, or ner_tags."})
+    max_seq_length: int | None = field(
+        default=None, metadata={"help": "Tokens after which a text is cut: 128; for answering questions 384."}
+    )
+    pad_to_max_length: bool = field(
+        default=False, metadata={"help": "Pad every row to max_seq_length, not to the longest of its batch."}
+    )
+    preprocessing_num_workers: int | None = field(default=None, metadata={"help": "Processes that tokenize."})
+    version_2_with_negative: bool | None = field(
+        default=None, metadata={"help": "Whether some questions have no answer; as in squad_v2. By the data."}
+    )
+    null_score_diff_threshold: float = field(
+        default=0.0,
+        metadata={"help": "No answer is given where its score exceeds the best answer's by more than this."},
+    )
+    doc_stride: int = field(default=128, metadata={"help": "Tokens that two pieces of a long context share."})
+    n_best_size: int = field(default=20, metadata={"help": "Starts and ends of answers to look at."})
+    max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
+
+    def __post_init__(self) -> None:
+        for name in ("max_seq_length", "n_best_size", "max_answer_length"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise UserError(f"{name}={value} must be at least 1")
+        if self.doc_stride < 0:
+            raise UserError(f"doc_stride={self.doc_stride} must be 0 or more")
