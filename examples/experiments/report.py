@@ -14,11 +14,14 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from pictures import plot_bars, plot_compute
-from recipes import FOLDER, Question, Scale, load_questions, load_scale
 from scipy.stats import t as student
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
+from experiments.plan import FOLDER, Question, Scale, load_questions, load_scale
+from experiments.plots import plot_bars, plot_compute
+from jobs import exit_status
 from transformers_mcl.errors import UserError
+from transformers_mcl.io import markdown_table, write_text
 
 __all__ = ["FIGURES", "Figure", "Results", "Verdict", "verdict", "write_report"]
 
@@ -134,7 +137,7 @@ class Results:
             )
 
     def runs_of(self, question: Question) -> list[str]:
-        """Those of the question that there are, a recipe's soups in its place."""
+        """Those of the question that there are, the soups of a study in its place."""
 
         def is_of(run: str, name: str) -> bool:
             kind = next(iter(self.by_run[run].values()))["kind"]
@@ -196,13 +199,6 @@ def verdict(first: Mapping[int, float], second: Mapping[int, float], figure: Fig
     return Verdict(mean, figure.digits, number, error, abs(mean) > error * student.ppf(0.975, number - 1))
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; the first row is the head, and all columns but the first are numbers."""
-    head, *body = rows
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def _spread(values: Iterable[float], digits: int) -> str:
     known = list(values)
     if not known:
@@ -216,11 +212,11 @@ def results_table(results: Results, question: Question) -> str:
     runs = results.runs_of(question)
     figures = [figure for figure in FIGURES if any(results.values(run, figure) for run in runs)]
     head = ["run", "seeds", "steps", "tokens, millions", "epochs", "operations", "minutes"]
-    rows = [[*head, *(figure.name for figure in figures)]]
+    rows = []
     for run in runs:
         cells = [_spread(results.values(run, figure).values(), figure.digits) for figure in figures]
         rows.append([results.label(run), str(len(results.by_run[run])), *_cost(results, run), *cells])
-    return table(rows)
+    return markdown_table([*head, *(figure.name for figure in figures)], rows)
 
 
 def _cost(results: Results, run: str) -> list[str]:
@@ -257,7 +253,7 @@ def comparisons(results: Results, found: Compared) -> str:
         [f"{results.label(first)} than {results.label(second)}", *(str(one or "–") for one in verdicts.values())]
         for (first, second), verdicts in found.items()
     ]
-    return table([["better by", *(figure.name for figure in JUDGES)], *rows])
+    return markdown_table(["better by", *(figure.name for figure in JUDGES)], rows)
 
 
 def in_short(results: Results, found: Mapping[str, Compared], questions: Iterable[Question]) -> str:
@@ -341,7 +337,7 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
         parts += [results_table(results, question), comparisons(results, differences)]
         parts.append(f"![{question.title}](assets/{picture.name})")
     parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
-    page.write_text("\n\n".join(part.strip() for part in parts if part.strip()) + "\n", encoding="utf-8")
+    write_text(page, "\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
     return f"{page} and {drawn} pictures, of {len(results.all)} results"
 
 
@@ -379,12 +375,11 @@ def main(words: Sequence[str]) -> int:
     if len(words) not in (2, 3):
         print("usage: report.py RESULTS PAGE.md [SCALE]", file=sys.stderr)
         return 2
-    try:
-        print(write_report(Path(words[0]), Path(words[1]), load_scale(words[2]) if len(words) == 3 else None))
-    except UserError as error:
-        print(f"report.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    results, page, *scale = words
+    return exit_status(
+        "report.py",
+        lambda: print(write_report(Path(results), Path(page), load_scale(scale[0]) if scale else None)),
+    )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
-from transformers_mcl.data.files import one_line
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection.courses import Inspection, check_text, inspect_text, render
+from transformers_mcl.io import one_line
 from transformers_mcl.models.configuration_mcl import MclConfig
 from transformers_mcl.models.loading import load_config, loading_in_silence
 from transformers_mcl.models.pretraining import MclForPreTraining

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,10 +18,10 @@ from huggingface_hub import EvalResult
 from transformers import AutoModelForMaskedLM, ElectraForPreTraining, PreTrainedModel
 from transformers.utils import logging
 
-from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..hub.card_results import add_results, card_of
+from ..io import one_line, versions, write_json, write_text
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, loading_in_silence
 from ..models.modeling_mcl import MclDiscriminator
@@ -135,7 +134,7 @@ def _settings(args: MinimalPairsArguments, pairs_args: PairsArguments, device: s
         "pll_metric": args.pll_metric,
         "dtype": args.dtype,
         "device": device,
-        "versions": {name: metadata.version(name) for name in ("transformers-mcl", "transformers", "torch")},
+        "versions": versions(),
     }
 
 
@@ -240,13 +239,10 @@ class _KeptScores:
 
     def _start(self, keys: set[str]) -> str:
         """What stands there and is of use, which alone is left."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         found = {key: line for line in lines if (key := _key(line)) in keys}
         kept = "".join(f"{line}\n" for line in found.values())
-        aside = self.path.with_suffix(".tmp")
-        aside.write_text(kept, encoding="utf-8")
-        aside.replace(self.path)
+        write_text(self.path, kept)
         return kept
 
     def add(self, scorer: str, task: _Task, scores: PairScores) -> None:
@@ -332,4 +328,4 @@ def _write(results: dict[str, Any], folder: Path) -> None:
     table = f"# Minimal pairs: {name}\n\n{source}{limited}. {note}\n\n{to_markdown(results['results'])}\n"
     (folder / "results.md").write_text(table, encoding="utf-8")
     plot_accuracies(results["results"], folder / "results.png", f"Minimal pairs: {Path(name).name}")
-    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "results.json", results)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 
-from ..data.files import nearest_path, one_line
 from ..errors import UserError
+from ..io import nearest_path, one_line
 from ..models.loading import load_config, loading_in_silence
 from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 import yaml
 from accelerate.utils import broadcast_object_list, release_memory
 from datasets import Dataset
@@ -22,11 +20,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
-from ..data.files import one_line
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..hub.finetuned_card import FinetunedCard
 from ..hub.push import create_repository, push_folder
+from ..io import one_line, versions, write_json
 from ..models.loading import load_config
 from ..training.checkpoints import check_checkpoint, last_checkpoint
 from ..training.curves import plot_curves
@@ -99,7 +97,7 @@ class Finetuning:
 
     @property
     def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__, "transformers": transformers.__version__}
+        return versions("torch", "transformers")
 
     def done(self, run: Run) -> dict[str, Any] | None:
         """What a run left that has finished.
@@ -172,7 +170,7 @@ class Finetuning:
             if self.encoder.overwrite_output_dir:  # or it would be gone on from
                 for old in run.folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
                     shutil.rmtree(old)
-            _write(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
+            write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
         trainer = self._trainer(task, model, args)
         trainer.accelerator.wait_for_everyone()
@@ -189,7 +187,7 @@ class Finetuning:
             task.save_predictions(run.folder)
             for split, found in predicted.items():
                 task.save_predicted(split, found, run.folder)
-            _write(run.folder / _RUN, {**result, "arguments": self._identity(run)})
+            write_json(run.folder / _RUN, {**result, "arguments": self._identity(run)})
         return result
 
     def _model_folder(self, run: Run, results: Sequence[Mapping[str, Any]]) -> Path | None:
@@ -448,10 +446,3 @@ def _figures(evaluated: Mapping[str, Any], task: Task) -> dict[str, float]:
             figures[f"{name}_mm" if mismatched else name] = value if isinstance(value, int) else float(value)
     first = [task.main_metric, f"{task.main_metric}_mm"]
     return {name: figures[name] for name in sorted(figures, key=lambda n: (n not in first, "loss" in n))}
-
-
-def _write(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)

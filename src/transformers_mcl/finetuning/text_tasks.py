@@ -19,10 +19,10 @@ from transformers import (
 )
 from transformers.trainer_utils import PredictionOutput
 
-from ..data.files import nearest_path
 from ..data.tables import load_from_hub, read_folder, read_table
 from ..errors import UserError
 from ..evaluation.glue import GLUE_TASKS, classification_metrics, glue_metrics, regression_metrics
+from ..io import nearest_path
 from .arguments import TaskArguments
 from .span_tasks import QuestionAnsweringTask, TokenTask
 from .task import Task, check_column, class_namer, model_order

@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..evaluation.glue import GLUE_TASKS
 from ..finetuning.results import results_markdown
+from ..io import markdown_table
 
 __all__ = ["ANSWERING", "FinetunedCard"]
 
@@ -135,8 +136,8 @@ class FinetunedCard:
         return f"```python\n{first}{lines}\n```"
 
     def _results(self) -> list[str]:
-        rows = [f"| {name} | {_text(value)} |" for name, value in self.result["metrics"].items()]
-        sections = ["Of this model, on the validation data:", "\n".join(["| metric | value |", "|---|---:|", *rows])]
+        rows = [[name, _text(value)] for name, value in self.result["metrics"].items()]
+        sections = ["Of this model, on the validation data:", markdown_table(["metric", "value"], rows)]
         if self._runs > 1:
             sections += ["Of all runs:", results_markdown(self.entries).strip()]
             sections += ["![The validation scores of all runs](results.png)"]

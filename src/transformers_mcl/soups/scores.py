@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from ..data import DataArguments, DataCollatorForMcl, load_tokenizer, tokenize_and_pack
 from ..data.corpus import read_files
-from ..data.files import find_files, one_line
+from ..data.files import find_files
 from ..errors import UserError
 from ..evaluation.blimp import open_scorer
 from ..evaluation.minimal_pairs import PairScorer, ScorerName
@@ -26,6 +26,7 @@ from ..evaluation.pairs import BLIMP, Pair, PairsArguments, load_pairs
 from ..finetuning.arguments import TASK_NAMES, TaskArguments
 from ..finetuning.task import Task
 from ..finetuning.text_tasks import make_task
+from ..io import one_line
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import loading_in_silence
 from ..models.pretraining import MclForPreTraining

@@ -19,8 +19,8 @@ from transformers import (
 from transformers.utils import logging
 
 from ..data import load_tokenizer
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import one_line
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import transformers
 import yaml
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
@@ -33,6 +32,7 @@ from ..data import (
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection.courses import Inspection, inspect_text
+from ..io import versions
 from ..models.configuration_mcl import DISCRIMINATOR_LOSSES, OBJECTIVES, MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -304,7 +304,7 @@ class PretrainingRun:
             tokens=self.tokens(state.global_step),
             seconds=self.seconds or trainer.training_seconds,
             hardware=_hardware(trainer.args),
-            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            versions=versions("torch", "transformers"),
             train=train,
             evaluation=self.evaluation | self.baselines,
             curves="curves.png",
