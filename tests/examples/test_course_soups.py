@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +186,16 @@ def test_a_folder_of_something_else_is_left_alone(
     assert run_study()[0] == 2
     assert "holds something else" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_the_command_of_the_page() -> None:
+    (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "course_soups.md").read_text(), re.DOTALL)
+    python, path, *words = shlex.split(block)
+    assert python == "python" and (ROOT / path).samefile(str(script.__file__))
+    assert words[0] == "--config" and (ROOT / words[1]).is_file()
+    assert block in (ROOT / words[1]).read_text()
+    options = re.findall(r"--(\w+)", (ROOT / "docs" / "course_soups.md").read_text())
+    assert {field.name for field in fields(study.StudyArguments)} <= set(options)
 
 
 def test_ingredients_train_in_processes_of_their_own(tmp_path: Path) -> None:

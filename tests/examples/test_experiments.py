@@ -309,7 +309,12 @@ def test_a_soup_is_made_by_the_study_of_course_soups(
     soups = {"methods": ["uniform"], "max_steps": 7}
     path = make_job(tmp_path, kind="soups", starts_from="pair", evaluate=None, finetune=None, soups=soups)
     asked: list[Any] = []
-    monkeypatch.setattr(scripts["job"], "run_study", lambda words: asked.append(words) or 2)
+
+    def study(words: list[str]) -> int:
+        asked.append(words)
+        return 2
+
+    monkeypatch.setattr(scripts["job"], "run_study", study)
     with pytest.raises(UserError, match="^course_soups ended with the exit status 2"):
         scripts["job"].run_job(path)
     ((flag, file),) = asked
