@@ -52,8 +52,8 @@ def run_job(path: Path) -> None:
         results = judge(job, pair, folder if pair == folder / "pair" else pair)
         if writes():
             results |= read_json(folder / ENVIRONMENT)
-            path = Path(job["results"], f"{name}-seed-{job['seed']}.json")
-            write_json(path, results | {"run": name}, **LAYOUT)
+            file = Path(job["results"], f"{name}-seed-{job['seed']}.json")
+            write_json(file, results | {"run": name}, **LAYOUT)
     if writes():
         write_text(folder / "done", text)
 
@@ -64,14 +64,22 @@ def writes() -> bool:
 
 
 def command(*words: str, arguments: dict[str, Any], file: Path) -> None:
-    """A command of the package, or the study of soups; its arguments in a file whose name comes last."""
+    """A command of the package, its arguments in a file whose name comes last."""
+    check_status(f"transformers-mcl {words[0]}", main([*words, save_arguments(arguments, file)]))
+
+
+def save_arguments(arguments: dict[str, Any], file: Path) -> str:
+    """Writes arguments, for all processes of a launch; the name of the file."""
     if writes():
         write_text(file, yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True))
     if "RANK" in os.environ:
         PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
-    study = words[0] == "course_soups"
-    if status := run_study([*words[1:], str(file)]) if study else main([*words, str(file)]):
-        raise UserError(f"{'' if study else 'transformers-mcl '}{words[0]} ended with the exit status {status}")
+    return str(file)
+
+
+def check_status(name: str, status: int) -> None:
+    if status:
+        raise UserError(f"{name} ended with the exit status {status}")
 
 
 def pretrain(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
@@ -90,10 +98,8 @@ def peer(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
     if read_json(pair / "eval_results.json") is None:
         from experiments.peer import run  # of all jobs, it alone needs a package that is no dependency of ours
 
-        file = folder / "pretrain.yaml"
         given = {**job["pretrain"], "output_dir": str(pair), "seed": job["seed"], "overwrite_output_dir": True}
-        file.write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
-        run(["--config", str(file)])
+        run(["--config", save_arguments(given, folder / "pretrain.yaml")])
     yield job["name"], pair
 
 
@@ -104,7 +110,7 @@ def soups(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
     if read_json(made / "results.json") is None:
         given = {**job["pretrain"], "model_name_or_path": job["starts_from"], "output_dir": str(made)}
         given |= {"seed": job["seed"], "ingredients": list(INGREDIENTS), **job["soups"]}
-        command("course_soups", "--config", arguments=given, file=folder / "soups.yaml")
+        check_status("course_soups/run.py", run_study(["--config", save_arguments(given, folder / "soups.yaml")]))
     scores = json.loads((made / "results.json").read_text(encoding="utf-8"))["scores"]
     best = min(INGREDIENTS, key=lambda name: scores[name][LOSS])
     yield f"{job['name']}_best_ingredient", made / "ingredients" / best

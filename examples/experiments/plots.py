@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
+from experiments.figures import Figure, Results
 from experiments.plan import Question
 from transformers_mcl.plots import BLACK, BLUE, COLOURS, picture
-
-if TYPE_CHECKING:
-    from experiments.report import Figure, Results
 
 __all__ = ["plot_bars", "plot_compute"]
 

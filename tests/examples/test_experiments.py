@@ -22,7 +22,7 @@ from transformers_mcl.training.trainer import evaluation_draws
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "experiments"
-MODULES = ("plan", "plots", "report", "job", "alike", "run")
+MODULES = ("plan", "report", "job", "alike", "run")
 SCALES = sorted(path.stem for path in (FOLDER / "scales").glob("*.yaml"))
 SHAPE = "hidden_size=16,embedding_size=16,num_hidden_layers=1,intermediate_size=16,generator_hidden_size=16,"
 SHAPE += "generator_num_hidden_layers=1,generator_intermediate_size=16"
@@ -315,7 +315,7 @@ def test_a_soup_is_made_by_the_study_of_course_soups(
         return 2
 
     monkeypatch.setattr(scripts["job"], "run_study", study)
-    with pytest.raises(UserError, match="^course_soups ended with the exit status 2"):
+    with pytest.raises(UserError, match="^course_soups/run.py ended with the exit status 2"):
         scripts["job"].run_job(path)
     ((flag, file),) = asked
     args, model_args, _, training_args = scripts["plan"].parse("soups", yaml.safe_load(Path(file).read_text()))
