@@ -34,7 +34,7 @@ class _Judge:
 
     key: str
     source: str
-    figures: Callable[[Path], dict[str, float]]
+    figures: Callable[[str, Path], dict[str, float]]
 
 
 def finish(study: Study, say: Say) -> str:
@@ -50,17 +50,15 @@ def finish(study: Study, say: Say) -> str:
     """
     if missing := [name for name in study.names if not study.is_done(name)]:
         raise UserError(f"ingredients: {', '.join(missing)} are not trained yet: without --train_only they are")
-    choosing, judging = _held_out(study, 0), _held_out(study, 1)
+    choosing, judging, pairs = _held_out(study, 0), _held_out(study, 1), _pairs(study)
     models = {name: study.ingredient(name) for name in study.names}
     coefficients = {}
     for method in study.args.methods:
-        coefficients[method] = _cook(study, method, _pairs(study) or choosing, say)
+        coefficients[method] = _make(study, method, pairs if study.args.soup_score == "blimp" else choosing, say)
         models[f"{method} soup"] = study.folder / "soups" / method
-    judges = [_Judge("loss", f"{LOSS}: {judging.source}", lambda folder: {LOSS: -judging(folder)})]
-    if (pairs := _pairs(study, both=False)) is not None:
-        judges.append(
-            _Judge("pairs", f"minimal pairs: {pairs.source}", lambda folder: {"minimal pairs": pairs(folder)})
-        )
+    judges = [_Judge("loss", f"{LOSS}: {judging.source}", lambda _, folder: {LOSS: -judging(folder)})]
+    if pairs is not None:
+        judges.append(_Judge("pairs", f"{PAIRS}: {pairs.source}", lambda _, folder: {PAIRS: pairs(folder)}))
     if study.args.finetune_config:
         judges.append(_finetune(study, models, say))
     scores = {}
@@ -89,17 +87,17 @@ def _held_out(study: Study, half: int) -> PretrainingLoss:
     )
 
 
-def _pairs(study: Study, both: bool = True) -> PairsScore | None:
-    """Minimal pairs, if they were asked for; to choose soups by (`both`), if that was."""
+def _pairs(study: Study) -> PairsScore | None:
+    """Minimal pairs, if they were asked for."""
     args = study.args
-    if not (args.blimp or args.pairs_file) or (both and args.soup_score != "blimp"):
+    if not (args.blimp or args.pairs_file):
         return None
     pairs = load_pairs(PairsArguments(args.pairs_file, args.limit))
     source = f"{len(pairs):,} pairs of {', '.join(args.pairs_file or [BLIMP])}"
     return PairsScore(pairs, study.tokenizer, source=source, device=study.training_args.device)
 
 
-def _cook(study: Study, method: str, score: Any, say: Say) -> dict[str, float]:
+def _make(study: Study, method: str, score: Any, say: Say) -> dict[str, float]:
     """Makes a soup, unless it is there; the coefficient of each ingredient."""
     folder, record = study.folder / "soups" / method, study.folder / "soups" / f"{method}.json"
     names = [name for name in study.names if name != MCL]
@@ -120,29 +118,25 @@ def _cook(study: Study, method: str, score: Any, say: Say) -> dict[str, float]:
 def _finetune(study: Study, models: Mapping[str, Path], say: Say) -> _Judge:
     """Fine-tunes all that are not fine-tuned yet, on the devices that they were trained on."""
     config = Path(study.args.finetune_config or "")
-    judge = _Judge("finetuned", f"fine-tuned with {config}:\n{config.read_text(encoding='utf-8')}", _finetuned(study))
+    source = f"fine-tuned with {config}:\n{config.read_text(encoding='utf-8')}"
+    finetuned = study.folder / "finetuned"
     jobs = []
     for name, folder in models.items():
-        if _known(study, name).get(judge.key, {}).get("source") == judge.source:
+        if _known(study, name).get("finetuned", {}).get("source") == source:
             continue
-        output = study.folder / "finetuned" / name
-        words = ["--config", str(config), "--model_name_or_path", str(folder), "--output_dir", str(output)]
-        jobs.append(Job(name, module_command("finetune", *words), output.parent / f"{name}.log"))
+        words = ["--config", str(config), "--model_name_or_path", str(folder), "--output_dir", str(finetuned / name)]
+        jobs.append(Job(name, module_command("finetune", *words), finetuned / f"{name}.log"))
     run_jobs(jobs, study.environments, say, "fine-tuning")
-    return judge
+    return _Judge("finetuned", source, lambda name, _: _finetuned(finetuned / name / "results.json"))
 
 
-def _finetuned(study: Study) -> Callable[[Path], dict[str, float]]:
-    def figures(folder: Path) -> dict[str, float]:
-        name = folder.name if folder.parent.name == "ingredients" else f"{folder.name} soup"
-        path = study.folder / "finetuned" / name / "results.json"
-        found = json.loads(path.read_text(encoding="utf-8"))
-        best = [entry for entry in found["summary"] if entry["best"]]
-        tasks = {entry["task"]: entry["metrics"][entry["main_metric"]]["median"] for entry in best}
-        average = found["average"] if found["average"] is not None else fmean(tasks.values())
-        return tasks | ({"average": average} if len(tasks) > 1 else {})
-
-    return figures
+def _finetuned(path: Path) -> dict[str, float]:
+    """The best setting's main figure of each task, and their average."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    best = [entry for entry in found["summary"] if entry["best"]]
+    tasks = {entry["task"]: entry["metrics"][entry["main_metric"]]["median"] for entry in best}
+    average = found["average"] if found["average"] is not None else fmean(tasks.values())
+    return tasks | ({"average": average} if len(tasks) > 1 else {})
 
 
 def _scores_file(study: Study, name: str) -> Path:
@@ -158,7 +152,7 @@ def _judge(study: Study, name: str, folder: Path, judges: Sequence[_Judge]) -> d
     figures: dict[str, float] = {}
     for judge in judges:
         if known.get(judge.key, {}).get("source") != judge.source:
-            known[judge.key] = {"source": judge.source, "figures": judge.figures(folder)}
+            known[judge.key] = {"source": judge.source, "figures": judge.figures(name, folder)}
             write_json(_scores_file(study, name), known)
         figures |= known[judge.key]["figures"]
     return figures

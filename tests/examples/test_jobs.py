@@ -91,9 +91,11 @@ def test_none_runs_twice_at_a_time(tmp_path: Path) -> None:
     where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, env=where)
     again = [job(tmp_path, "a", "print('again')")]
-    with pytest.raises(UserError, match="a is at work already"):
-        run_jobs(again, [{}], lambda line: None, "training")
-    (tmp_path / "end").write_text("the first\n")
+    try:
+        with pytest.raises(UserError, match="a is at work already"):
+            run_jobs(again, [{}], lambda line: None, "training")
+    finally:
+        (tmp_path / "end").write_text("the first\n")
     with open(tmp_path / "a.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for its end
     run_jobs(again, [{}], lambda line: None, "training")
