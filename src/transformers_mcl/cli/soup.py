@@ -71,10 +71,10 @@ class SoupArguments:
 
 def _refuse_recipe(argv: Sequence[str]) -> None:
     """What once was an argument here has become a script."""
-    for number, word in enumerate(argv):
+    for word, following in zip(argv, [*argv, "FILE"][1:], strict=True):
         name, _, file = word.partition("=")
         if name == "--recipe":
-            command = f"python examples/course_soups/run.py --config {file or ''.join(argv[number + 1 : number + 2])}"
+            command = f"python examples/course_soups/run.py --config {file or following}"
             raise UserError(f"--recipe: the study of the paper's course soups is an example of its own: {command}")
 
 
