@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from transformers_mcl.plots import COLOURS, GREY, picture
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito's
 # Title, the figures that are added up, and a height to compare with.
 PANELS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
     ("Discriminator: AUC", ("rtd_disc_auc",), 0.5),
@@ -29,22 +28,19 @@ PANELS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
 
 def draw(states: dict[str, dict[str, Any]], path: Path) -> None:
     """Draws the training logs of runs, by name the content of their `trainer_state.json`, into a PNG."""
-    figure = Figure(figsize=(10, 5), dpi=110, layout="constrained")
-    for axes, (title, names, level) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
-        for (name, state), colour in zip(states.items(), COLOURS, strict=False):
-            logs = [log for log in state["log_history"] if all(figure in log for figure in names)]
-            values = [sum(log[figure] for figure in names) for log in logs]
-            axes.plot([log["step"] for log in logs], values, color=colour, label=name)
-            for warning in warnings(state):
-                axes.axvline(warning["step"], color=colour, linestyle=":", linewidth=1)
-        if level is not None:
-            axes.axhline(level, color="#999999", linewidth=1)
-        axes.set_title(title, loc="left", fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    lines = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*lines, loc="outside lower left", ncols=len(states), frameon=False)
-    figure.savefig(path)
+    with picture(path, 10, 5) as figure:
+        for axes, (title, names, level) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
+            for (name, state), colour in zip(states.items(), COLOURS, strict=False):
+                logs = [log for log in state["log_history"] if all(figure in log for figure in names)]
+                values = [sum(log[figure] for figure in names) for log in logs]
+                axes.plot([log["step"] for log in logs], values, color=colour, label=name)
+                for warning in warnings(state):
+                    axes.axvline(warning["step"], color=colour, linestyle=":", linewidth=1)
+            if level is not None:
+                axes.axhline(level, color=GREY, linewidth=1)
+            axes.set_title(title)
+        lines = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside lower left", ncols=len(states), frameon=False)
 
 
 def warnings(state: dict[str, Any]) -> list[dict[str, Any]]:

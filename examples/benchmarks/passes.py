@@ -11,7 +11,7 @@ from measure import Arguments, Step, autocast, interleaved, random_batch
 from torch import Tensor, nn
 
 from transformers_mcl import MclForPreTraining
-from transformers_mcl.courses import operated_count, sample_tokens
+from transformers_mcl.method.corruptions import operated_count, sample_tokens
 from transformers_mcl.models.flops import pass_flops
 
 SAMPLING, UPDATE = "sampling, once a course", "clipping and optimizer"

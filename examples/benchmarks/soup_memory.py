@@ -46,7 +46,7 @@ def make_ingredients(folder: Path, count: int) -> None:
 
 def measure(ingredients: Sequence[str], output_dir: str) -> dict[str, float]:
     """Of one soup: seconds, and memory in MB."""
-    from transformers_mcl.soups.cooking import make_soup
+    from transformers_mcl.soups.methods import make_soup
 
     before = resident("RssAnon")
     with watching("RssAnon") as most:

@@ -8,7 +8,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,16 @@ import numpy as np
 import torch
 import yaml
 from accelerate import PartialState
-from recipes import going_on, parse
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
+from course_soups.results import LOSS
+from course_soups.run import run as run_study
+from course_soups.study import INGREDIENTS
+from experiments.alike import LAYOUT
+from experiments.plan import going_on, parse
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups.recipe import INGREDIENTS
-from transformers_mcl.soups.recipe_results import LOSS
+from transformers_mcl.io import read_json, versions, write_json, write_text
 from transformers_mcl.training.checkpoints import last_checkpoint
 from transformers_mcl.training.run import prepare
 
@@ -44,14 +47,15 @@ def run_job(path: Path) -> None:
     job = yaml.safe_load(text)
     folder = path.parent
     if writes() and not (folder / ENVIRONMENT).is_file():  # it may be judged elsewhere, or later
-        write_json(folder / ENVIRONMENT, environment(job))
+        write_json(folder / ENVIRONMENT, environment(job), **LAYOUT)
     for name, pair in TRAINED[job["kind"]](job, folder):
         results = judge(job, pair, folder if pair == folder / "pair" else pair)
         if writes():
             results |= read_json(folder / ENVIRONMENT)
-            write_json(Path(job["results"]) / f"{name}-seed-{job['seed']}.json", results | {"run": name})
+            file = Path(job["results"], f"{name}-seed-{job['seed']}.json")
+            write_json(file, results | {"run": name}, **LAYOUT)
     if writes():
-        (folder / "done").write_text(text, encoding="utf-8")
+        write_text(folder / "done", text)
 
 
 def writes() -> bool:
@@ -61,13 +65,21 @@ def writes() -> bool:
 
 def command(*words: str, arguments: dict[str, Any], file: Path) -> None:
     """A command of the package, its arguments in a file whose name comes last."""
+    check_status(f"transformers-mcl {words[0]}", main([*words, save_arguments(arguments, file)]))
+
+
+def save_arguments(arguments: dict[str, Any], file: Path) -> str:
+    """Writes arguments, for all processes of a launch; the name of the file."""
     if writes():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(file, yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True))
     if "RANK" in os.environ:
         PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
-    if status := main([*words, str(file)]):
-        raise UserError(f"transformers-mcl {words[0]} ended with the exit status {status}")
+    return str(file)
+
+
+def check_status(name: str, status: int) -> None:
+    if status:
+        raise UserError(f"{name} ended with the exit status {status}")
 
 
 def pretrain(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
@@ -84,22 +96,21 @@ def pretrain(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
 def peer(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
     pair = folder / "pair"
     if read_json(pair / "eval_results.json") is None:
-        from peer import run  # of all jobs, it alone needs a package that is no dependency of ours
+        from experiments.peer import run  # of all jobs, it alone needs a package that is no dependency of ours
 
-        file = folder / "pretrain.yaml"
         given = {**job["pretrain"], "output_dir": str(pair), "seed": job["seed"], "overwrite_output_dir": True}
-        file.write_text(yaml.safe_dump(given, sort_keys=False), encoding="utf-8")
-        run(["--config", str(file)])
+        run(["--config", save_arguments(given, folder / "pretrain.yaml")])
     yield job["name"], pair
 
 
 def soups(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
-    """The paper's recipe, from a pair that is trained: its soups, and its best ingredient by held-out loss."""
-    made = folder / "recipe"
+    """The study of course soups, from a pair that is trained: its soups, and its best ingredient by held-out loss."""
+    before = folder / "recipe"  # its name when the first were begun
+    made = before if before.is_dir() else folder / "study"
     if read_json(made / "results.json") is None:
         given = {**job["pretrain"], "model_name_or_path": job["starts_from"], "output_dir": str(made)}
         given |= {"seed": job["seed"], "ingredients": list(INGREDIENTS), **job["soups"]}
-        command("soup", "--recipe", arguments=given, file=folder / "soups.yaml")
+        check_status("course_soups/run.py", run_study(["--config", save_arguments(given, folder / "soups.yaml")]))
     scores = json.loads((made / "results.json").read_text(encoding="utf-8"))["scores"]
     best = min(INGREDIENTS, key=lambda name: scores[name][LOSS])
     yield f"{job['name']}_best_ingredient", made / "ingredients" / best
@@ -201,25 +212,9 @@ def environment(job: dict[str, Any]) -> dict[str, Any]:
     if torch.cuda.is_available() and not job["pretrain"].get("use_cpu"):
         device = f"{os.environ.get('WORLD_SIZE', '1')} x {torch.cuda.get_device_name()}"
     return {
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}},
+        "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
         "hardware": device,
     }
-
-
-def read_json(path: Path) -> Any:
-    """What a file holds; None if there is none, or half of one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
-
-
-def write_json(path: Path, content: Any) -> None:
-    """The file appears when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(draft, path)
 
 
 def start(words: list[str]) -> int:

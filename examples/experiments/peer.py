@@ -1,7 +1,7 @@
 """Trains an ELECTRA pair by somebody else's code: lucidrains' `electra-pytorch`, to check our ELECTRA against.
 
     pip install --no-deps electra-pytorch
-    python examples/experiments/peer.py --config recipe.yaml --objective electra --output_dir peer
+    python examples/experiments/peer.py --config arguments.yaml --objective electra --output_dir peer
 
 The arguments are those of `transformers-mcl pretrain`, and so are the text, the rows of each step, the pair as it
 begins and the optimizer with its schedule. The peer masks, samples, labels and adds up the losses; the loop is plain
@@ -39,6 +39,7 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from itertools import count, islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,11 +47,14 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers.trainer_utils import speed_metrics
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
+from jobs import exit_status
 from transformers_mcl import MclForPreTraining, MclTrainer, MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError
+from transformers_mcl.io import write_text
 from transformers_mcl.method.documents import find_documents
 from transformers_mcl.training.callbacks import summary_line
 from transformers_mcl.training.report import results_table
@@ -189,8 +193,7 @@ def run(argv: Sequence[str]) -> None:
     prepared = prepare(model_args, data_args, training_args, parsed.recipe)
     print(prepared.plan(), flush=True)
     trainer, began = prepared.trainer, time.time()
-    prepared.folder.mkdir(parents=True, exist_ok=True)
-    (prepared.folder / "recipe.yaml").write_text(prepared.recipe, encoding="utf-8")
+    write_text(prepared.folder / "recipe.yaml", prepared.recipe)
     train(prepared, peer_of(prepared.model))
     metrics = speed_metrics("train", began, num_steps=prepared.steps) | {"total_flos": trainer.state.total_flos}
     trainer.log(metrics)
@@ -203,12 +206,7 @@ def run(argv: Sequence[str]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs; the exit status."""
-    try:
-        run(sys.argv[1:] if argv is None else argv)
-    except UserError as error:
-        print(f"peer.py: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("peer.py", lambda: run(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == "__main__":

@@ -13,20 +13,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
-from common import judge_alike
-from recipes import Planner, Question, Run, Scale, load_questions, load_scale, parse
-from report import write_report
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
+from experiments.alike import judge_alike
+from experiments.plan import Planner, Question, Run, Scale, load_questions, load_scale, parse
+from experiments.report import write_report
+from jobs import Job, exit_status, run_jobs, share_devices
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.data.tokenizer import load_tokenizer
-from transformers_mcl.errors import Interrupted, UserError, check_names
-from transformers_mcl.jobs import Job, run_jobs, share_devices
+from transformers_mcl.errors import UserError, check_names
+from transformers_mcl.io import write_text
 
 
 @dataclass
@@ -135,8 +138,7 @@ class Experiments:
         if (folder / "done").is_file() and (folder / "done").read_text(encoding="utf-8") == text:
             return None
         if not self.args.dry_run:
-            folder.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            write_text(file, text)
         command = [sys.executable, str(Path(__file__).with_name("job.py")), str(file)]
         if (devices := self.args.devices_per_job) > 1 and self.runs[name].kind == "pretrain":
             command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(devices)]
@@ -158,7 +160,8 @@ class Experiments:
 def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any], others: Sequence[str]) -> None:
     """Whether the model is trained alike; it may be judged otherwise. `others` go on from it."""
     for part in ("kind", "seed", "starts_from", "soups", "devices", "pretrain"):
-        then, here = before.get(part), now.get(part)
+        then: Any = before.get(part)
+        here: Any = now.get(part)
         if then != here:
             names = sorted({*then, *here}) if isinstance(then, dict) and isinstance(here, dict) else []
             name = next((name for name in names if then.get(name) != here.get(name)), None)
@@ -245,7 +248,8 @@ def work(experiments: Experiments, say: Callable[[str], object]) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Does it all; the exit status."""
-    try:
+
+    def work_on() -> None:
         (args,) = parse_arguments(
             [ExperimentArguments],
             argv,
@@ -253,17 +257,9 @@ def run(argv: Sequence[str]) -> int:
             description=str(__doc__).splitlines()[0],
             positional="questions",
         )
-        work(prepare(args), lambda line: print(line, flush=True))
-    except UserError as error:
-        print(f"run.py: error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as ended:
-        print(f"run.py: {ended}", file=sys.stderr)
-        return 143
-    except KeyboardInterrupt:
-        print("\nrun.py: interrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+        work(prepare(args), partial(print, flush=True))
+
+    return exit_status("run.py", work_on)
 
 
 if __name__ == "__main__":

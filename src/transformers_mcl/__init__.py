@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from .models.pretraining import MclForPreTraining
     from .models.tokenization_mcl import MclTokenizer
-    from .soups.cooking import make_soup
+    from .soups.methods import make_soup
     from .training.arguments import MclTrainingArguments
     from .training.trainer import MclTrainer
 
@@ -60,7 +60,7 @@ _MODULES = {
     "MclTrainingArguments": "training.arguments",
     "UserError": "errors",
     "convert_fairseq_checkpoint": "hub.fairseq",
-    "make_soup": "soups.cooking",
+    "make_soup": "soups.methods",
 }
 
 

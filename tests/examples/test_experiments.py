@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +22,27 @@ from transformers_mcl.training.trainer import evaluation_draws
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "experiments"
-MODULES = ("recipes", "pictures", "report", "job", "common", "run")
+MODULES = ("plan", "report", "job", "alike", "run")
 SCALES = sorted(path.stem for path in (FOLDER / "scales").glob("*.yaml"))
 SHAPE = "hidden_size=16,embedding_size=16,num_hidden_layers=1,intermediate_size=16,generator_hidden_size=16,"
 SHAPE += "generator_num_hidden_layers=1,generator_intermediate_size=16"
 
 
 @pytest.fixture(scope="module")
-def scripts() -> Iterator[dict[str, Any]]:
-    """The modules of the folder, which find each other as scripts do."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: importlib.import_module(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            del sys.modules[name]
+def scripts() -> dict[str, Any]:
+    """The modules of the folder."""
+    return {name: importlib.import_module(f"experiments.{name}") for name in MODULES}
 
 
 def planner(scripts: dict[str, Any], scale: str) -> Any:
-    recipes = scripts["recipes"]
+    planning = scripts["plan"]
     tokenizer = load_tokenizer(str(DEMO_FOLDER / "tokenizer"))
-    return recipes.Planner(recipes.load_scale(scale), recipes.load_questions()[1], {}, tokenizer)
+    return planning.Planner(planning.load_scale(scale), planning.load_questions()[1], {}, tokenizer)
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_equal_compute_is_equal_to_a_step(scripts: dict[str, Any], scale: str) -> None:
-    plan, (questions, runs) = planner(scripts, scale), scripts["recipes"].load_questions()
+    plan, (questions, runs) = planner(scripts, scale), scripts["plan"].load_questions()
     assert all(plan.arguments(name)["max_steps"] == plan.steps(name) > 0 for name in runs)
     bound = [run for run in runs.values() if run.compute_of]
     assert {"electra_long", "mcl_fifth", "sampled_three", "joint", "late", "mcl_on"} <= {run.name for run in bound}
@@ -66,8 +58,8 @@ def test_equal_compute_is_equal_to_a_step(scripts: dict[str, Any], scale: str) -
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any], scale: str, tmp_path: Path) -> None:
-    recipes, run = scripts["recipes"], scripts["run"]
-    questions, runs = recipes.load_questions()
+    planning, run = scripts["plan"], scripts["run"]
+    questions, runs = planning.load_questions()
     plan = planner(scripts, scale)
     args = run.ExperimentArguments(output_dir=str(tmp_path), use_cpu=True)
     experiments = run.Experiments(args, plan.scale, questions, list(questions), runs, plan)
@@ -80,7 +72,7 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
         if runs[name].kind != "peer":
             experiments.check(content)
         # A warm-up in steps would be all of a short run, and hardly any of a long one.
-        training = recipes.parse("pretrain", {**content["pretrain"], "output_dir": "x"})[2]
+        training = planning.parse("pretrain", {**content["pretrain"], "output_dir": "x"})[2]
         assert training.warmup_steps < 1
         rows[name] = training.per_device_train_batch_size
     assert rows["mcl_small"] == rows["electra_small"] == rows["mcl"] / 4 == rows["electra"] / 4
@@ -106,7 +98,7 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
 def test_mistakes_in_a_question(scripts: dict[str, Any], tmp_path: Path, content: Any, said: str) -> None:
     (tmp_path / "1-q.yaml").write_text(yaml.safe_dump({"title": "?", "text": "?", **content}))
     with pytest.raises(UserError, match=said):
-        scripts["recipes"].load_questions(tmp_path)
+        scripts["plan"].load_questions(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +136,7 @@ def test_mistakes_in_a_scale(
 
 
 def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any], tmp_path: Path) -> None:
-    load = scripts["recipes"].load_scale
+    load = scripts["plan"].load_scale
     file = tmp_path / "mine.yaml"
     file.write_text("like: cpu\nabout: On my desk.\npretrain: {max_steps: 7}\nseeds: {lite: [5]}\nreference: mcl\n")
     assert load("cpu_mixed").title != load("cpu").title  # of two pages beside each other
@@ -179,9 +171,7 @@ def test_a_scale_asks_some_of_the_questions(
     assert "question at scale mine: there is no 'lite'; choose from equal_compute" in capsys.readouterr().err
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "1.json").write_text(json.dumps(make_result("mcl", 1, 4.0, scale="mine")))
-    scripts["report"].write_report(
-        tmp_path / "results", tmp_path / "page.md", scripts["recipes"].load_scale(str(file))
-    )
+    scripts["report"].write_report(tmp_path / "results", tmp_path / "page.md", scripts["plan"].load_scale(str(file)))
     page = (tmp_path / "page.md").read_text()
     assert page.count("*Not run yet at the scale `mine`.*") == page.count("all not run yet") == 1
     assert f"report.py {tmp_path.as_posix()}/results {tmp_path.as_posix()}/page.md mine.yaml\n" in page
@@ -257,17 +247,17 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert again["hardware"] == "what it was trained on"
 
     said: list[str] = []
-    scripts["common"].judge_alike(tmp_path, "electra", said.append)  # which there is not
+    scripts["alike"].judge_alike(tmp_path, "electra", said.append)  # which there is not
     assert "'electra', which makes them, is missing" in said[0]
     assert "alike" not in json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
-    scripts["common"].judge_alike(tmp_path, "mcl", print)
+    scripts["alike"].judge_alike(tmp_path, "mcl", print)
     judged = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
     assert judged["alike"]["reference"] == "mcl, seed-3"
     assert judged["alike"]["mlm_loss"] == pytest.approx(result["held_out"]["mlm_loss"], rel=1e-6)
     pair = MclForPreTraining.from_pretrained(path.parent / "pair").eval()
-    recipes, job = scripts["recipes"], yaml.safe_load(path.read_text())
-    given = {**recipes.going_on(job["pretrain"]), "model_name_or_path": str(path.parent / "pair")}
-    run = scripts["job"].prepare(*recipes.parse("pretrain", {**given, "output_dir": str(tmp_path / "x")}))
+    planning, job = scripts["plan"], yaml.safe_load(path.read_text())
+    given = {**planning.going_on(job["pretrain"]), "model_name_or_path": str(path.parent / "pair")}
+    run = scripts["job"].prepare(*planning.parse("pretrain", {**given, "output_dir": str(tmp_path / "x")}))
     (batch,) = run.trainer.get_eval_dataloader()
     draws = evaluation_draws(0, 0, "rtd", torch.device("cpu"))
     record = pair(batch["input_ids"], courses=["rtd"], generator=draws, output_records=True).records["rtd"]
@@ -276,7 +266,7 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
 
     goes_on = make_job(tmp_path, name="on", starts_from=str(path.parent / "pair"), evaluate=None, finetune=None)
     job = yaml.safe_load(goes_on.read_text())
-    job["pretrain"] = recipes.going_on({**job["pretrain"], "max_steps": 1})
+    job["pretrain"] = planning.going_on({**job["pretrain"], "max_steps": 1})
     goes_on.write_text(yaml.safe_dump(job))
     scripts["job"].run_job(goes_on)
     assert yaml.safe_load((goes_on.parent / "pretrain.yaml").read_text())["max_seq_length"] == 32  # the preset's
@@ -284,12 +274,12 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert trained_on["steps"] == 1
     config = goes_on.parent / "pair" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"mask_ratio": 0.5}))
-    scripts["common"].judge_alike(tmp_path, "mcl", print)
+    scripts["alike"].judge_alike(tmp_path, "mcl", print)
     alike = json.loads((tmp_path / "results" / "on-seed-3.json").read_text())["alike"]
     assert alike["mlm_loss"] == pytest.approx(trained_on["held_out"]["mlm_loss"], rel=1e-6)  # whatever it masks itself
 
     soups = make_job(tmp_path, name="soup", kind="soups", starts_from=job["starts_from"], evaluate=None, finetune=None)
-    made = soups.parent / "recipe"
+    made = soups.parent / "recipe"  # as it was called when the first were begun
     names = scripts["job"].INGREDIENTS
     for place in ("ingredients/re_rtd", "soups/uniform"):
         shutil.copytree(path.parent / "pair", made / place)
@@ -308,9 +298,30 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     torch.nn.init.normal_(pair.get_input_embeddings().weight)
     pair.save_pretrained(path.parent / "pair")  # as if the reference was trained anew
     shutil.rmtree(goes_on.parent / "pair")
-    scripts["common"].judge_alike(tmp_path, "mcl", print)
+    scripts["alike"].judge_alike(tmp_path, "mcl", print)
     first, second = (json.loads((tmp_path / "results" / f"{name}-seed-3.json").read_text()) for name in ("mcl", "on"))
     assert first["alike"]["sha256"] != judged["alike"]["sha256"] and "alike" not in second
+
+
+def test_a_soup_is_made_by_the_study_of_course_soups(
+    scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soups = {"methods": ["uniform"], "max_steps": 7}
+    path = make_job(tmp_path, kind="soups", starts_from="pair", evaluate=None, finetune=None, soups=soups)
+    asked: list[Any] = []
+
+    def study(words: list[str]) -> int:
+        asked.append(words)
+        return 2
+
+    monkeypatch.setattr(scripts["job"], "run_study", study)
+    with pytest.raises(UserError, match="^course_soups/run.py ended with the exit status 2"):
+        scripts["job"].run_job(path)
+    ((flag, file),) = asked
+    args, model_args, _, training_args = scripts["plan"].parse("soups", yaml.safe_load(Path(file).read_text()))
+    assert flag == "--config" and len(args.ingredients) == 14 and args.methods == ["uniform"]
+    assert (model_args.model_name_or_path, training_args.max_steps, training_args.seed) == ("pair", 7, 3)
+    assert training_args.output_dir == str(path.parent / "study")
 
 
 def test_a_run_that_fails_says_why_and_leaves_the_others_alone(
@@ -467,7 +478,7 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     for name in ("equal_compute", "peer", "soup"):
         assert f"assets/page_{name}.png" in page
         assert Image.open(tmp_path / "assets" / f"page_{name}.png").width > 1000
-    assert page.count("*Not run yet at the scale `cpu`.*") == len(scripts["recipes"].load_questions()[0]) - 3
+    assert page.count("*Not run yet at the scale `cpu`.*") == len(scripts["plan"].load_questions()[0]) - 3
     assert not (tmp_path / "assets" / "page_ablation.png").exists()
 
 
@@ -482,7 +493,7 @@ def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_
             tasks = {"sst2": {"metric": "accuracy", "scores": [score + (run == "untrained") / 10]}}
             result = make_result(run, seed, loss + seed / 100 * (run == "mcl"), glue=tasks)
             (tmp_path / f"{run}-{seed}.json").write_text(json.dumps(result))
-    question = scripts["recipes"].load_questions()[0]["equal_compute"]
+    question = scripts["plan"].load_questions()[0]["equal_compute"]
 
     def short() -> str:
         results = report.Results(tmp_path)

@@ -8,6 +8,7 @@ import io
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from huggingface_hub import constants
 import transformers_mcl
 from transformers_mcl import MclConfig, MclForMaskedLM, MclForPreTraining, MclModel, MclTokenizer, UserError
 from transformers_mcl.data import load_tokenizer
-from transformers_mcl.errors import NotConverted
+from transformers_mcl.errors import Interrupted, NotConverted
 from transformers_mcl.hub import fairseq
 from transformers_mcl.models.loading import load_config
 
@@ -189,6 +190,16 @@ def test_a_full_disk(where: str, online: Any, monkeypatch: pytest.MonkeyPatch, t
             load_tokenizer(NAME)
     assert [path.suffix for path in tmp_path.glob("cache/*/converted/*/*")] == [".lock"]
     assert type(opened("AutoModel")) is MclModel
+
+
+def test_sigterm_ends_a_conversion(online: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def asked_to_end(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", asked_to_end)
+    with pytest.raises(Interrupted, match="SIGTERM: nothing was written into"):
+        opened("AutoModel")
+    assert [path.suffix for path in tmp_path.glob("cache/*/converted/*/*")] == [".lock"]
 
 
 def test_what_a_killed_process_left(online: Any, tmp_path: Path) -> None:

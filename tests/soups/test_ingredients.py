@@ -12,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups.ingredients import common_config, open_ingredients
+from transformers_mcl.soups.ingredients import check_apart, common_config, open_ingredients
 from transformers_mcl.training.checkpoints import INCOMPLETE
 
 from .conftest import MakeIngredient
@@ -117,3 +117,18 @@ def test_what_is_no_checkpoint_is_refused(make_ingredient: MakeIngredient, tmp_p
     (folder / "model.safetensors").write_bytes(b"not one")
     with pytest.raises(UserError, match="a' cannot be read"):
         open_ingredients([folder])
+
+
+def test_the_output_is_apart_from_the_ingredients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingredient = tmp_path / "run" / "checkpoint-1"
+    ingredient.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(ingredient)
+    for output, word in ((ingredient, "is"), ("link", "is"), ("run/checkpoint-1/soup", "lies inside")):
+        with pytest.raises(UserError, match=f"{word} the ingredient 'run/checkpoint-1': give another folder"):
+            check_apart(output, ["run/checkpoint-1"])
+    with pytest.raises(UserError, match="lies inside the ingredient"):
+        check_apart("run/soup", ["run"])
+    with pytest.raises(UserError, match="is not an empty folder"):
+        check_apart("run", ["run/checkpoint-1"])
+    assert check_apart("soup", ["run", "ada/soup"]) == tmp_path / "soup"

@@ -12,9 +12,9 @@ from transformers import BertTokenizer
 
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups import averaging
-from transformers_mcl.soups.cooking import make_soup, write_soup
 from transformers_mcl.soups.ingredients import Ingredient, open_ingredients
 from transformers_mcl.soups.learning import Gradient, group_tensors, learn_coefficients
+from transformers_mcl.soups.methods import make_soup, write_soup
 from transformers_mcl.soups.score_arguments import ScoreArguments
 from transformers_mcl.soups.scores import PretrainingLoss, TaskScore, make_score
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from transformers_mcl import plots
 from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.training import curves
 
@@ -44,7 +45,7 @@ def draw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Figur
             super().__init__(**kwargs)
             figures.append(self)
 
-    monkeypatch.setattr(curves, "Figure", Recorded)
+    monkeypatch.setattr(plots, "Figure", Recorded)
 
     def run(log_history: History, **kwargs: Any) -> Figure:
         curves.plot_curves(log_history, tmp_path / "curves.png", **kwargs)
@@ -133,15 +134,6 @@ def test_labels_stand_where_the_longest_line_ends(draw: Callable[..., Figure], e
         (line,) = lines(axes, course.upper(), text)
         (label,) = (label for label in axes.texts if label.get_text() == course.upper())
         assert label.get_position()[1] == pytest.approx((points(line)[-1, 1] - low) / (high - low))
-
-
-def test_spread_keeps_order_and_distance_and_moves_the_least() -> None:
-    heights = [0.0, 0.1, 0.12, 0.14, 0.5, 0.95, 0.95]
-    spread = curves.spread_apart(heights, gap=0.1)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(spread))
-    assert spread[4] == 0.5
-    assert spread[5:] == pytest.approx([0.9, 1.0])
-    assert np.mean(spread[:4]) == pytest.approx(np.mean(heights[:4]))
 
 
 def test_levels_to_compare_with(draw: Callable[..., Figure]) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..data.tokenizer import load_tokenizer
-from ..hub.export import check_output_dir, export_model, open_half
+from ..hub.export import export_model, open_half
 from ..hub.push import check_repo_name, push_folder
+from ..io import check_empty_folder
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -35,7 +36,7 @@ class ExportArguments:
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
 
     def __post_init__(self) -> None:
-        check_output_dir(self.output_dir)
+        check_empty_folder(self.output_dir)
         if self.push_to_hub is not None:
             check_repo_name(self.push_to_hub)
 

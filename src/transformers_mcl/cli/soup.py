@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,11 +11,10 @@ import torch
 
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
-from ..soups.cooking import make_soup
+from ..soups.card import soup_table
 from ..soups.diagnosis import diagnose_into
+from ..soups.methods import make_soup
 from ..soups.score_arguments import ScoreArguments
-from ..soups.soup_card import soup_table
-from . import soup_recipe
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -58,10 +58,6 @@ class SoupArguments:
     initial_model: str | None = field(
         default=None, metadata={"help": "What all were trained from: angles are measured there, not at their mean."}
     )
-    recipe: str | None = field(
-        default=None,
-        metadata={"help": "Instead of ingredients, a file that says how to train them: see --recipe FILE --help."},
-    )
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
@@ -73,10 +69,18 @@ class SoupArguments:
             check_repo_name(self.push_to_hub)
 
 
+def _refuse_recipe(argv: Sequence[str]) -> None:
+    """What once was an argument here has become a script."""
+    for word, following in zip(argv, [*argv, "FILE"][1:], strict=True):
+        name, _, file = word.partition("=")
+        if name == "--recipe":
+            command = f"python examples/course_soups/run.py --config {file or following}"
+            raise UserError(f"--recipe: the study of the paper's course soups is an example of its own: {command}")
+
+
 def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl soup --help`."""
-    if any(word.split("=")[0] == "--recipe" for word in argv):
-        return soup_recipe.run(argv)
+    _refuse_recipe(argv)
     args: SoupArguments
     score: ScoreArguments
     args, score = parse_arguments(

@@ -23,8 +23,9 @@ from datasets.utils import logging as datasets_logging
 from transformers.utils import logging
 
 from ..errors import UserError
+from ..io import nearest_path, one_line
 from .arguments import DataArguments
-from .files import COMPRESSED, explain, find_files, nearest_path, one_line
+from .files import COMPRESSED, explain, find_files
 
 logger = logging.get_logger(__name__)
 

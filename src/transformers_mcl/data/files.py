@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import glob
 import json
 import os
-import textwrap
 from pathlib import Path
 
 import fsspec
@@ -16,6 +14,7 @@ import pyarrow.parquet as pq
 from transformers.utils import logging
 
 from ..errors import UserError
+from ..io import nearest_path, one_line
 
 logger = logging.get_logger(__name__)
 
@@ -67,21 +66,6 @@ def _expand(pattern: str, field: str) -> list[str]:
     if not matches:
         raise UserError(f"{field}: no such file: {pattern!r}{nearest_path(pattern)}")
     return matches
-
-
-def nearest_path(path: str) -> str:
-    """`; did you mean …?`, or the empty string when nothing beside `path` has a name like it."""
-    folder, name = os.path.split(path.rstrip("/"))
-    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") and not os.path.exists(path) else []
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {os.path.join(folder, close[0])!r}?" if close else ""
-
-
-def one_line(error: BaseException) -> str:
-    """The innermost cause of `error`, in one line of at most 200 characters."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
 
 
 def explain(path: str, builder: str, error: Exception) -> str:

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
-from .files import nearest_path, one_line
+from ..io import nearest_path, one_line
 
 logger = logging.get_logger(__name__)
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..io import markdown_table
 from .results import results_markdown
 from .source import Source
 from .task import LoadedTask
@@ -120,9 +121,9 @@ class FinetunedCard:
         return f"```python\n{first}{self.task.usage.replace('CHECKPOINT', self.name)}\n```"
 
     def _results(self) -> list[str]:
-        rows = [f"| {name} | {_text(value)} |" for name, value in self.result["metrics"].items()]
+        rows = [[name, _text(value)] for name, value in self.result["metrics"].items()]
         where = "; ".join(str(self.task.sources[split]) for split in self.task.validations)
-        sections = [f"Of this model, on {where}:", "\n".join(["| metric | value |", "|---|---:|", *rows])]
+        sections = [f"Of this model, on {where}:", markdown_table(["metric", "value"], rows)]
         if self._runs > 1:
             sections += ["Of all runs:", results_markdown(self.entries).strip()]
             sections += ["![The validation scores of all runs](results.png)"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import one_line
 from ..training.checkpoints import check_checkpoint, last_checkpoint
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .figures import trainer_metric

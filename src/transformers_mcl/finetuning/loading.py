@@ -9,9 +9,10 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
-from ..data.files import find_files, nearest_path
+from ..data.files import find_files
 from ..data.tables import files_of_split, load_from_hub, read_table
 from ..errors import UserError
+from ..io import nearest_path
 from .arguments import TaskArguments
 from .source import Source
 from .task import LoadedTask, Task

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from ..io import markdown_table, write_json
+from ..plots import BLUE, picture
 from .glue import GLUE_AVERAGE
 from .task import find_task
 
@@ -77,19 +77,19 @@ def averaged(entries: Sequence[Mapping[str, Any]]) -> float | None:
 
 def results_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
     """A table of each task's best setting, and where there was a sweep one of all settings."""
-    lines = _table([entry for entry in entries if entry["best"]])
+    lines = [_table([entry for entry in entries if entry["best"]])]
     if (average := averaged(entries)) is not None:
         lines += ["", f"Average of the eight tasks without WNLI: {average:.4f}"]
     if any(not entry["best"] for entry in entries):
         lines += ["", "The best setting of each task was chosen on the same validation set. All settings:", ""]
-        lines += _table(entries, main_only=True)
+        lines.append(_table(entries, main_only=True))
     return "\n".join(lines) + "\n"
 
 
-def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> list[str]:
+def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> str:
     swept = any(entry["settings"] for entry in entries)
     head = ["task", "metric", "median", "lowest", "highest", "seeds", *(["setting"] if swept else [])]
-    lines = ["| " + " | ".join(head) + " |", "|---|---|---:|---:|---:|---:|" + "---|" * swept]
+    rows = []
     for entry in entries:
         setting = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
         for name, value in entry["metrics"].items():
@@ -97,8 +97,8 @@ def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> lis
                 continue  # a count of examples, or not asked for
             cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
             cells += [f"{value[key]:.4f}" for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
-            lines.append("| " + " | ".join([*cells, *([setting] if swept else [])]) + " |")
-    return lines
+            rows.append([*cells, *([setting] if swept else [])])
+    return markdown_table(head, rows, "llrrrr" + "l" * swept)
 
 
 def plot_results(
@@ -107,11 +107,9 @@ def plot_results(
     """A line for each task: a dot a run (grey: settings that were not the best), and the best setting's median."""
     tasks = list(dict.fromkeys(entry["task"] for entry in entries))
     best = {entry["task"]: entry for entry in entries if entry["best"]}
-    figure = Figure(figsize=(7, 1.3 + 0.42 * len(tasks)), dpi=160, layout="constrained")
-    axes = figure.add_subplot()
     looks: dict[bool, dict[str, Any]] = {
         False: {"color": "#bbbbbb", "s": 12},
-        True: {"color": "#0072B2", "s": 26, "zorder": 3},
+        True: {"color": BLUE, "s": 26, "zorder": 3},
     }
     dots: dict[bool, list[tuple[float, int]]] = {False: [], True: []}  # one call for all: a sweep may have a thousand
     for run in runs:
@@ -119,24 +117,21 @@ def plot_results(
         if _finite(value := run["metrics"].get(entry["main_metric"])):
             place = (value * _scale(entry), tasks.index(run["task"]))
             dots[run["settings"] == entry["settings"]].append(place)
-    for chosen, places in dots.items():
-        axes.scatter([x for x, _ in places], [y for _, y in places], alpha=0.7, linewidths=0, **looks[chosen])
-    for row, task in enumerate(tasks):
-        if math.isfinite(score := _score(best[task])):
-            score *= _scale(best[task])
-            axes.plot([score, score], [row - 0.3, row + 0.3], color="#0072B2", linewidth=2)
-            axes.annotate(f"{score:.3f}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    axes.set_yticks(range(len(tasks)), [f"{task}\n{best[task]['main_metric']}" for task in tasks], fontsize=8)
-    axes.set_ylim(len(tasks) - 0.5, -0.5)
-    axes.tick_params(axis="x", labelsize=8)
-    axes.grid(axis="x", color="#e8e8e8")
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    others = "; grey: the other settings" if any(not entry["best"] for entry in entries) else ""
-    axes.set_xlabel(f"validation score: a dot for each run, a bar at their median{others}", fontsize=8)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
-    figure.savefig(path, format="png", facecolor="white")
+    with picture(path, 7, 1.3 + 0.42 * len(tasks), title) as figure:
+        axes = figure.add_subplot()
+        for chosen, places in dots.items():
+            axes.scatter([x for x, _ in places], [y for _, y in places], alpha=0.7, linewidths=0, **looks[chosen])
+        for row, task in enumerate(tasks):
+            if math.isfinite(score := _score(best[task])):
+                score *= _scale(best[task])
+                axes.plot([score, score], [row - 0.3, row + 0.3], color=BLUE, linewidth=2)
+                axes.annotate(f"{score:.3f}", (1.02, row), xycoords=("axes fraction", "data"), va="center")
+        axes.set_yticks(range(len(tasks)), [f"{task}\n{best[task]['main_metric']}" for task in tasks])
+        axes.set_ylim(len(tasks) - 0.5, -0.5)
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        others = "; grey: the other settings" if any(not entry["best"] for entry in entries) else ""
+        axes.set_xlabel(f"validation score: a dot for each run, a bar at their median{others}")
 
 
 def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **more: Any) -> str:
@@ -149,7 +144,7 @@ def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **
     entries = summarize_runs(runs)
     text = results_markdown(entries)
     results = {**more, "average": averaged(entries), "summary": entries, "runs": list(runs)}
-    (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "results.json", results)
     (folder / "results.md").write_text(f"# {title}\n\n{text}", encoding="utf-8")
     plot_results(entries, runs, folder / "results.png", title)
     return text

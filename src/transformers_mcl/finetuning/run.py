@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 import yaml
 from accelerate.utils import broadcast_object_list, release_memory
 from datasets import Dataset
@@ -22,6 +20,7 @@ from transformers.utils import logging
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
+from ..io import versions, write_json
 from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
@@ -114,7 +113,7 @@ class Finetuning:
 
     @property
     def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__, "transformers": transformers.__version__}
+        return versions("torch", "transformers")
 
     def run(self, say: Callable[[str], None] = logger.info) -> str:
         """Trains and evaluates what is left to do, and writes the table and the picture after each run; in the end
@@ -153,7 +152,7 @@ class Finetuning:
             if self.encoder.overwrite_output_dir:  # or it would be gone on from
                 for old in run.folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
                     shutil.rmtree(old)
-            _write(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
+            write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
         trainer = self._trainer(task, model, args)
         trainer.accelerator.wait_for_everyone()
@@ -170,7 +169,7 @@ class Finetuning:
             task.save_predictions(run.folder)
             for split, found in predicted.items():
                 task.save_predicted(split, found, run.folder)
-            _write(run.folder / _RUN, {**result, "arguments": self._identity(run)})
+            write_json(run.folder / _RUN, {**result, "arguments": self._identity(run)})
         return result
 
     def _rows(self, task: LoadedTask, args: FinetuningArguments) -> dict[str, Dataset]:
@@ -308,10 +307,3 @@ class Finetuning:
             return None
         name = self.args.hub_model_id or self.folder.resolve().name
         return name if len(self.tasks) == 1 else f"{name}-{task}"
-
-
-def _write(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)

@@ -19,7 +19,7 @@ from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from ..errors import NotConverted
+from ..errors import Interrupted, NotConverted
 
 __all__ = ["locate"]
 
@@ -130,6 +130,8 @@ def _convert(source: str, target: Path, **hub: Any) -> None:
                 (begun / "model").rename(target)
             finally:
                 shutil.rmtree(begun, ignore_errors=True)
+    except Interrupted:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "No space left" in reason:

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..io import check_empty_folder
 from ..method.courses import OBJECTIVES
 from ..models import modeling_mcl
 from ..models.configuration_mcl import MclConfig
@@ -20,7 +21,7 @@ from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
 from .remote_code import save_code
 
-__all__ = ["FORMATS", "HALVES", "as_electra", "check_output_dir", "export_model", "open_half", "take_half"]
+__all__ = ["FORMATS", "HALVES", "as_electra", "export_model", "open_half", "take_half"]
 
 HALVES = ("discriminator", "generator")
 FORMATS = ("mcl", "electra", "remote-code", "onnx")
@@ -69,7 +70,7 @@ def export_model(
     for argument, value, choices in (("half", half, HALVES), ("format", format, FORMATS)):
         if value not in choices:
             raise UserError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")
-    folder = check_output_dir(output_dir)
+    folder = check_empty_folder(output_dir)
     taken = take_half(model, half).eval()
     if format == "electra":
         taken = as_electra(taken)
@@ -85,18 +86,6 @@ def export_model(
         tokenizer.save_pretrained(folder)
     export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
     return taken
-
-
-def check_output_dir(output_dir: str | os.PathLike[str]) -> Path:
-    """`output_dir` as a path.
-
-    Raises:
-        UserError: it is a file, or holds something.
-    """
-    folder = Path(output_dir).expanduser()
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(f"output_dir {str(output_dir)!r} is not an empty folder: give another, or empty it")
-    return folder
 
 
 def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:

@@ -16,8 +16,8 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import Trainer, trainer
 from transformers.utils.hub import hf_api
 
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import one_line
 
 __all__ = [
     "NOT_UPLOADED",

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import logging
 
-from ..data.files import nearest_path, one_line
 from ..errors import NotConverted, UserError
+from ..io import nearest_path, one_line
 
 __all__ = ["Opened", "load_config", "loading_in_silence", "open_model", "open_whole"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from importlib import metadata
 from itertools import combinations, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +15,13 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..errors import UserError
+from ..io import atomic_folder, markdown_table, versions, write_json
 from ..models.loading import loading_in_silence
 from .conflicts import Conflicts, measure_conflicts
-from .draft import appearing, check_apart
+from .diagnosis_plots import draw_lines, draw_matrix, save_panels
 from .geometry import Geometry, measure_geometry
-from .ingredients import check_alike, open_ingredients
+from .ingredients import check_alike, check_apart, open_ingredients
 from .interpolation import Lines, barrier, measure_lines
-from .pictures import draw_lines, draw_matrix, save_panels
 from .score_arguments import ScoreArguments
 
 if TYPE_CHECKING:
@@ -73,7 +71,7 @@ class Diagnosis:
 
     @property
     def barriers(self) -> np.ndarray:
-        """`(n, n)`, NaN on the diagonal; see `lines.barrier`."""
+        """`(n, n)`, NaN on the diagonal; see `interpolation.barrier`."""
         found = np.full_like(self.geometry.distances, np.nan)
         for (i, j), line in (self.lines or {}).items():
             if i != j:
@@ -149,7 +147,7 @@ def diagnose_into(
         if not isinstance(found, LossScore):
             raise UserError(f"score={score_args.score!r} has no loss to follow from one checkpoint to another")
         score = found
-    with appearing(folder) as draft:
+    with atomic_folder(folder) as draft:
         text = save_diagnosis(
             diagnose(checkpoints, initial_model=initial_model, score=score, points=points, **hub), draft
         )
@@ -212,7 +210,7 @@ def save_diagnosis(found: Diagnosis, folder: Path) -> str:
         "warnings": found.warnings,
         "versions": versions(),
     }
-    _write(folder / "diagnosis.json", said)
+    write_json(folder / "diagnosis.json", said)
     _plot(found, folder / "diagnosis.png")
     text = _markdown(found)
     (folder / "diagnosis.md").write_text(text, encoding="utf-8")
@@ -227,7 +225,7 @@ def save_conflicts(found: Conflicts, folder: Path, name: str) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {key: _listed(value) if isinstance(value, np.ndarray) else value for key, value in vars(found).items()}
-    _write(folder / "gradients.json", {"checkpoint": name, **numbers, "versions": versions()})
+    write_json(folder / "gradients.json", {"checkpoint": name, **numbers, "versions": versions()})
     panels = [
         partial(draw_matrix, values=values, labels=found.losses, title=title, colours="RdBu", limit=1.0, form=".2f")
         for values, title in (
@@ -242,14 +240,10 @@ def save_conflicts(found: Conflicts, folder: Path, name: str) -> str:
         [loss, f"{found.norms[i]:.3g}", *("" if np.isnan(c) else f"{c:+.3f}" for c in found.cosines[i])]
         for i, loss in enumerate(found.losses)
     ]
-    text = f"# {title}\n\nLengths are of the gradients as they enter the objective.\n\n" + _table(head, rows)
+    table = markdown_table(head, rows)
+    text = f"# {title}\n\nLengths are of the gradients as they enter the objective.\n\n{table}\n"
     (folder / "gradients.md").write_text(text, encoding="utf-8")
     return text
-
-
-def versions() -> dict[str, str]:
-    """What figures depend on."""
-    return {name: metadata.version(name) for name in ("transformers-mcl", "transformers", "torch")}
 
 
 def _plot(found: Diagnosis, path: Path) -> None:
@@ -282,20 +276,16 @@ def _markdown(found: Diagnosis) -> str:
     if found.lines:
         head.append("held-out loss")
         columns.append(_shown(found.losses))
-    text = f"# Is it a good soup?\n\n{_table(head, list(zip(*columns, strict=True)))}"
+    text = f"# Is it a good soup?\n\n{markdown_table(head, list(zip(*columns, strict=True)))}\n"
     head = ["one", "another", "distance", "angle", "barrier"][: 5 if found.lines else 4]
     rows = []
     for i, j in combinations(range(len(found.names)), 2):
         cells = [found.names[i], found.names[j], *_shown([found.geometry.distances[i, j]])]
         cells += [f"{found.geometry.angles[i, j]:.1f}", *_shown([found.barriers[i, j]])]
         rows.append(cells[: len(head)])
-    text += f"\nAngles are between the ways from {since}, in degrees.\n\n{_table(head, rows)}" if rows else ""
+    if rows:
+        text += f"\nAngles are between the ways from {since}, in degrees.\n\n{markdown_table(head, rows)}\n"
     return text + "".join(f"\n**Warning:** {warning}.\n" for warning in found.warnings)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _shown(numbers: Any) -> list[str]:
@@ -309,7 +299,3 @@ def _listed(values: np.ndarray) -> Any:
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _write(path: Path, said: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")

@@ -20,12 +20,12 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import check_empty_folder, one_line
 from ..models.loading import load_config
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
-__all__ = ["DTYPES", "Ingredient", "check_alike", "common_config", "open_ingredients"]
+__all__ = ["DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
@@ -211,6 +211,22 @@ def check_alike(first: Ingredient, other: Ingredient) -> None:
         if shape != other.shapes[tensor]:
             refuse(f"tensor {tensor} differs in shape", shape, other.shapes[tensor])
     _check_tokenizers(_tokenizer(first), _tokenizer(other), refuse)
+
+
+def check_apart(output_dir: str | os.PathLike[str], checkpoints: Sequence[str]) -> Path:
+    """`output_dir` as a path.
+
+    Raises:
+        UserError: it is, or is inside, a checkpoint's folder, or holds something.
+    """
+    folder = Path(output_dir).expanduser().resolve()
+    for name in checkpoints:
+        ingredient = Path(name).expanduser()
+        if ingredient.is_dir() and folder.is_relative_to(ingredient.resolve()):
+            where = "is" if folder == ingredient.resolve() else "lies inside"
+            raise UserError(f"output_dir {str(output_dir)!r} {where} the ingredient {name!r}: give another folder")
+    check_empty_folder(output_dir)
+    return folder
 
 
 def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -18,8 +17,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import is_disk_full, one_line
 from ..models.configuration_mcl import MclConfig
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "check_same_run",
     "data_digest",
     "explaining_a_full_disk",
-    "is_full",
     "is_whole",
     "last_checkpoint",
     "remembered",
@@ -43,7 +41,6 @@ _STATE, _RUN = "trainer_state.json", "run.json"
 _FITTED = ("optim", "generator_learning_rate")
 # By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
 _OPTIMIZERS = ("optimizer*", "global_step*")
-_NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 # What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
 _FREE = {"loss_weights", "mask_ratio", "swap_ratio", "insert_ratio", "correction_average", "generator_dropout"}
 _FREE |= {"course_schedule", "correction_rows"}
@@ -103,7 +100,7 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        if not is_full(error):
+        if not is_disk_full(error):
             raise
         last = last_checkpoint(folder)
         raise UserError(
@@ -111,13 +108,6 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
             + (f"the last good checkpoint is {last}" if last else "no earlier checkpoint is there")
             + ": make room, or keep fewer with --save_total_limit, and go on with --resume_from_checkpoint true"
         ) from error
-
-
-def is_full(error: Exception) -> bool:
-    """Whether it is of a disk without room, whoever wrote there."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return any(words in str(error).lower() for words in _NO_SPACE)
 
 
 def _to_disk(checkpoint: Path) -> None:

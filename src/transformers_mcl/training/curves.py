@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ..method.courses import COURSES
+from ..plots import label_ends, picture
 
-__all__ = ["plot_curves", "spread_apart"]
+__all__ = ["plot_curves"]
 
 _GREY = "#666666"
 # Name and look of a line, by the prefix of its figure in the log history.
@@ -25,25 +24,6 @@ _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("training text", {"linewidth": 1.0, "alpha": 0.6, "markersize": 4}),
     "eval_": ("held-out text", {"linewidth": 2.2, "markersize": 6}),
 }
-_STYLE: Any = {
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the picture is the same on every machine
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#999999",
-    "axes.formatter.limits": (-9, 9),  # numbers in full: a factor above the panel would push its title up
-    "axes.formatter.useoffset": False,
-    "grid.color": "#e8e8e8",
-    "xtick.color": "#999999",
-    "xtick.labelcolor": "#333333",
-    "ytick.color": "#999999",
-    "ytick.labelcolor": "#333333",
-}
-
 _LogHistory = Sequence[Mapping[str, Any]]
 
 
@@ -88,9 +68,7 @@ def plot_curves(
     panels = [p for p in chosen if any(_lines(log_history, curve) for curve in p.curves)]
     columns = min(len(panels), 3) or 1
     rows = math.ceil(len(panels) / columns) or 1
-    with matplotlib.rc_context(_STYLE):
-        # Not pyplot's: that keeps global state, and may open a window.
-        figure = Figure(figsize=(0.4 + 3.4 * columns, 0.5 + 2.4 * rows), dpi=160, layout="constrained")
+    with picture(path, 0.4 + 3.4 * columns, 0.5 + 2.4 * rows, title) as figure:
         for place, panel in enumerate(panels, start=1):
             _draw(figure.add_subplot(rows, columns, place), panel, log_history)
         if not panels:
@@ -102,8 +80,6 @@ def plot_curves(
             if name in drawn
         ]
         figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) or 1, frameon=False)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
-        figure.savefig(path, format="png", facecolor="white")
 
 
 def _panels(baseline: float | None) -> list[_Panel]:
@@ -167,27 +143,5 @@ def _draw(axes: Axes, panel: _Panel, log_history: _LogHistory) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.02)
-    _label(axes, sorted(ends))
-
-
-def _label(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
-    """Names lines right of the panel: at the height where each ends, or as near as the others leave room."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)
-    heights = spread_apart([(value - low) / (high - low) for value, _, _ in ends], gap=0.08)
-    for height, (_, name, colour) in zip(heights, ends, strict=True):
-        axes.text(1.02, height, name, color=colour, transform=axes.transAxes, va="center")
-
-
-def spread_apart(heights: list[float], gap: float) -> list[float]:
-    """`heights`, in ascending order, moved as little as leaves `gap` between any two."""
-    groups: list[list[float]] = []  # of labels that touch: they stay centred on where they were
-    for height in heights:
-        groups.append([height])
-        while len(groups) > 1 and _bottom(groups[-1], gap) < _bottom(groups[-2], gap) + gap * len(groups[-2]):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [_bottom(group, gap) + gap * i for group in groups for i in range(len(group))]
-
-
-def _bottom(group: list[float], gap: float) -> float:
-    return sum(group) / len(group) - gap * (len(group) - 1) / 2
+    axes.grid()
+    label_ends(axes, ends)

@@ -15,8 +15,8 @@ from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
-from ..data.files import one_line
 from ..errors import UserError
+from ..io import one_line
 from .argument_ranges import check_numbers
 
 __all__ = ["OptimizerArguments", "muon_arguments", "scheduler_arguments"]

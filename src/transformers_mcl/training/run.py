@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
@@ -29,6 +28,7 @@ from ..data.packing import TokenStream
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
+from ..io import versions
 from ..method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
@@ -193,7 +193,7 @@ class PretrainingRun:
             tokens=state.num_input_tokens_seen,
             seconds=self.seconds or trainer.training_seconds,
             hardware=_hardware(trainer.args),
-            versions={"torch": torch.__version__, "transformers": transformers.__version__},
+            versions=versions("torch", "transformers"),
             train=train,
             evaluation=self.evaluation | self.baselines,
             curves="curves.png",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
@@ -13,22 +10,10 @@ import torch
 import torch.distributed as dist
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..io import at_sigterm
 from .arguments import changed
 
-__all__ = ["SaveOnSignalCallback", "at_sigterm"]
-
-
-@contextmanager
-def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards."""
-    if threading.current_thread() is not threading.main_thread():  # Python allows no other to
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+__all__ = ["SaveOnSignalCallback"]
 
 
 class SaveOnSignalCallback(TrainerCallback):

@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from ...io import markdown_table
+from ...plots import BLUE, DARK_GREY, VERMILION, picture
 from .data import Pair
 from .scoring import PairScores
 
 __all__ = ["GROUPINGS", "plot_accuracies", "summarize", "to_markdown"]
 
 GROUPINGS = ("field", "linguistics_term", "paradigm")
-# Okabe and Ito's, as in the picture of the curves.
-_COLOURS = {"generator": "#0072B2", "discriminator": "#D55E00"}
+_COLOURS = {"generator": BLUE, "discriminator": VERMILION}
 _MOST_BARS = 40
 
 Summary = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -58,19 +57,17 @@ def to_markdown(results: Mapping[str, Summary]) -> str:
 
 
 def _table(grouping: str, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    title = "" if grouping == "all" else grouping.replace("_", " ")
-    lines = [
-        f"| {title} | pairs |" + "".join(f" {scorer} | 95 % interval | ties |" for scorer in results),
-        "|---|---:|" + "---:|---:|---:|" * len(results),
-    ]
+    head = ["" if grouping == "all" else grouping.replace("_", " "), "pairs"]
+    head += [cell for scorer in results for cell in (scorer, "95 % interval", "ties")]
+    rows = []
     for group, first in next(iter(results.values())).items():
-        line = f"| {group.replace('|', '&#124;')} | {first['pairs']:,} |"
+        row = [group, f"{first['pairs']:,}"]
         for summary in results.values():
             found = summary[group]
             low, high = found["interval"]
-            line += f" {found['accuracy']:.3f} | {low:.3f} to {high:.3f} | {found['ties']:,} |"
-        lines.append(line)
-    return "\n".join(lines)
+            row += [f"{found['accuracy']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['ties']:,}"]
+        rows.append(row)
+    return markdown_table(head, rows)
 
 
 def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], title: str = "") -> None:
@@ -88,8 +85,7 @@ def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], t
             labels.append("all pairs" if grouping == "all" else group.replace("_", " "))
             y += 1
         y += 0.6
-    with matplotlib.rc_context({"font.family": ["DejaVu Sans"], "font.size": 8}):
-        figure = Figure(figsize=(7, 1.2 + 0.28 * y), dpi=160, layout="constrained")
+    with picture(path, 7, 1.2 + 0.28 * y, title) as figure:
         axes = figure.add_subplot()
         height = 0.8 / len(results)
         for number, (scorer, summary) in enumerate(results.items()):
@@ -97,12 +93,9 @@ def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], t
             share = np.array([one["accuracy"] for one in found])
             whiskers = np.abs(np.array([one["interval"] for one in found]).T - share)
             at = [place + (number - (len(results) - 1) / 2) * height for *_, place in places]
-            look: Any = {"color": _COLOURS.get(scorer), "error_kw": {"elinewidth": 0.8, "ecolor": "#333333"}}
+            look: Any = {"color": _COLOURS.get(scorer), "error_kw": {"elinewidth": 0.8, "ecolor": DARK_GREY}}
             axes.barh(at, share, height, xerr=whiskers, label=scorer, **look)
-        axes.axvline(0.5, color="#333333", linestyle="--", linewidth=1, label="chance")
+        axes.axvline(0.5, color=DARK_GREY, linestyle="--", linewidth=1, label="chance")
         axes.set_yticks([place for *_, place in places], labels, parse_math=False)
         axes.set(xlim=(0, 1), ylim=(y - 1, -0.7), xlabel="accuracy")
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10, parse_math=False)
-        figure.savefig(path, format="png", facecolor="white")

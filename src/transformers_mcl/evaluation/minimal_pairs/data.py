@@ -19,8 +19,9 @@ from datasets import (
 )
 
 from ...data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from ...data.files import explain, find_files, one_line
+from ...data.files import explain, find_files
 from ...errors import UserError
+from ...io import one_line
 
 __all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "load_pairs", "sample_pairs"]
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, ModelCardData
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from ...data.files import one_line
 from ...errors import UserError
+from ...io import atomic_folder, check_empty_folder
 from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ...models.configuration_mcl import MclConfig
 from ...models.loading import loading_in_silence
@@ -31,7 +27,6 @@ from ...models.modeling_mcl import (
     MclModel,
 )
 from ...models.pretraining import MclForPreTraining
-from ..export import check_output_dir
 from .families import check_settings, find_family
 from .mapping import TensorMap
 from .reading import Checkpoint, Sources, find_sources, read_checkpoint
@@ -90,7 +85,7 @@ def convert_fairseq_checkpoint(
     model = conversion.model()
     tokenizer = conversion.tokenizer()
     report = conversion.report(folder, type(model).__name__)
-    with loading_in_silence(), _writing(folder) as temporary:
+    with loading_in_silence(), atomic_folder(folder, replace=True) as temporary:
         model.save_pretrained(temporary)
         if conversion.extra:
             save_file(conversion.extra, temporary / EXTRA_WEIGHTS)
@@ -345,30 +340,9 @@ def _course_of(head: str) -> str | None:
 
 def _check_output_dir(folder: Path, overwrite: bool) -> None:
     if not (folder / REPORT_NAME).is_file():
-        check_output_dir(folder)
+        check_empty_folder(folder)
     elif not overwrite:
         raise UserError(f"output_dir {str(folder)!r} holds a conversion already: give another, or overwrite it")
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[Path]:
-    """A new folder that becomes `folder` if all goes well, and is gone otherwise."""
-    folder = folder.absolute()
-    temporary, old = (folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.{end}") for end in ("part", "old"))
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.is_dir():
-            folder.rename(old)
-        temporary.rename(folder)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"output_dir {str(folder)!r} cannot be written: {one_line(error)}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.is_dir() and folder.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
-        elif old.is_dir():
-            old.rename(folder)
 
 
 def _card(report: ConversionReport, name: str) -> ModelCard:

@@ -16,8 +16,8 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from torch import Tensor
 
-from ...data.files import nearest_path, one_line
 from ...errors import UserError
+from ...io import nearest_path, one_line
 
 __all__ = ["REPORT_THIS", "Checkpoint", "Settings", "Sources", "find_checkpoint", "find_sources", "read_checkpoint"]
 

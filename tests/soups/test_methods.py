@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoModelForPreTraining, BertConfig, BertFor
 
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.errors import UserError
-from transformers_mcl.soups.cooking import make_soup
+from transformers_mcl.soups.methods import make_soup
 
 from .conftest import SIZES, MakeIngredient
 

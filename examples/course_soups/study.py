@@ -1,39 +1,43 @@
-"""The paper's recipe: a pair for every mixture of the corrections, all from one start, then their soups."""
+"""The paper's study of course soups: a pair for every mixture of the corrections, all from one start."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
-from uuid import uuid4
 
 import yaml
 from accelerate.utils import release_memory
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
-from transformers.utils import logging
 
-from ..data import DataArguments
-from ..errors import UserError, check_names
-from ..jobs import Job, run_jobs, share_devices
-from ..models.configuration_mcl import MclConfig
-from ..models.flops import step_flops
-from ..training.arguments import MclTrainingArguments
-from ..training.checkpoints import last_checkpoint
-from ..training.run import ModelArguments, PretrainingRun, prepare
-from .cooking import METHODS
+from jobs import Job, run_jobs, share_devices
+from transformers_mcl import MclConfig, MclTrainingArguments
+from transformers_mcl.data import DataArguments
+from transformers_mcl.errors import UserError, check_names
+from transformers_mcl.io import atomic_folder, read_json, write_text
+from transformers_mcl.models.flops import step_flops
+from transformers_mcl.soups.soup import METHODS
+from transformers_mcl.training.checkpoints import last_checkpoint
+from transformers_mcl.training.run import ModelArguments, PretrainingRun, prepare
 
-__all__ = ["CORRECTIONS", "INGREDIENTS", "MCL", "CourseSoups", "RecipeArguments", "prepare_course_soups"]
-
-logger = logging.get_logger(__name__)
+__all__ = [
+    "CORRECTIONS",
+    "INGREDIENTS",
+    "MCL",
+    "Study",
+    "StudyArguments",
+    "module_command",
+    "prepare_study",
+    "weights_without_others",
+]
 
 CORRECTIONS = ("re_mlm", "re_slm", "re_rtd", "re_std")
 INGREDIENTS = {
@@ -60,8 +64,8 @@ _FREE |= {"per_device_eval_batch_size", "dataloader_num_workers"}
 
 
 @dataclass
-class RecipeArguments:
-    """The recipe's own arguments; all others are those of `transformers-mcl pretrain`.
+class StudyArguments:
+    """The study's own arguments; all others are those of `transformers-mcl pretrain`.
 
     Raises:
         UserError: an ingredient or a method that there is not.
@@ -113,8 +117,8 @@ class RecipeArguments:
 
 
 @dataclass
-class CourseSoups:
-    """A recipe that has been checked; `train()`, then `recipe_results.finish` makes the soups and compares.
+class Study:
+    """One that has been checked; `train()`, then `results.finish` makes the soups and compares.
 
     Attributes:
         folder: where all goes: `initial`, `ingredients`, `soups`.
@@ -125,7 +129,7 @@ class CourseSoups:
         costs: operations of each ingredient's training, one in proportion to another.
     """
 
-    args: RecipeArguments
+    args: StudyArguments
     folder: Path
     given: dict[str, Any]
     config: MclConfig
@@ -151,11 +155,7 @@ class CourseSoups:
 
     def is_done(self, name: str) -> bool:
         """Whether it is trained: what a run writes after its pair."""
-        try:
-            json.loads((self.ingredient(name) / "eval_results.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            return False
-        return True
+        return read_json(self.ingredient(name) / "eval_results.json") is not None
 
     @cached_property
     def environments(self) -> list[dict[str, str]]:
@@ -186,9 +186,7 @@ class CourseSoups:
             "loss_weights": weights_without_others(corrections),
             "output_dir": str(folder),
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        said = {key: value for key, value in self.given.items() if key not in _OF_THE_START}
-        file.write_text(yaml.safe_dump({**said, **own}, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(file, _yaml({k: v for k, v in self.given.items() if k not in _OF_THE_START} | own))
         goes_on = ["--resume_from_checkpoint" if last_checkpoint(folder) else "--overwrite_output_dir", "true"]
         command = module_command("pretrain", "--config", str(file), *goes_on)
         if (devices := self.args.devices_per_job) > 1:
@@ -201,20 +199,20 @@ def module_command(*words: str) -> list[str]:
     return [sys.executable, "-m", "transformers_mcl.cli", *words]
 
 
-def prepare_course_soups(
-    args: RecipeArguments,
+def prepare_study(
+    args: StudyArguments,
     model_args: ModelArguments,
     data_args: DataArguments,
     training_args: MclTrainingArguments,
     given: dict[str, Any],
-) -> CourseSoups:
+) -> Study:
     """Checks everything that can be checked, prepares the text, and saves the pair that all begin from.
 
     Args:
         given: the arguments of `pretrain` that were given or come with the preset, for the ingredients.
 
     Raises:
-        UserError: whatever the user can mend; before any training. So is a recipe that is not that of the
+        UserError: whatever the user can mend; before any training. So is a study that is not that of the
             ingredients in the folder.
     """
     folder = Path(str(training_args.output_dir))
@@ -225,7 +223,7 @@ def prepare_course_soups(
         ("overwrite_output_dir", model_args.overwrite_output_dir, "remove the folder, or give another"),
     ):
         if asked:
-            raise UserError(f"{name} does not go with a recipe: {instead}")
+            raise UserError(f"{name} does not go with this study: {instead}")
     if folder.is_file():
         raise UserError(f"output_dir {str(folder)!r} is a file: give a folder")
     begun = (folder / "ingredients").is_dir() and (folder / "initial").is_dir()
@@ -233,13 +231,12 @@ def prepare_course_soups(
         _check_same(folder / "recipe.yaml", given)
     elif folder.is_dir() and not all(re.fullmatch(r"\.?initial.*|recipe\.yaml", one.name) for one in folder.iterdir()):
         raise UserError(f"output_dir {str(folder)!r} holds something else: give another, or empty it")
-    draft = folder / f".initial-{uuid4().hex[:8]}"  # another machine may be as far
-    training_args.output_dir = str(draft)
-    model_args.overwrite_output_dir = True
-    run = prepare(model_args, data_args, training_args)
+    with TemporaryDirectory() as nothing:  # a trainer wants a folder, and writes nothing before it trains
+        training_args.output_dir = nothing
+        run = prepare(model_args, data_args, training_args)
     training_args.output_dir = str(folder)
     _check_weights(run.model.config)
-    soups = CourseSoups(
+    study = Study(
         args,
         folder,
         given,
@@ -250,33 +247,29 @@ def prepare_course_soups(
         run.plan(),
         _costs(run),
     )
-    _ = soups.environments  # refuses what the devices do not allow
+    _ = study.environments  # refuses what the devices do not allow
     if not begun:
-        _save_start(run, folder, draft, given)
-    shutil.rmtree(draft, ignore_errors=True)
+        with atomic_folder(study.initial, replace=True) as draft:
+            run.model.save_pretrained(draft)
+            run.tokenizer.save_pretrained(draft)
+            write_text(folder / "recipe.yaml", _yaml(given))
     del run
     release_memory()  # the ingredients may need what the pair held
-    return soups
+    return study
 
 
 def _check_weights(config: MclConfig) -> None:
     for name, weight in config.weights.items():
         if not weight:
-            raise UserError(f"loss_weights: {name} has weight 0, and the recipe needs all nine losses")
+            raise UserError(f"loss_weights: {name} has weight 0, and the study needs all nine losses")
 
 
-def _save_start(run: PretrainingRun, folder: Path, draft: Path, given: Mapping[str, Any]) -> None:
-    """The pair appears when it is whole."""
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.rmtree(folder / "initial", ignore_errors=True)
-    run.model.save_pretrained(draft)
-    run.tokenizer.save_pretrained(draft)
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(dict(given), sort_keys=False, allow_unicode=True))
-    os.replace(draft, folder / "initial")
+def _yaml(values: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
 
 
 def _check_same(path: Path, given: Mapping[str, Any]) -> None:
-    """Ingredients of two recipes are none of one soup."""
+    """Ingredients of two studies are none of one soup."""
     before: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     kinds = (ModelArguments, DataArguments, MclTrainingArguments)
     defaults = {f.name: f.default for kind in kinds for f in fields(kind) if f.default is not MISSING}
@@ -285,7 +278,7 @@ def _check_same(path: Path, given: Mapping[str, Any]) -> None:
         if then != now:
             raise UserError(
                 f"{name} is {now!r}, and was {then!r} when the ingredients in {path.parent} were trained: "
-                "give another output_dir, or the same recipe"
+                "give another output_dir, or the same arguments"
             )
 
 

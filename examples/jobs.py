@@ -1,9 +1,10 @@
-"""Commands that run one after another or side by side, each on devices of its own; a crash of one stays its own."""
+"""Commands that run side by side, each on devices of its own; a crash of one stays its own. And how a script ends."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +17,10 @@ from typing import IO
 
 import torch
 
-from .errors import Interrupted, UserError
-from .training.signals import at_sigterm
+from transformers_mcl.errors import Interrupted, UserError
+from transformers_mcl.io import at_sigterm
 
-__all__ = ["Job", "run_jobs", "share_devices"]
+__all__ = ["Job", "exit_status", "run_jobs", "share_devices"]
 
 _REFUSED = 2  # the exit status of a command that was given something wrong: the next would fail alike
 _PATIENCE = 0.2  # seconds between looks
@@ -147,7 +148,8 @@ def _start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
 
 def _locked(job: Job) -> IO[bytes] | None:
     """A lock that the job inherits and that ends with it, so that none runs twice at a time: not beside itself after
-    whoever started it was killed, and not from two machines that share the folder."""
+    whoever started it was killed, and not from two machines that share the folder. filelock's end with who took them.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -185,3 +187,19 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def exit_status(script: str, work: Callable[[], object]) -> int:
+    """Does the `work` of a script; says what stops it, and returns its exit status, as the package's commands do."""
+    try:
+        work()
+    except UserError as error:
+        print(f"{script}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _REFUSED
+    except Interrupted as ended:
+        print(f"{script}: {ended}", file=sys.stderr)
+        return 143
+    except KeyboardInterrupt:
+        print(f"\n{script}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0

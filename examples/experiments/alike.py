@@ -9,20 +9,22 @@ from typing import Any
 
 import torch
 import yaml
-from job import read_json, write_json
-from recipes import going_on, parse
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 from tqdm import tqdm
 from transformers.utils import logging
 
+from experiments.plan import going_on, parse
 from transformers_mcl import MclDiscriminator, MclForMaskedLM
+from transformers_mcl.io import read_json, write_json
 from transformers_mcl.models.pretraining import CourseRecord
 from transformers_mcl.training.run import prepare
 from transformers_mcl.training.trainer import evaluation_draws
 
-__all__ = ["judge_alike"]
+__all__ = ["LAYOUT", "judge_alike"]
 
+LAYOUT: dict[str, Any] = {"indent": 1, "sort_keys": True}
+"""Of a file of results."""
 KEY = "alike"
 """Of a result: `reference` and `sha256`, which pair's rows they were, `mlm_loss` and `rtd_auc`."""
 
@@ -53,7 +55,7 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
         result = {key: value for key, value in results[path].items() if key != KEY}
         if (pair := folder / result["pair"]).is_dir():
             result[KEY] = by | {"mlm_loss": _loss(pair, records), "rtd_auc": _area(pair, records)}
-        write_json(path, result)
+        write_json(path, result, **LAYOUT)
 
 
 @torch.no_grad()
@@ -85,5 +87,5 @@ def _area(pair: Path, records: list[CourseRecord]) -> float:
     """Under its discriminator's receiver operating characteristic."""
     model = MclDiscriminator.from_pretrained(pair).eval().to(records[0].samples.device)
     scores = torch.cat([model(record.discriminator_input).logits.float().flatten() for record in records])
-    labels = torch.cat([record.labels.flatten() for record in records])
+    labels = torch.cat([record.labels.flatten() for record in records if record.labels is not None])
     return float(roc_auc_score(labels.cpu(), scores.cpu()))

@@ -11,22 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-__all__ = ["STYLE", "draw_lines", "draw_matrix", "save_panels"]
+from ..plots import GREY, picture
 
-STYLE: Any = {
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib: the picture is the same on every machine
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.edgecolor": "#999999",
-    "axes.formatter.useoffset": False,
-    "xtick.color": "#999999",
-    "xtick.labelcolor": "#333333",
-    "ytick.color": "#999999",
-    "ytick.labelcolor": "#333333",
-}
+__all__ = ["draw_lines", "draw_matrix", "save_panels"]
+
 _CELL = 0.36  # inches
 
 
@@ -57,7 +46,7 @@ def draw_matrix(
     for (row, column), value in np.ndenumerate(shown):
         if not np.isfinite(value):
             unknown = diagonal or row != column
-            axes.text(column, row, "none" * unknown, ha="center", va="center", size=size - 1, color="#999999")
+            axes.text(column, row, "none" * unknown, ha="center", va="center", size=size - 1, color=GREY)
         else:
             red, green, blue, _ = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
@@ -81,9 +70,7 @@ def draw_lines(axes: Axes, lines: Sequence[Sequence[float]], barriers: Sequence[
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel("share of the second in the average of two")
     axes.set_ylabel(name)
-    axes.grid(color="#e8e8e8")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid()
     axes.set_title(title)
     if max(barriers):
         bar = axes.figure.colorbar(ScalarMappable(norm, "viridis"), ax=axes, shrink=0.6, pad=0.02, label="barrier")
@@ -95,10 +82,6 @@ def save_panels(path: Path, title: str, labels: Sequence[str], panels: Sequence[
     size = max(2.6, _CELL * len(labels)) + 0.075 * max(map(len, labels))
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(STYLE):
-        # Not pyplot's: that keeps global state, and may open a window.
-        figure = Figure(figsize=((size + 1) * columns, (size + 0.4) * rows + 0.4), dpi=160, layout="constrained")
+    with picture(path, (size + 1) * columns, (size + 0.4) * rows + 0.4, title) as figure:
         for place, draw in enumerate(panels, start=1):
             draw(figure.add_subplot(rows, columns, place))
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
-        figure.savefig(path, format="png", facecolor="white")

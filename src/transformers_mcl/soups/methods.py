@@ -1,4 +1,4 @@
-"""From checkpoints to a soup: coefficients by the method asked for, the average, and what lies beside it."""
+"""From checkpoints to a soup: its coefficients by each method, the average, and what lies beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +15,16 @@ from transformers import AutoTokenizer
 from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
 
 from ..errors import UserError
+from ..io import atomic_folder, check_room
 from .averaging import Coefficients, average, check_weights, formats, parts
-from .draft import appearing, check_apart, check_room
-from .ingredients import Ingredient, common_config, open_ingredients
+from .card import soup_card
+from .ingredients import Ingredient, check_apart, common_config, open_ingredients
 from .score_arguments import ScoreArguments
-from .soup_card import soup_card
+from .soup import METHODS, Soup
 
-__all__ = ["METHODS", "Soup", "make_soup", "write_soup"]
+__all__ = ["make_soup", "write_soup"]
 
 logger = logging.get_logger(__name__)
-
-METHODS = ("uniform", "weighted", "greedy", "learned")
-
-
-@dataclass
-class Soup:
-    """How a soup came to be.
-
-    Attributes:
-        method: one of `METHODS`.
-        ingredients: their names, in the order given.
-        coefficients: one an ingredient, adding up to 1; of several an ingredient (one a layer), their mean.
-        scores: of each ingredient, where they were scored; more is better, a loss is negated.
-        score: of the soup itself, where the ingredients have one.
-        uniform: of the uniform average, where the coefficients were learnt.
-        measure: what was scored, and `source` on what data.
-        is_loss: whether scores are losses with a minus before them.
-        layers: with one coefficient a layer, these by layer.
-    """
-
-    method: str
-    ingredients: list[str]
-    coefficients: list[float]
-    scores: list[float] | None = None
-    score: float | None = None
-    uniform: float | None = None
-    measure: str = "score"
-    source: str = ""
-    is_loss: bool = False
-    layers: dict[str, list[float]] = field(default_factory=dict)
 
 
 def make_soup(
@@ -108,7 +78,7 @@ def make_soup(
         score = make_score(score, ingredients)
     soup = Soup(method, names, given or [1.0] * len(names))
     report(_plan(soup, ingredients, folder, dtype, score, max_evaluations))
-    with appearing(folder) as draft:
+    with atomic_folder(folder) as draft:
         coefficients: Coefficients = soup.coefficients
         if score is not None:
             soup.measure, soup.source = getattr(score, "name", "score"), getattr(score, "source", "")
@@ -165,7 +135,7 @@ def _plan(
     kinds, n = formats(ingredients, dtype), len(ingredients)
     numbers = {tensor: math.prod(shape) for tensor, shape in ingredients[0].shapes.items()}
     size = sum(numbers[tensor] * kind.itemsize for tensor, kind in kinds.items())
-    check_room(folder, size)
+    check_room(folder, size, "the soup")
     read = sum(ingredient.size for ingredient in ingredients) / 1e9
     line = (
         f"{n} checkpoints of {sum(numbers.values()):,} parameters, {read:.2f} GB to read, {size / 1e9:.2f} GB to write"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
@@ -11,9 +10,8 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
 from ..hub.export_card import PIPELINES
-
-if TYPE_CHECKING:
-    from .cooking import Soup
+from ..io import markdown_table
+from .soup import Soup
 
 __all__ = ["soup_card", "soup_table"]
 
@@ -23,22 +21,20 @@ def soup_table(soup: Soup) -> str:
     names = [name if _on_the_hub(name) else Path(name).name for name in soup.ingredients]
     if len(set(names)) < len(names):  # run-1/model, run-2/model
         names = [name if _on_the_hub(name) else "/".join(Path(name).parts[-2:]) for name in soup.ingredients]
-    rows = [["ingredient", "coefficient"], ["---", "---"]]
-    rows += [[name, f"{share:.4f}"] for name, share in zip(names, soup.coefficients, strict=True)]
+    head = ["ingredient", "coefficient"]
+    rows = [[name, f"{share:.4f}"] for name, share in zip(names, soup.coefficients, strict=True)]
     if soup.scores is not None and soup.score is not None:
-        rows[0].append(soup.measure + (" (less is better)" if soup.is_loss else ""))
-        rows[1].append("---")
-        for row, score in zip(rows[2:], soup.scores, strict=True):
+        head.append(soup.measure + (" (less is better)" if soup.is_loss else ""))
+        for row, score in zip(rows, soup.scores, strict=True):
             row.append(_figure(soup, score))
         if soup.uniform is not None:
             rows.append(["the uniform soup", "", _figure(soup, soup.uniform)])
         rows.append(["**the soup**", "1", f"**{_figure(soup, soup.score)}**"])
-    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    text = markdown_table(head, rows)
     if soup.layers:
         numbers = [str(number) for number in range(1, len(names) + 1)]
-        rows = [["part", *numbers], ["---"] * (len(numbers) + 1)]
-        rows += [[part, *(f"{share:.3f}" for share in shares)] for part, shares in soup.layers.items()]
-        text += "\n\nCoefficients by part:\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows = [[part, *(f"{share:.3f}" for share in shares)] for part, shares in soup.layers.items()]
+        text += f"\n\nCoefficients by part:\n\n{markdown_table(['part', *numbers], rows)}"
     return text
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from transformers import PreTrainedTokenizerBase
 
+from course_soups.study import INGREDIENTS, StudyArguments, weights_without_others
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.evaluate import evaluation_kinds
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.errors import UserError, check_names
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
-from transformers_mcl.soups.recipe import INGREDIENTS, RecipeArguments, weights_without_others
 from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.run import ModelArguments, build_config, preset_path
 
@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "pretrain": PRETRAIN,
     "evaluate": evaluation_kinds("blimp"),
     "finetune": (EncoderArguments, TaskArguments, FinetuningArguments),
-    "soups": (RecipeArguments, *PRETRAIN),
+    "soups": (StudyArguments, *PRETRAIN),
 }
 # What makes a pair, and comes with it where a run goes on from one.
 _OF_A_NEW_PAIR = ("preset", "objective", "config_overrides", "discriminator_weight", "loss_weights")
@@ -47,8 +47,8 @@ class Run:
     Attributes:
         name: of its folder, and what other runs call it.
         label: what readers call it.
-        kind: `pretrain`, `peer` (an independent implementation of ELECTRA, `peer.py`), or `soups` (the paper's recipe
-            for course soups, of which the soups and the best ingredient are judged).
+        kind: `pretrain`, `peer` (an independent implementation of ELECTRA, `peer.py`), or `soups` (the study of
+            course soups, of which the soups and the best ingredient are judged).
         arguments: of `transformers-mcl pretrain`, above the scale's.
         compute_of: the run whose floating-point operations it gets, in as many steps as they are good for.
         share: of those operations, or without `compute_of` of the scale's steps.
@@ -91,7 +91,7 @@ class Scale:
         about: where it is run, and on what; a paragraph of the page.
         seeds: by the name of a question, or `default`.
         tokenizer: arguments of `transformers-mcl tokenizer`.
-        soups: of `transformers-mcl soup --recipe`.
+        soups: of `examples/course_soups/run.py`.
         runs: arguments of single runs, by name, above the question's.
         questions: names of those that are asked at it; all if there are none.
         title: of the page.
@@ -257,7 +257,7 @@ def _check_value(path: Path, what: str, given: str, known: Iterable[str]) -> Non
 
 
 def parse(command: str, given: Mapping[str, Any]) -> Any:
-    """The dataclasses of a command, filled, as it would fill them; `soups` is `transformers-mcl soup --recipe`.
+    """The dataclasses of a command, filled, as it would fill them; `soups` is the study of course soups.
 
     Raises:
         UserError: what the command refuses.
@@ -329,7 +329,7 @@ class Planner:
 
     def _flops_of_soups(self, name: str) -> tuple[Callable[[int], float], int]:
         """Operations of all ingredients by the number of steps of each, and the steps of each."""
-        shared = {k: v for k, v in self.scale.soups.items() if k not in RecipeArguments.__dataclass_fields__}
+        shared = {k: v for k, v in self.scale.soups.items() if k not in StudyArguments.__dataclass_fields__}
         weights = [weights_without_others(corrections) for corrections in INGREDIENTS.values()]
         costs, steps = zip(*(self._flops_of(name, {**shared, "loss_weights": w}) for w in weights), strict=True)
         return lambda number: sum(flops_of(number) for flops_of in costs), steps[0]

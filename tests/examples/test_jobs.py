@@ -1,25 +1,30 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from jobs import Job, _expected, exit_status, run_jobs, share_devices
 from transformers_mcl.errors import Interrupted, UserError
-from transformers_mcl.jobs import Job, _expected, run_jobs, share_devices
 
 
 def job(folder: Path, name: str, code: str) -> Job:
     return Job(name, [sys.executable, "-S", "-c", code], folder / f"{name}.log")
 
 
-def test_jobs_run_side_by_side_each_in_its_environment(tmp_path: Path) -> None:
+def test_jobs_run_side_by_side_each_in_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=time.sleep)
+    monkeypatch.setattr("jobs.time", clock)  # however busy the machine is
     wait = "import os, time, pathlib\nme, other = {}\npathlib.Path(r'{}', me).touch()\n"
     wait += "while not pathlib.Path(r'{}', other).exists(): time.sleep(0.01)\nprint(os.environ['DEVICE'])"
     jobs = [
@@ -64,21 +69,37 @@ def test_what_was_refused_would_be_refused_again(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_the_jobs_too(tmp_path: Path) -> None:
-    code = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved') or 0))\n"
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+    code = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(print('saved') or 0))\n"
+    os.mkfifo(tmp_path / "ready")
+    code += f"open({str(tmp_path / 'ready')!r}, 'w').close()\nsignal.pause()"
+
+    def end_when_ready() -> None:
+        (tmp_path / "ready").read_text()  # waits for the job to open it
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_when_ready, daemon=True).start()
     with pytest.raises(Interrupted, match="goes on"):
-        run_jobs([job(tmp_path, "a", f"{code}time.sleep(60)")], [{}], lambda line: None, "training")
+        run_jobs([job(tmp_path, "a", code)], [{}], lambda line: None, "training")
     assert (tmp_path / "a.log").read_text() == "saved\n"
 
 
 def test_none_runs_twice_at_a_time(tmp_path: Path) -> None:
     """Not even one whose parent has gone."""
-    code = "import sys; from transformers_mcl import jobs; from pathlib import Path\n"
-    code += "jobs._start(jobs.Job('a', ['sleep', '5'], Path(sys.argv[1], 'a.log')), {}) and print('started')"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
-    with pytest.raises(UserError, match="a is at work already"):
-        run_jobs([job(tmp_path, "a", "")], [{}], lambda line: None, "training")
+    os.mkfifo(tmp_path / "end")  # a job that reads it works until somebody has written
+    code = "import sys, jobs; from pathlib import Path\n"
+    code += "jobs._start(jobs.Job('a', ['cat', sys.argv[1] + '/end'], Path(sys.argv[1], 'a.log')), {})"
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, env=where)
+    again = [job(tmp_path, "a", "print('again')")]
+    try:
+        with pytest.raises(UserError, match="a is at work already"):
+            run_jobs(again, [{}], lambda line: None, "training")
+    finally:
+        (tmp_path / "end").write_text("the first\n")
+    with open(tmp_path / "a.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for its end
+    run_jobs(again, [{}], lambda line: None, "training")
+    assert (tmp_path / "a.log").read_text() == "the first\nagain\n"
 
 
 def test_devices_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,3 +120,31 @@ def test_devices_that_are_not_there(jobs: Any, each: int, said: str, monkeypatch
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     with pytest.raises(UserError, match=said):
         share_devices(jobs, each, use_cpu=False)
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        (None, 0, ""),
+        (UserError("no\n  file"), 2, "run.py: error: no file\n"),
+        (Interrupted("saved"), 143, "run.py: saved\n"),
+        (KeyboardInterrupt(), 130, "\nrun.py: interrupted; the same command goes on\n"),
+    ],
+)
+def test_how_a_script_ends(
+    raised: BaseException | None, status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        if raised is not None:
+            raise raised
+
+    assert exit_status("run.py", work) == status
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("script", ["course_soups/run.py", "experiments/run.py", "experiments/peer.py"])
+def test_a_script_finds_what_it_imports(script: str, tmp_path: Path) -> None:
+    """Without this process's path: as its user calls it."""
+    path = Path(__file__).parents[2] / "examples" / script
+    done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.startswith("usage: "), done.stderr

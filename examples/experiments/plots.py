@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Picture
-from recipes import Question
 
-from transformers_mcl.soups.pictures import STYLE
-
-if TYPE_CHECKING:
-    from report import Figure, Results
+from experiments.figures import Figure, Results
+from experiments.plan import Question
+from transformers_mcl.plots import BLACK, BLUE, COLOURS, picture
 
 __all__ = ["plot_bars", "plot_compute"]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_WIDTH = 9  # inches
 
 
 def plot_compute(path: Path, results: Results, question: Question, figures: Sequence[Figure]) -> None:
@@ -31,18 +25,18 @@ def plot_compute(path: Path, results: Results, question: Question, figures: Sequ
     methods: dict[str, list[str]] = {}
     for run in results.runs_of(question):
         methods.setdefault(results.label(run).partition(",")[0], []).append(run)
-    with matplotlib.rc_context(STYLE):
-        picture, panels = _panels(figures, columns=3, height=2.6)
+    rows = -(-len(figures) // 3)
+    with picture(path, _WIDTH, 2.6 * rows) as drawing:
+        panels = list(drawing.subplots(rows, 3, squeeze=False).flat)
         for axes, figure in zip(panels, figures, strict=False):
             for (method, members), colour in zip(methods.items(), COLOURS * 3, strict=False):
                 _draw_method(axes, results, figure, members, colour, method)
             axes.set_title(_title(figure))
             axes.set_xlabel("floating-point operations")
-            axes.grid(axis="y", color="#e8e8e8")
+            axes.grid(axis="y")
         for axes in panels[len(figures) :]:
             axes.set_axis_off()
         panels[0].legend(frameon=False, fontsize=7)
-        picture.savefig(path, format="png", facecolor="white")
 
 
 def _draw_method(axes: Axes, results: Results, figure: Figure, runs: list[str], colour: str, label: str) -> None:
@@ -64,27 +58,20 @@ def _draw_method(axes: Axes, results: Results, figure: Figure, runs: list[str], 
 def plot_bars(path: Path, results: Results, question: Question, figures: Sequence[Figure]) -> None:
     """A panel a figure: a row a run, a dot a seed, a bar at their median."""
     runs = results.runs_of(question)[::-1]
-    with matplotlib.rc_context(STYLE):
-        picture, panels = _panels(figures, columns=len(figures), height=0.9 + 0.28 * len(runs))
+    with picture(path, _WIDTH, 0.9 + 0.28 * len(runs)) as drawing:
+        panels = list(drawing.subplots(1, len(figures), squeeze=False).flat)
         for axes, figure in zip(panels, figures, strict=False):
             for place, run in enumerate(runs):
                 values = list(results.values(run, figure).values())
-                axes.plot(values, [place] * len(values), "o", color=COLOURS[0], markersize=3.5, alpha=0.6)
+                axes.plot(values, [place] * len(values), "o", color=BLUE, markersize=3.5, alpha=0.6)
                 if values:
-                    axes.plot(median(values), place, "|", color="black", markersize=10)
+                    axes.plot(median(values), place, "|", color=BLACK, markersize=10)
             axes.set_yticks(range(len(runs)), [])
             axes.set_ylim(-0.6, len(runs) - 0.4)
             axes.set_title(_title(figure))
             axes.locator_params(axis="x", nbins=3)
-            axes.grid(axis="both", color="#e8e8e8")
+            axes.grid()
         panels[0].set_yticks(range(len(runs)), [results.label(run) for run in runs])
-        picture.savefig(path, format="png", facecolor="white")
-
-
-def _panels(figures: Sequence[Figure], columns: int, height: float) -> tuple[Picture, list[Any]]:
-    rows = -(-len(figures) // columns)
-    picture = Picture(figsize=(9, height * rows), dpi=160, layout="constrained")
-    return picture, list(picture.subplots(rows, columns, squeeze=False).flat)
 
 
 def _title(figure: Figure) -> str:

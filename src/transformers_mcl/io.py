@@ -1,0 +1,186 @@
+"""Files that are there whole or not at all, and the small texts about them: tables, versions, errors in one line."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import json
+import os
+import shutil
+import signal
+import textwrap
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+from uuid import uuid4
+
+from .errors import Interrupted, UserError
+
+__all__ = [
+    "at_sigterm",
+    "atomic_folder",
+    "check_empty_folder",
+    "check_room",
+    "is_disk_full",
+    "markdown_table",
+    "nearest_path",
+    "one_line",
+    "read_json",
+    "versions",
+    "write_json",
+    "write_text",
+]
+
+_NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
+_RULES = {"l": "---", "r": "---:", "c": ":---:"}
+
+
+@contextmanager
+def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """A folder beside `folder`, which becomes it at the end, and is gone if something fails before.
+
+    Args:
+        folder: does not exist, or is empty, or goes when the new one is whole if `replace`.
+
+    Raises:
+        UserError: it cannot be made or written, or the disk is full.
+        Interrupted: SIGTERM came.
+    """
+    folder = folder.absolute()
+    # Not by tempfile, whose folders nobody else may read.
+    draft, old = (folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.{end}") for end in ("part", "old"))
+    try:
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"output_dir {str(folder)!r} cannot be made: {error.strerror}") from error
+    try:
+        with at_sigterm(_terminate):
+            yield draft
+            if folder.is_dir():
+                folder.rename(old) if replace else folder.rmdir()
+            draft.rename(folder)
+    except _Terminated:
+        raise Interrupted(f"SIGTERM: nothing was written into {folder}") from None
+    except Exception as error:
+        full = "the disk is full: nothing was written into it: " * is_disk_full(error)
+        if not full and not str(getattr(error, "filename", "")).startswith((str(draft), str(folder))):
+            raise
+        raise UserError(f"output_dir {str(folder)!r} cannot be written: {full}{one_line(error)}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if old.is_dir() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+class _Terminated(BaseException):
+    """As KeyboardInterrupt: no `except Exception` on the way may hold it up."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+@contextmanager
+def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards."""
+    if threading.current_thread() is not threading.main_thread():  # Python allows no other to
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all; what stood there is replaced. Makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any, **options: Any) -> None:
+    """Writes a file of JSON as `write_text` does; `options` are those of `json.dumps`."""
+    write_text(path, json.dumps(value, **{"indent": 2, **options}) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON holds; None if there is none, or half of one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def check_empty_folder(output_dir: str | os.PathLike[str]) -> Path:
+    """`output_dir` as a path.
+
+    Raises:
+        UserError: it is a file, or holds something.
+    """
+    folder = Path(output_dir).expanduser()
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(f"output_dir {str(output_dir)!r} is not an empty folder: give another, or empty it")
+    return folder
+
+
+def check_room(folder: Path, size: int, what: str) -> None:
+    """Refuses a `folder`, which need not exist, whose disk has no room for `what`, of `size` bytes."""
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    if (free := shutil.disk_usage(there).free) < size:
+        needed = f"{what} takes {size / 1e9:.2f} GB, and its disk has {free / 1e9:.2f} GB left"
+        raise UserError(f"output_dir {str(folder)!r}: {needed}")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether it is, or comes from, an error of a disk without room, whoever wrote there."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if any(words in str(error).lower() for words in _NO_SPACE):
+        return True
+    return error.__cause__ is not None and is_disk_full(error.__cause__)
+
+
+def one_line(error: BaseException) -> str:
+    """The innermost cause of `error`, in one line of at most 200 characters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+
+
+def nearest_path(path: str) -> str:
+    """`; did you mean …?`, or the empty string when nothing beside `path` has a name like it."""
+    folder, name = os.path.split(path.rstrip("/"))
+    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") and not os.path.exists(path) else []
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {os.path.join(folder, close[0])!r}?" if close else ""
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str | None = None) -> str:
+    """A table as GitHub's Markdown has it, without a newline at its end.
+
+    Libraries have none that fits: transformers' centres every column, and pandas' needs another package.
+
+    Args:
+        head: names of the columns.
+        rows: a cell a column; a `|` in it is escaped.
+        align: a letter a column: `l` left, `r` right, `c` centred; by default names on the left and numbers right.
+    """
+    rules = [_RULES[letter] for letter in align or "l" + "r" * (len(head) - 1)]
+    cells = [[" ".join(cell.replace("|", "&#124;").splitlines()) for cell in row] for row in (head, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """What figures depend on: versions of the installed `packages`, by default of this one and of those below it."""
+    return {name: metadata.version(name) for name in packages or ("transformers-mcl", "transformers", "torch")}

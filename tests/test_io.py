@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from transformers_mcl.errors import Interrupted, UserError
+from transformers_mcl.io import (
+    atomic_folder,
+    check_room,
+    is_disk_full,
+    markdown_table,
+    nearest_path,
+    one_line,
+    versions,
+    write_json,
+    write_text,
+)
+
+
+def test_the_folder_appears_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "soup"
+    with atomic_folder(folder) as draft:
+        (draft / "file").write_text("x")
+        assert not folder.exists() and draft.parent == folder.parent
+    assert [path.name for path in folder.parent.iterdir()] == ["soup"] and (folder / "file").exists()
+    other = tmp_path / "made by mkdir"
+    other.mkdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "soup").mkdir()
+    with atomic_folder(tmp_path / "soup") as draft:
+        (draft / "file").write_text("x")
+    assert (tmp_path / "soup" / "file").exists()
+
+
+def test_what_stood_there_goes_when_the_new_one_is_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "old", "x")
+    with pytest.raises(RuntimeError, match="on the way"), atomic_folder(tmp_path / "out", replace=True):
+        raise RuntimeError("on the way")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    with atomic_folder(tmp_path / "out", replace=True) as draft:
+        (draft / "new").touch()
+        assert (tmp_path / "out" / "old").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+
+
+def test_what_stood_there_stays_where_the_last_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "out" / "old", "x")
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.suffix == ".part":
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self), None, str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(UserError, match="output_dir '.*/out' cannot be written: .*Operation not permitted"):
+        with atomic_folder(tmp_path / "out", replace=True):
+            pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), UserError, "the disk is full: nothing was written into"),
+        (OSError(errno.ENOENT, "gone"), OSError, "gone"),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
+    ],
+)
+def test_nothing_is_left_of_what_failed(
+    tmp_path: Path, error: BaseException, raised: type[BaseException], message: str
+) -> None:
+    with pytest.raises(raised, match=message), atomic_folder(tmp_path / "soup") as draft:
+        (draft / "file").write_text("x")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="SIGTERM: nothing was written into .*soup"):
+        with atomic_folder(tmp_path / "soup") as draft:
+            (draft / "file").write_text("x")
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except Exception:  # as libraries have it, which must not hold it up
+                pass
+    assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="output_dir .* cannot be made: "), atomic_folder(tmp_path / "file" / "soup"):
+        pass
+
+
+def test_there_must_be_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    check_room(tmp_path / "not" / "yet", 10**9, "the soup")
+    with pytest.raises(UserError, match="the soup takes 2.00 GB, and its disk has 1.00 GB left"):
+        check_room(tmp_path / "not" / "yet", 2 * 10**9, "the soup")
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "file.json"
+    write_json(path, {"b": "ä", "a": [1]})
+    assert path.read_text() == '{\n  "b": "\\u00e4",\n  "a": [\n    1\n  ]\n}\n'
+    write_json(path, {"b": 1, "a": 2}, indent=None, sort_keys=True)
+    assert path.read_text() == '{"a": 2, "b": 1}\n'
+    write = Path.write_text
+
+    def half(self: Path, text: str, **kwargs: str) -> None:
+        write(self, text[:3])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(path, "longer than three")
+    assert [one.name for one in path.parent.iterdir()] == ["file.json"] and path.read_text() == '{"a": 2, "b": 1}\n'
+
+
+def test_a_full_disk_is_known_by_what_it_led_to() -> None:
+    full = OSError(errno.EDQUOT, "too much")
+    assert is_disk_full(full) and is_disk_full(RuntimeError("PytorchStreamWriter failed writing file"))
+    try:
+        raise ValueError("of another name") from full
+    except ValueError as error:
+        assert is_disk_full(error)
+    assert not is_disk_full(OSError(errno.ENOENT, "gone"))
+
+
+def test_one_line_is_the_innermost_cause() -> None:
+    try:
+        raise RuntimeError("outside") from ValueError("many\n  words")
+    except RuntimeError as error:
+        assert one_line(error) == "many words"
+    assert one_line(KeyError()) == "KeyError" and len(one_line(ValueError("ab " * 100))) <= 200
+
+
+def test_the_nearest_path(tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").touch()
+    assert nearest_path(str(tmp_path / "corpsu.txt")) == f"; did you mean {str(tmp_path / 'corpus.txt')!r}?"
+    assert nearest_path(str(tmp_path / "x")) == nearest_path(str(tmp_path / "corpus.txt")) == ""
+
+
+def test_a_table() -> None:
+    head, rows = ["", "of", "a"], [["x|y", "1\n2", ""], ["z", "3", "4"]]
+    assert markdown_table(head, rows).splitlines() == [
+        "|  | of | a |",
+        "| --- | ---: | ---: |",
+        "| x&#124;y | 1 2 |  |",
+        "| z | 3 | 4 |",
+    ]
+    assert markdown_table(head, [], "lcr").splitlines()[1] == "| --- | :---: | ---: |"
+
+
+def test_versions_are_of_what_is_installed() -> None:
+    assert list(versions()) == ["transformers-mcl", "transformers", "torch"]
+    assert versions("torch") == {"torch": torch.__version__}
