@@ -14,13 +14,15 @@ import torch
 from huggingface_hub import ModelCard
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from transformers import AutoModel, AutoModelForPreTraining
+from transformers import AutoModel, AutoModelForPreTraining, TrainerControl, TrainerState, TrainingArguments
 
 from tests.other_courses import MaskedSpan, ReversedSpan, registered
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.method.courses import COURSES, all_losses, register_course
+from transformers_mcl.soups.conflicts import measure_conflicts
 from transformers_mcl.training import curves
+from transformers_mcl.training.health import HealthCallback
 from transformers_mcl.training.trackers import panel_name
 
 OWN = {"rsd": ("rlm", "rsd", "again_rlm", "again_rsd"), "msd": ("span_lm", "msd")}
@@ -114,6 +116,30 @@ def test_a_half_opens_where_they_are_not_known(weights: dict[str, float], tmp_pa
             AutoModel.from_pretrained(tmp_path / "pair")
     finally:
         COURSES.update(taken)
+
+
+def test_their_gradients_are_compared_and_their_health_is_watched() -> None:
+    torch.manual_seed(0)
+    pair = MclForPreTraining(MclConfig.tiny(vocab_size=200, loss_weights={"rlm": 1.0, "rsd": 50.0, "msd": 50.0}))
+    ids = torch.randint(110, 200, (4, 20))
+    assert measure_conflicts(pair, [{"input_ids": ids}]).losses == ["rlm", "again_rlm", "rsd", "msd", "again_rsd"]
+
+    health = HealthCallback(grace_ratio=0.0)
+    state, control = TrainerState(max_steps=100), TrainerControl()
+    health.on_train_begin(TrainingArguments(use_cpu=True), state, control)
+    for state.global_step in range(1, 9):
+        logs = {
+            "loss": 1.0,
+            "msd_disc_recall": 0.0,
+            "msd_disc_auc": 0.5,
+            "again_rlm_loss": 0.0,
+            "rsd_notebook_pos4": 0.0,
+        }
+        health.on_log(TrainingArguments(use_cpu=True), state, control, logs=logs)
+    assert {(warning["condition"], warning["course"]) for warning in health.warnings} == {
+        ("discriminator_says_original", "msd"),
+        ("notebook_empty", "rsd"),
+    }
 
 
 def test_pictures_have_their_colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

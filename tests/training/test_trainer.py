@@ -120,6 +120,12 @@ def test_a_warmup_that_leaves_nothing_to_train_is_refused(
     make_trainer({"loss_weights": weights})
 
 
+def test_processes_that_wait_for_every_parameter_do_not_sample_courses(make_trainer: Make) -> None:
+    with pytest.raises(UserError, match="ddp_find_unused_parameters=False .*'sampled'"):
+        make_trainer({"course_schedule": "sampled"}, ddp_find_unused_parameters=False)
+    make_trainer(ddp_find_unused_parameters=False)
+
+
 @pytest.mark.parametrize("warmup", [0, 3])
 def test_sampled_courses_share_any_number_of_rows(
     make_trainer: Make, warmup: int, monkeypatch: pytest.MonkeyPatch

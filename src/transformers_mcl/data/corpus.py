@@ -148,7 +148,7 @@ def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Data
     corpus = {}
     for split in ("train", "validation"):
         if split in tables:
-            check_column(tables[split].features, args.text_column, name)
+            check_text_column(tables[split].features, args.text_column, name)
             corpus[split] = _to_documents(tables[split], args, "row")
             corpus[split].info.description = f"{name}, one document a row"
     return corpus
@@ -226,7 +226,7 @@ def _load(paths: list[str], form: Format, column: str, cache_dir: str | None) ->
         check_first_row(path, form, column)
     options |= table_options(form, column)
     table = load_dataset(form.builder, data_files=[as_pattern(path) for path in paths], **options)
-    check_column(table.features, column, paths[0])
+    check_text_column(table.features, column, paths[0])
     return table
 
 
@@ -257,10 +257,10 @@ def check_first_row(path: str, form: Format, column: str) -> None:
     if row is None:
         raise UserError(f"no text in {path!r}")
     # A CSV has no types: a text of digits is text.
-    check_column(dict.fromkeys(row) if form.builder == "csv" else row, column, path)
+    check_text_column(dict.fromkeys(row) if form.builder == "csv" else row, column, path)
 
 
-def check_column(columns: Mapping[str, Any], column: str, source: str) -> None:
+def check_text_column(columns: Mapping[str, Any], column: str, source: str) -> None:
     """That `column` is among `columns`, which are features or a row, and is text."""
     if column not in columns:
         close = difflib.get_close_matches(column, columns, n=1)

@@ -19,9 +19,9 @@ from .corpus import (
     READ_ERRORS,
     Format,
     as_pattern,
-    check_column,
     check_first_row,
     check_has_train,
+    check_text_column,
     file_format,
     local_files,
     reading_from_hub,
@@ -170,7 +170,7 @@ def _json_documents(shard: Shard, column: str) -> Iterator[str]:
             raise UserError(f"{shard.path!r}: a line holds no JSON object: {line[:40]!r}")
         text = row.get(column)
         if number == 0 or not (text is None or isinstance(text, str)):
-            check_column(row, column, shard.path)
+            check_text_column(row, column, shard.path)
         if text is not None:
             yield text
 
@@ -178,7 +178,7 @@ def _json_documents(shard: Shard, column: str) -> Iterator[str]:
 def _parquet_documents(shard: Shard, column: str) -> Iterator[str]:
     with fsspec.open(shard.path, "rb") as file:
         table = pq.ParquetFile(file)
-        check_column(Features.from_arrow_schema(table.schema_arrow), column, shard.path)
+        check_text_column(Features.from_arrow_schema(table.schema_arrow), column, shard.path)
         groups = list(range(shard.start, table.num_row_groups if shard.stop is None else shard.stop))
         for batch in table.iter_batches(_ROWS_A_SHARD, row_groups=groups, columns=[column]):
             yield from split_documents(batch.column(0).to_pylist(), wrapped=False)["text"]
@@ -189,7 +189,7 @@ def _arrow_documents(shard: Shard, column: str) -> Iterator[str]:
         yield from _table_documents(shard, column)
         return
     table = Dataset.from_file(shard.path)  # memory-mapped
-    check_column(table.features, column, shard.path)
+    check_text_column(table.features, column, shard.path)
     rows = table.select_columns([column])[shard.start : shard.stop]
     yield from split_documents(rows[column], wrapped=False)["text"]
 

@@ -68,7 +68,7 @@ def count_losses(curriculum: Curriculum, rows: RowCounts, turn: int = 0) -> dict
     """
     counts: dict[str, Tensor] = {}
     for courses, taken in curriculum.groups(turn):
-        operated, present = _operated(curriculum, courses, rows.operable[taken], rows.present[taken])
+        operated, present = _operated_counts(curriculum, courses, rows.operable[taken], rows.present[taken])
         everywhere = torch.stack(list(operated.values())).sum(0)
         for course in courses:
             judged = present - everywhere + operated[course.name]
@@ -82,7 +82,7 @@ def count_losses(curriculum: Curriculum, rows: RowCounts, turn: int = 0) -> dict
     return {name: counts[name] for name in counts if name in curriculum.weights}
 
 
-def _operated(
+def _operated_counts(
     curriculum: Curriculum, courses: Sequence[Course], free: Tensor, present: Tensor
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Places of each row that each course operates on, `(batch,)` by name, where they share the rows, and all tokens

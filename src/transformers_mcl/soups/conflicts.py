@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..method.courses import COURSES
+from ..method.courses import COURSES, all_losses
 from ..models.pretraining import MclForPreTraining
 from ..training.seeds import stream_seed
 
@@ -74,7 +74,7 @@ def measure_conflicts(
     try:
         for number, batch in enumerate(batches):
             gradients = loss_gradients(model, batch, stream_seed(seed, number))
-            names = [name for name in model.config.weights if name in gradients]
+            names = [name for name in all_losses() if name in gradients]
             ordered = [gradients[name] for name in names]
             totals.append(np.stack([_products(ordered), _products(ordered, shared)]))
     finally:

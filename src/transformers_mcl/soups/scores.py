@@ -31,7 +31,7 @@ from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import open_whole
 from ..models.pretraining import MclForPreTraining
-from ..training.preflight import check_length
+from ..training.preflight import check_seq_length
 from ..training.trainer import evaluation_draws
 from .ingredients import Ingredient, common_config
 from .score_arguments import PRETRAINING_LOSS, ScoreArguments
@@ -343,7 +343,7 @@ def _pretraining_loss(
     if args.loss_weights is not None:
         config = MclConfig.from_dict({**config.to_dict(), "loss_weights": args.loss_weights})
     length = args.max_seq_length or min(128, config.max_position_embeddings)
-    check_length(config, length)
+    check_seq_length(config, length)
     data_args = DataArguments(
         text_column=args.text_column,
         document_attention=config.document_attention,

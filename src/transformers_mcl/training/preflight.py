@@ -15,7 +15,7 @@ from ..models.configuration_mcl import MclConfig
 from .arguments import MclTrainingArguments
 from .checkpoints import check_checkpoint, last_checkpoint
 
-__all__ = ["check_length", "check_metric", "check_output_dir", "refusing"]
+__all__ = ["check_metric", "check_output_dir", "check_seq_length", "refusing"]
 
 # Beyond this share of a row operated on, what is left says too little about what was there.
 _MOST_OPERATED = 0.9
@@ -76,7 +76,7 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
     return None
 
 
-def check_length(config: MclConfig, length: int) -> None:
+def check_seq_length(config: MclConfig, length: int) -> None:
     if length > config.max_position_embeddings:
         raise UserError(
             f"max_seq_length={length} exceeds the model's max_position_embeddings={config.max_position_embeddings}: "

@@ -38,7 +38,7 @@ from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
 from .model_arguments import ModelArguments
-from .preflight import check_length, check_metric, check_output_dir, refusing
+from .preflight import check_metric, check_output_dir, check_seq_length, refusing
 from .processes import check_processes, describe_engine, engine_warnings
 from .stream_state import check_max_steps
 from .trainer import MclTrainer
@@ -251,7 +251,7 @@ def prepare(
     tokenizer = open_tokenizer(model_args, demo)
     config = build_config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
-    check_length(config, length)
+    check_seq_length(config, length)
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_documents(config, data_args)
     check_metric(training_args, config)

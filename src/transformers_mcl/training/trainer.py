@@ -25,6 +25,7 @@ from ..hub.model_card import RunSummary
 from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
 from ..method.metrics import summarize_metrics
+from ..method.schedules import SCHEDULES
 from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
@@ -79,6 +80,11 @@ class MclTrainer(PushingTrainer):
             )
             args._n_gpu = 1
         args.check_weights(model.config.weights)
+        if SCHEDULES[model.config.course_schedule].in_turn and args.ddp_find_unused_parameters is False:
+            raise UserError(
+                f"ddp_find_unused_parameters=False does not go with course_schedule={model.config.course_schedule!r}, "
+                "where a batch of few rows leaves courses out: leave one of them out"
+            )
         super().__init__(model, args, **kwargs)
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(CourseProgressCallback)

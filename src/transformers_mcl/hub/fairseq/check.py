@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...data.tokenizer import load_tokenizer
 from ...errors import UserError
+from ...method.courses import MAIN_COURSE
 from ...method.metrics import add_metrics, summarize_metrics
 from ...models.loading import load_config, open_whole
 from ...models.pretraining import MclForPreTraining
@@ -73,19 +74,19 @@ def check_pair(folder: str | Path) -> Check:
     with torch.no_grad():
         for _ in range(_ROUNDS):
             for row in rows:
-                add_metrics(total, pair(row, courses=["rtd"], generator=draws).metrics)
+                add_metrics(total, pair(row, courses=[MAIN_COURSE], generator=draws).metrics)
     figures = summarize_metrics(total)
     ids = torch.cat(rows, 1).flatten()
     words = ids[~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))]
-    true_negative, false_negative, false_positive, true_positive, *_ = total["rtd_detection"].tolist()
+    true_negative, false_negative, false_positive, true_positive, *_ = total[f"{MAIN_COURSE}_detection"].tolist()
     original, replaced = true_negative + false_positive, false_negative + true_positive
     return Check(
         tokens=len(ids),
         unknown=float((ids == tokenizer.unk_token_id).double().mean()),
-        generator_accuracy=figures.get("rtd_masked_lm_accuracy", float("nan")),
+        generator_accuracy=figures.get(f"{MAIN_COURSE}_masked_lm_accuracy", float("nan")),
         generator_chance=float(words.bincount().max() / len(words)),
-        detection_auc=figures.get("rtd_disc_auc", float("nan")),
-        detection_accuracy=figures.get("rtd_disc_accuracy", float("nan")),
+        detection_auc=figures.get(f"{MAIN_COURSE}_disc_auc", float("nan")),
+        detection_accuracy=figures.get(f"{MAIN_COURSE}_disc_accuracy", float("nan")),
         detection_chance=original / (original + replaced),
     )
 
