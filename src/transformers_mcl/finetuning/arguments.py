@@ -105,6 +105,12 @@ class EncoderArguments:
         default=False, metadata={"help": "Run again what an earlier command left in the output folder."}
     )
 
+    @property
+    def hub(self) -> dict[str, Any]:
+        """What every `from_pretrained` of the encoder is given."""
+        given = {"cache_dir": self.cache_dir, "revision": self.model_revision, "token": self.token}
+        return {**given, "trust_remote_code": self.trust_remote_code}
+
     def __post_init__(self) -> None:
         if self.num_seeds < 1:
             raise UserError(f"num_seeds={self.num_seeds} must be at least 1")

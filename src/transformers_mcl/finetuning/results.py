@@ -11,7 +11,7 @@ from typing import Any
 
 from ..io import markdown_table, write_json
 from ..plots import BLUE, picture
-from .glue import GLUE_AVERAGE
+from .known_tasks import GLUE_AVERAGE
 from .task import find_task
 
 __all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]

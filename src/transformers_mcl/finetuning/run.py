@@ -25,7 +25,7 @@ from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
-from .encoders import hub_arguments, layerwise_optimizer, load_encoder, task_length
+from .encoders import layerwise_optimizer, load_encoder, task_length
 from .figures import best_result, evaluation_figures, trainer_name
 from .grid import Run, checkpoint_of, plan_runs, run_arguments
 from .loading import load_task
@@ -60,7 +60,7 @@ def prepare_finetuning(
         UserError: whatever the user can mend.
     """
     runs = plan_runs(encoder, task_args, args)
-    hub = hub_arguments(encoder)
+    hub = encoder.hub
     tokenizer = load_tokenizer(encoder.tokenizer_name or encoder.model_name_or_path, **hub)
     tokenizer.padding_side = "right"  # "no answer" is the first token
     predict = args.do_predict or bool(task_args.test_file)
@@ -293,7 +293,7 @@ class Finetuning:
         return FinetunedCard(
             name=self.repository(run.task) or (self.folder.name if one else f"{self.folder.name}-{run.task}"),
             base_model=self.encoder.model_name_or_path,
-            model_type=load_config(self.encoder.model_name_or_path, **hub_arguments(self.encoder)).model_type,
+            model_type=load_config(self.encoder.model_name_or_path, **self.encoder.hub).model_type,
             task=self.tasks[run.task],
             result=result,
             entries=summarize_runs(among),

@@ -133,9 +133,7 @@ class HealthCallback(TrainerCallback, ExportableState):
         names = ("warnings", "last_look", "highest_rate", "first_seen", "pending", "looks", "going_on")
         return {"args": asdict(self.thresholds), "attributes": {name: getattr(self, name) for name in names}}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # transformers restores callbacks only where asked to, and cannot save one that a checkpoint does not know.
         states: Any = state.stateful_callbacks
         saved = states.setdefault(type(self).__name__, self.state())["attributes"]
@@ -144,9 +142,7 @@ class HealthCallback(TrainerCallback, ExportableState):
         else:
             vars(self).update(saved)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         states: Any = state.stateful_callbacks
         states[type(self).__name__] = self.state()
 

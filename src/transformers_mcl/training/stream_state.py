@@ -22,12 +22,9 @@ def stream_loader(
     collate_fn: Callable[[list[dict[str, Any]]], dict[str, Tensor]],
     batch_size: int,
 ) -> StreamLoader:
-    """The loader of this process's share of a stream, for a whole run.
+    """The loader of this process's share of a stream, for a whole run, whose `max_steps` must be given.
 
     It is not accelerate's, which would read the whole stream in each process, or in one for all, and is a batch ahead.
-
-    Raises:
-        UserError: `max_steps` is not given.
     """
     check_max_steps(args.max_steps)
     return StreamLoader(
