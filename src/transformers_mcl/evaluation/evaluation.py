@@ -12,9 +12,9 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import EvalResult
 
-from ..errors import UserError
 from ..hub.card_results import add_results, card_of
 from ..io import versions, write_json, write_text
+from ..training.argument_ranges import check_numbers
 from .registry import Registry
 
 __all__ = [
@@ -58,8 +58,7 @@ class EvaluationArguments:
 
     def __post_init__(self) -> None:
         find_evaluation(self.task)
-        if self.per_device_eval_batch_size < 1:
-            raise UserError(f"per_device_eval_batch_size={self.per_device_eval_batch_size} must be at least 1")
+        check_numbers(self)
 
 
 @dataclass
@@ -118,7 +117,6 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
     `results.png` into `args.output_dir`.
 
     Args:
-        args: which evaluation, of which model.
         own: an instance of each of the evaluation's `arguments`; of those left out at the end, the defaults.
         say: called with lines for whoever waits: what there is to do, about how long it takes, how fast it was.
 

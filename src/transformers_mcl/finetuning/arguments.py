@@ -60,9 +60,7 @@ class TaskArguments(ExampleArguments):
         self.task_name = list(dict.fromkeys(n for name in names for n in groups.get(name, [name])))
         for name in self.task_name:
             find_task(name)
-        for name in ("max_train_samples", "max_eval_samples", "max_predict_samples"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name}={value} must be at least 1")
+
         if bool(self.train_file) != bool(self.validation_file):
             missing = "validation_file" if self.train_file else "train_file"
             raise UserError(f"{missing}: train_file and validation_file go together: give both or neither")
@@ -112,8 +110,7 @@ class EncoderArguments:
         return {**given, "trust_remote_code": self.trust_remote_code}
 
     def __post_init__(self) -> None:
-        if self.num_seeds < 1:
-            raise UserError(f"num_seeds={self.num_seeds} must be at least 1")
+        check_numbers(self)
 
 
 @dataclass

@@ -111,16 +111,9 @@ class Finetuning:
     def folder(self) -> Path:
         return Path(str(self.args.output_dir))
 
-    @property
-    def versions(self) -> dict[str, str]:
-        return versions("torch", "transformers")
-
     def run(self, say: Callable[[str], None] = logger.info) -> str:
         """Trains and evaluates what is left to do, and writes the table and the picture after each run; in the end
-        the card of each task's best model, which it uploads if asked to.
-
-        Args:
-            say: called with a line about each run.
+        the card of each task's best model, which it uploads if asked to. `say` is told a line about each run.
 
         Returns:
             The table as Markdown.
@@ -230,7 +223,9 @@ class Finetuning:
 
     def _save_results(self, results: Sequence[Mapping[str, Any]], folder: Path) -> str:
         name = Path(self.encoder.model_name_or_path).name
-        return save_results(results, folder, f"{name}, fine-tuned", model=name, versions=self.versions)
+        return save_results(
+            results, folder, f"{name}, fine-tuned", model=name, versions=versions("torch", "transformers")
+        )
 
     def _model_folder(self, run: Run, results: Sequence[Mapping[str, Any]]) -> Path | None:
         """Where the model of the last of `results` is kept; in a sweep only the best so far of each task is."""
@@ -298,7 +293,7 @@ class Finetuning:
             result=result,
             entries=summarize_runs(among),
             recipe=self._recipe(run),
-            versions=self.versions,
+            versions=versions("torch", "transformers"),
         )
 
     def repository(self, task: str) -> str | None:
