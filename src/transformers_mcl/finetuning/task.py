@@ -162,9 +162,12 @@ class LoadedTask(ABC):
         """Fields of the configuration that make the head fit the task."""
 
     @property
-    @abstractmethod
     def usage(self) -> str:
-        """Python for people that uses the fine-tuned checkpoint `CHECKPOINT`."""
+        """Python for people that uses the fine-tuned checkpoint `CHECKPOINT`: transformers' pipeline of this kind."""
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = pipeline("{self.pipeline_tag}", model="CHECKPOINT")\nprint(model("a sentence"))'
+        )
 
     @abstractmethod
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:

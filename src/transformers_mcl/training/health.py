@@ -114,8 +114,8 @@ class HealthCallback(TrainerCallback, ExportableState):
         self.going_on: dict[str, int] = {}  # looks since a condition that was warned of last held
 
     def state(self) -> dict[str, Any]:
-        names = ("warnings", "last_look", "highest_rate", "first_seen", "pending", "looks", "going_on")
-        return {"args": asdict(self.thresholds), "attributes": {name: getattr(self, name) for name in names}}
+        attributes = {name: value for name, value in vars(self).items() if name != "thresholds"}
+        return {"args": asdict(self.thresholds), "attributes": attributes}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # transformers restores callbacks only where asked to, and cannot save one that a checkpoint does not know.

@@ -35,7 +35,7 @@ from .metric_sums import Meter
 from .optimizer_arguments import scheduler_arguments
 from .optimizers import apply_settings, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
-from .stream_state import load_stream_state, save_stream_state, stream_loader
+from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
 
 __all__ = ["MclTrainer", "evaluation_draws"]
@@ -186,9 +186,23 @@ class MclTrainer(PushingTrainer):
         return loader if isinstance(loader, StreamLoader) else None
 
     def get_train_dataloader(self) -> Any:
-        if isinstance(self.train_dataset, TextStream):
-            return stream_loader(self.train_dataset, self.args, self.data_collator, self._train_batch_size)
-        return super().get_train_dataloader()
+        if not isinstance(self.train_dataset, TextStream):
+            return super().get_train_dataloader()
+        args = self.args
+        check_max_steps(args.max_steps)
+        # Not accelerate's, which would read the whole stream in each process, or in one for all, and is a batch ahead.
+        return StreamLoader(
+            self.train_dataset,
+            batches=args.max_steps * args.gradient_accumulation_steps,
+            collate_fn=self.data_collator,
+            process_index=args.process_index,
+            num_processes=args.world_size,
+            batch_size=self._train_batch_size,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+        )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         with changed(self.args, dataloader_drop_last=False):  # of training alone: held-out rows all count
