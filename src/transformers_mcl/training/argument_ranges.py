@@ -22,10 +22,9 @@ _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
     """,
     ("at least 0 and below 1", lambda value: 0 <= value < 1): "adam_beta1 adam_beta2 label_smoothing_factor",
     ("0 or more", lambda value: value >= 0): "max_grad_norm",
-    (
-        "at least 1, or -1 for num_train_epochs",
-        lambda value: value == -1 or (value > 0 and value % 1 == 0),
-    ): "max_steps",
+    ("at least 1, or -1 for num_train_epochs", lambda value: value == -1 or (value > 0 and value % 1 == 0)): """
+        max_steps
+    """,
     ("0 or more", lambda value: value >= 0 and value % 1 == 0): "save_total_limit dataloader_num_workers doc_stride",
     ("at least 1", lambda value: value >= 1 and value % 1 == 0): """
         batch_size_warmup_start per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
