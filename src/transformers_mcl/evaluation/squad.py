@@ -35,7 +35,11 @@ def token_f1(reference: str, prediction: str) -> float:
     wanted, given = normalize_answer(reference).split(), normalize_answer(prediction).split()
     if not wanted or not given:
         return float(wanted == given)
-    return 2 * (Counter(wanted) & Counter(given)).total() / (len(wanted) + len(given))
+    same = (Counter(wanted) & Counter(given)).total()
+    if same == 0:
+        return 0.0
+    precision, recall = same / len(given), same / len(wanted)
+    return 2 * precision * recall / (precision + recall)
 
 
 def squad_metrics(
