@@ -10,7 +10,8 @@ import pytest
 from transformers import TrainingArguments
 
 from transformers_mcl import MclTrainingArguments, UserError
-from transformers_mcl.finetuning.arguments import FinetuningArguments
+from transformers_mcl.evaluation import EvaluationArguments
+from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from transformers_mcl.training.argument_ranges import _RANGES
 
 NOT_NUMBERS = [math.nan, math.inf, -math.inf]
@@ -89,3 +90,20 @@ def test_fine_tuning_has_the_same_ranges(tmp_path: Path) -> None:
     for name, value in (("max_steps", 0), ("seed", -1), ("learning_rate", math.nan)):
         with pytest.raises(UserError, match=f"{name}={value} must be "):
             FinetuningArguments(**{"output_dir": str(tmp_path), name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (EncoderArguments, {"num_seeds": 0}),
+        (TaskArguments, {"max_train_samples": 0, "max_eval_samples": 0, "max_predict_samples": 0, "doc_stride": -1}),
+        (TaskArguments, {"max_seq_length": 0, "n_best_size": 0, "max_answer_length": 0}),
+        (EvaluationArguments, {"per_device_eval_batch_size": 0}),
+    ],
+)
+def test_arguments_beside_those_of_training_have_ranges_too(kind: Any, names: dict[str, int]) -> None:
+    needed = {"task": "blimp", "model_name_or_path": "m", "output_dir": "o"}
+    given = {field.name: needed[field.name] for field in fields(kind) if field.name in needed}
+    for name, value in names.items():
+        with pytest.raises(UserError, match=rf"^{name}={value} must be (at least 1|0 or more)$"):
+            kind(**given, **{name: value})

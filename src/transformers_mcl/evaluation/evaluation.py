@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,8 +12,9 @@ import torch
 from accelerate import PartialState
 from huggingface_hub import EvalResult
 
-from ..errors import UserError
 from ..hub.card_results import add_results, card_of
+from ..io import versions, write_json, write_text
+from ..training.argument_ranges import check_numbers
 from .registry import Registry
 
 __all__ = [
@@ -59,8 +58,7 @@ class EvaluationArguments:
 
     def __post_init__(self) -> None:
         find_evaluation(self.task)
-        if self.per_device_eval_batch_size < 1:
-            raise UserError(f"per_device_eval_batch_size={self.per_device_eval_batch_size} must be at least 1")
+        check_numbers(self)
 
 
 @dataclass
@@ -97,46 +95,21 @@ class Evaluation(ABC):
     def __call__(self, args: EvaluationArguments, *own: Any, say: Say) -> Outcome:
         """Evaluates the checkpoint `args.model_name_or_path`, on `PartialState().device`.
 
-        Under a launcher every process calls it; what it writes, the first alone writes.
-
-        Args:
-            args: the common arguments.
-            own: an instance of each of `arguments`.
-            say: takes lines for whoever waits.
+        Under a launcher every process calls it; what it writes, the first alone writes. `own` is an instance of each
+        of `arguments`; `say` takes lines for whoever waits.
 
         Raises:
             UserError: whatever the user can mend.
         """
 
 
-EVALUATIONS: Registry[Evaluation] = Registry("evaluation")
+EVALUATIONS: Registry[Evaluation] = Registry("evaluation", "--task")
 """All evaluations by name."""
 
+register_evaluation = EVALUATIONS.register
+"""Makes an evaluation known to `evaluate --task`, and one of minimal pairs to soups' `--score`, too."""
 
-def register_evaluation(evaluation: Evaluation, replace: bool = False) -> Evaluation:
-    """Makes an evaluation known to `evaluate --task`, and one of minimal pairs to soups' `--score`, too.
-
-    Args:
-        evaluation: the evaluation.
-        replace: take the place of the one that has the name already.
-
-    Raises:
-        UserError: its name is taken, or is none.
-    """
-    return EVALUATIONS.register(evaluation, replace)
-
-
-def find_evaluation(name: str, where: str = "--task") -> Evaluation:
-    """The evaluation of a name.
-
-    Args:
-        name: its name.
-        where: the argument that it was given as, for the message.
-
-    Raises:
-        UserError: there is none; the message names the nearest one.
-    """
-    return EVALUATIONS.find(name, where)
+find_evaluation = EVALUATIONS.find
 
 
 def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None) -> dict[str, Any]:
@@ -144,7 +117,6 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
     `results.png` into `args.output_dir`.
 
     Args:
-        args: which evaluation, of which model.
         own: an instance of each of the evaluation's `arguments`; of those left out at the end, the defaults.
         say: called with lines for whoever waits: what there is to do, about how long it takes, how fast it was.
 
@@ -167,16 +139,15 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
         **outcome.settings,
         "dtype": args.dtype,
         "device": state.device.type,
-        "versions": {name: metadata.version(name) for name in ("transformers-mcl", "transformers", "torch")},
+        "versions": versions(),
         "results": outcome.results,
     }
     if state.is_main_process:
         folder = Path(args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.md").write_text(outcome.markdown, encoding="utf-8")
+        write_text(folder / "results.md", outcome.markdown)
         if outcome.plot is not None:
             outcome.plot(folder / "results.png")
-        (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "results.json", found)
         if args.update_card:
             add_results(args.model_name_or_path, outcome.card)
     return found

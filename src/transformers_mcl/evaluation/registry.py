@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Protocol, TypeVar
 
@@ -23,18 +24,16 @@ class Registry(dict[str, T]):
 
     Args:
         noun: what they are called in messages: `"task"`.
+        argument: what their names are given as.
     """
 
-    def __init__(self, noun: str) -> None:
+    def __init__(self, noun: str, argument: str) -> None:
         super().__init__()
-        self.noun = noun
+        self.noun, self.argument = noun, argument
 
     def register(self, item: T, replace: bool = False) -> T:
-        """Adds `item` under its name.
-
-        Args:
-            item: what is to be found.
-            replace: take the place of what has the name already, say when a notebook's cell runs again.
+        """Adds `item` under its name; with `replace` in place of what has it already, say when a notebook's cell runs
+        again.
 
         Raises:
             UserError: the name cannot be given on the command line, or is taken.
@@ -46,13 +45,8 @@ class Registry(dict[str, T]):
         self[item.name] = item
         return item
 
-    def find(self, name: str, where: str, also: tuple[str, ...] = ()) -> T:
-        """What is registered as `name`.
-
-        Args:
-            name: as it was given.
-            where: the argument that it was given as, for the message.
-            also: further names that could have stood there.
+    def find(self, name: str, also: Iterable[str] = ()) -> T:
+        """What is registered as `name`, where the names `also` could have stood, too.
 
         Raises:
             UserError: nothing is; the message names the nearest one, and all there are.
@@ -62,4 +56,6 @@ class Registry(dict[str, T]):
         known = [*self, *also]
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"{where}: unknown {self.noun} {name!r}; {hint}the {self.noun}s are {', '.join(known)}")
+        raise UserError(
+            f"{self.argument}: unknown {self.noun} {name!r}; {hint}the {self.noun}s are {', '.join(known)}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import glue, own_tasks, squad  # noqa: F401  (they register the tasks that come with the package)
+from . import known_tasks  # noqa: F401  (it registers the tasks that come with the package)
 from .question_answering_task import QuestionAnsweringTask
 from .sequence_task import SequenceTask
 from .task import LoadedTask, Task, find_task, register_task

@@ -30,14 +30,10 @@ class FinetunedCard:
     was loaded.
 
     Attributes:
-        name: what the model is called.
         base_model: what it was fine-tuned from.
-        model_type: as in its configuration.
-        task: what it was fine-tuned for, with the examples.
         result: the run that gave this model: `metrics`, `main_metric`, `steps`, `seconds`, `seed`.
         entries: the summaries of all runs it was chosen from.
         recipe: the arguments of its run.
-        versions: of the packages that matter, by name.
     """
 
     name: str

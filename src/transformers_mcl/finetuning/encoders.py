@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 
@@ -14,17 +12,7 @@ from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
 from .task import LoadedTask
 
-__all__ = ["hub_arguments", "layerwise_optimizer", "load_encoder", "task_length"]
-
-
-def hub_arguments(encoder: EncoderArguments) -> dict[str, Any]:
-    """What every `from_pretrained` of the encoder is given."""
-    return {
-        "cache_dir": encoder.cache_dir,
-        "revision": encoder.model_revision,
-        "token": encoder.token,
-        "trust_remote_code": encoder.trust_remote_code,
-    }
+__all__ = ["layerwise_optimizer", "load_encoder", "task_length"]
 
 
 def load_encoder(
@@ -41,7 +29,7 @@ def load_encoder(
     Raises:
         UserError: no such model, one without a head for the task, or a checkpoint that does not hold the encoder.
     """
-    name, hub = encoder.model_name_or_path, hub_arguments(encoder)
+    name, hub = encoder.model_name_or_path, encoder.hub
     set_seed(seed)
     config = load_config(name, **hub, **task.model_fields)
     model, missing, reshaped, _ = open_model(
@@ -66,13 +54,8 @@ def load_encoder(
         )
     if missing and not trains:
         raise UserError(f"model_name_or_path {name!r} has no head for {task.name} ({missing[0]}): it needs do_train")
-    return model, _digest(model, {*missing, *reshaped})
-
-
-def _digest(model: PreTrainedModel, new: set[str]) -> str:
-    """Of the weights that a checkpoint gave, wherever it lies, and of its configuration."""
     fields = {**model.config.to_dict(), "transformers_version": None, "_name_or_path": None}
-    return model_digest(model, repr(sorted(fields.items(), key=str)), new)[:12]
+    return model, model_digest(model, repr(sorted(fields.items(), key=str)), {*missing, *reshaped})[:12]
 
 
 def task_length(
@@ -83,7 +66,7 @@ def task_length(
     Raises:
         UserError: it is more than the model can take.
     """
-    config = load_config(encoder.model_name_or_path, **hub_arguments(encoder))
+    config = load_config(encoder.model_name_or_path, **encoder.hub)
     positions = getattr(config, "max_position_embeddings", None) or 0
     most = min(positions if positions > 0 else 10**9, tokenizer.model_max_length)
     if asked is not None and asked > most:
@@ -99,5 +82,4 @@ def layerwise_optimizer(args: FinetuningArguments, model: PreTrainedModel) -> to
     groups = layerwise_parameter_groups(
         model, args.learning_rate, args.layerwise_learning_rate_decay, args.weight_decay
     )
-    optimizer: torch.optim.Optimizer = kind(groups, **arguments)
-    return optimizer
+    return kind(groups, **arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..errors import UserError
+from ..training.argument_ranges import check_numbers
 
 __all__ = ["ExampleArguments"]
 
@@ -41,8 +41,4 @@ class ExampleArguments:
     max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
 
     def __post_init__(self) -> None:
-        for name in ("max_seq_length", "n_best_size", "max_answer_length"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name}={value} must be at least 1")
-        if self.doc_stride < 0:
-            raise UserError(f"doc_stride={self.doc_stride} must be 0 or more")
+        check_numbers(self)

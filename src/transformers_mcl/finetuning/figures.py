@@ -14,12 +14,8 @@ __all__ = ["best_result", "evaluation_figures", "trainer_metric", "trainer_name"
 
 
 def evaluation_figures(evaluated: Mapping[str, Any], task: LoadedTask) -> dict[str, float]:
-    """The finite figures of an evaluation, the main ones first and the losses last.
-
-    Args:
-        evaluated: as the Trainer names them: `eval_accuracy`; of several validation sets `eval_mismatched_accuracy`.
-        task: says what the names of each set's figures end in: `accuracy_mm`.
-    """
+    """The finite figures of an evaluation, the main ones first and the losses last: from the Trainer's names, of
+    several validation sets `eval_mismatched_accuracy`, to the task's, `accuracy_mm`."""
     figures = {}
     for split in task.validations:
         prefix = f"eval_{_set_prefix(task, split)}"

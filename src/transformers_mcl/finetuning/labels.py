@@ -28,12 +28,8 @@ def check_column(table: Dataset, column: str, split: str, argument: str, text: b
 
 
 def class_namer(feature: Any, known: Sequence[str] = ()) -> Callable[[Any], str]:
-    """What turns a label of a column into the name of its class.
-
-    Args:
-        feature: of the column; a `ClassLabel` counts the names it has.
-        known: names that numbers stand for, where the column itself does not say.
-    """
+    """What turns a label of a column, of this `feature`, into the name of its class; numbers that the column itself
+    does not name stand for those that are `known`."""
     names = feature.names if isinstance(feature, ClassLabel) else known
 
     def name(label: Any) -> str:
@@ -45,11 +41,9 @@ def class_namer(feature: Any, known: Sequence[str] = ()) -> Callable[[Any], str]
 def model_order(names: Sequence[str], config: PreTrainedConfig, argument: str = "") -> list[int]:
     """Which of `names` each class of a checkpoint's head is: its own order, if its classes have the same names.
 
-    Args:
-        argument: the checkpoint, if its head is to be taken as it is.
-
     Raises:
-        UserError: it is, and its classes have other names. Those that nobody named, LABEL_0 and so on, are no others.
+        UserError: with `argument`, the checkpoint, its head is taken as it is, and has classes of other names. Those
+            that nobody named, LABEL_0 and so on, are no others.
     """
     theirs = [str(name).lower() for _, name in sorted((config.id2label or {}).items())]
     ours = [name.lower() for name in names]

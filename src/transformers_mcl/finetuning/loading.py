@@ -23,13 +23,7 @@ _Loaded = tuple[Dataset, Source]
 
 
 def load_task(task: Task, args: TaskArguments, predict: bool = False, **hub: Any) -> LoadedTask:
-    """A task with its examples, checked.
-
-    Args:
-        task: which.
-        args: where its examples are, and how many of them count.
-        predict: whether there are some to predict, too.
-        hub: `cache_dir` and `token` for what is downloaded.
+    """A task with its examples, checked, with `predict` those to predict, too. `hub` is `cache_dir` and `token`.
 
     Raises:
         UserError: data that are not there, cannot be read or downloaded, or whatever there is to mend in them.

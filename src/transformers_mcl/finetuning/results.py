@@ -11,7 +11,7 @@ from typing import Any
 
 from ..io import markdown_table, write_json
 from ..plots import BLUE, picture
-from .glue import GLUE_AVERAGE
+from .known_tasks import GLUE_AVERAGE
 from .task import find_task
 
 __all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]
@@ -135,11 +135,9 @@ def plot_results(
 
 
 def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **more: Any) -> str:
-    """Writes `results.json`, `results.md` and `results.png` into `folder`; returns the Markdown.
+    """Writes `results.json`, which holds `more`, too, `results.md` and `results.png`; returns the Markdown.
 
-    Args:
-        runs: as for `summarize_runs`.
-        more: what else `results.json` is to hold.
+    `runs` are as for `summarize_runs`.
     """
     entries = summarize_runs(runs)
     text = results_markdown(entries)

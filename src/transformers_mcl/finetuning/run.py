@@ -25,7 +25,7 @@ from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
-from .encoders import hub_arguments, layerwise_optimizer, load_encoder, task_length
+from .encoders import layerwise_optimizer, load_encoder, task_length
 from .figures import best_result, evaluation_figures, trainer_name
 from .grid import Run, checkpoint_of, plan_runs, run_arguments
 from .loading import load_task
@@ -60,7 +60,7 @@ def prepare_finetuning(
         UserError: whatever the user can mend.
     """
     runs = plan_runs(encoder, task_args, args)
-    hub = hub_arguments(encoder)
+    hub = encoder.hub
     tokenizer = load_tokenizer(encoder.tokenizer_name or encoder.model_name_or_path, **hub)
     tokenizer.padding_side = "right"  # "no answer" is the first token
     predict = args.do_predict or bool(task_args.test_file)
@@ -111,16 +111,9 @@ class Finetuning:
     def folder(self) -> Path:
         return Path(str(self.args.output_dir))
 
-    @property
-    def versions(self) -> dict[str, str]:
-        return versions("torch", "transformers")
-
     def run(self, say: Callable[[str], None] = logger.info) -> str:
         """Trains and evaluates what is left to do, and writes the table and the picture after each run; in the end
-        the card of each task's best model, which it uploads if asked to.
-
-        Args:
-            say: called with a line about each run.
+        the card of each task's best model, which it uploads if asked to. `say` is told a line about each run.
 
         Returns:
             The table as Markdown.
@@ -230,7 +223,9 @@ class Finetuning:
 
     def _save_results(self, results: Sequence[Mapping[str, Any]], folder: Path) -> str:
         name = Path(self.encoder.model_name_or_path).name
-        return save_results(results, folder, f"{name}, fine-tuned", model=name, versions=self.versions)
+        return save_results(
+            results, folder, f"{name}, fine-tuned", model=name, versions=versions("torch", "transformers")
+        )
 
     def _model_folder(self, run: Run, results: Sequence[Mapping[str, Any]]) -> Path | None:
         """Where the model of the last of `results` is kept; in a sweep only the best so far of each task is."""
@@ -293,12 +288,12 @@ class Finetuning:
         return FinetunedCard(
             name=self.repository(run.task) or (self.folder.name if one else f"{self.folder.name}-{run.task}"),
             base_model=self.encoder.model_name_or_path,
-            model_type=load_config(self.encoder.model_name_or_path, **hub_arguments(self.encoder)).model_type,
+            model_type=load_config(self.encoder.model_name_or_path, **self.encoder.hub).model_type,
             task=self.tasks[run.task],
             result=result,
             entries=summarize_runs(among),
             recipe=self._recipe(run),
-            versions=self.versions,
+            versions=versions("torch", "transformers"),
         )
 
     def repository(self, task: str) -> str | None:

@@ -188,12 +188,12 @@ class SequenceTask(LoadedTask):
 
     @property
     def usage(self) -> str:
-        text = '"a sentence"' if len(self.columns) == 1 else '{"text": "one sentence", "text_pair": "and another"}'
-        score = ', function_to_apply="none"' if self.regression else ""
-        return (
-            "from transformers import pipeline\n\n"
-            f'model = pipeline("{self.pipeline_tag}", model="CHECKPOINT"{score})\nprint(model({text}))'
-        )
+        usage = super().usage
+        if self.regression:
+            usage = usage.replace('"CHECKPOINT"', '"CHECKPOINT", function_to_apply="none"')
+        if len(self.columns) == 2:
+            usage = usage.replace('"a sentence"', '{"text": "one sentence", "text_pair": "and another"}')
+        return usage
 
     def describe(self) -> str:
         kind = "a score" if self.regression else f"{len(self.classes)} classes"

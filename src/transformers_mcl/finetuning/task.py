@@ -67,7 +67,6 @@ class Task:
 
     @property
     def best_figure(self) -> float:
-        """The best main figure that there can be."""
         return self.highest or self.kind.highest
 
     def __post_init__(self) -> None:
@@ -99,18 +98,12 @@ class LoadedTask(ABC):
         sources: where each of the tables came from; unknown if not given.
 
     Attributes:
-        name: as `task_name` calls it.
-        validations: names of the validation splits that are there, the main one first.
-        tests: names of the splits to predict, whose labels are not looked at.
-        classes: the names of the classes or tags; none of a score or an answer.
-        label_column: the column of the labels.
         auto: what opens a checkpoint with this head.
         pipeline_tag: the Hub's name of the kind of task.
-        usage: Python of a card that uses a fine-tuned `CHECKPOINT`.
         known_metrics: the figures that this kind has; but for `usual_metrics`, they must be asked for.
-        max_seq_length: tokens after which a text is cut by default.
         ordered: whether predictions are needed in the order of the rows.
-        highest: the best main figure that there can be: 100 of percentages.
+        validations, tests: the splits that are there, the main one first; the labels of `tests` are not looked at.
+        classes: the names of the classes or tags; none of a score or an answer.
     """
 
     auto: ClassVar[Any]
@@ -147,7 +140,6 @@ class LoadedTask(ABC):
 
     @property
     def main_metric(self) -> str:
-        """The figure that stands for the task, the greater the better."""
         return self.metric_names[0]
 
     @property
@@ -170,9 +162,12 @@ class LoadedTask(ABC):
         """Fields of the configuration that make the head fit the task."""
 
     @property
-    @abstractmethod
     def usage(self) -> str:
-        """Python for people that uses the fine-tuned checkpoint `CHECKPOINT`."""
+        """Python for people that uses the fine-tuned checkpoint `CHECKPOINT`: transformers' pipeline of this kind."""
+        return (
+            "from transformers import pipeline\n\n"
+            f'model = pipeline("{self.pipeline_tag}", model="CHECKPOINT")\nprint(model("a sentence"))'
+        )
 
     @abstractmethod
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
@@ -220,7 +215,6 @@ class LoadedTask(ABC):
                 )
 
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
-        """What makes a batch of rows."""
         return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
 
     def save_predictions(self, folder: Path) -> None:  # noqa: B027  (most tasks have none to keep)
@@ -228,8 +222,7 @@ class LoadedTask(ABC):
 
     def describe(self) -> str:
         """One line for people."""
-        counts = ", ".join(f"{len(table):,} {split}" for split, table in self.tables.items())
-        return f"{self.name}: {counts}"
+        return f"{self.name}: " + ", ".join(f"{len(table):,} {split}" for split, table in self.tables.items())
 
     def digest(self) -> str:
         """Stands for the examples, wherever their files lie: the number of those to train on, and a hash of all."""
@@ -253,34 +246,20 @@ class LoadedTask(ABC):
         )
 
 
-TASKS: Registry[Task] = Registry("task")
+TASKS: Registry[Task] = Registry("task", "task_name")
 """All tasks by name."""
 
-
-def register_task(task: Task, replace: bool = False) -> Task:
-    """Makes a task known: to `--task_name`, to soups' `--score`, and to tables and cards.
-
-    Args:
-        task: the task.
-        replace: take the place of the one that has the name already.
-
-    Raises:
-        UserError: its name is taken, or is none.
-    """
-    return TASKS.register(task, replace)
+register_task = TASKS.register
+"""Makes a task known: to `--task_name`, to soups' `--score`, and to tables and cards."""
 
 
-def find_task(name: str, where: str = "task_name") -> Task:
+def find_task(name: str) -> Task:
     """The task of a name.
 
-    Args:
-        name: its name.
-        where: the argument that it was given as, for the message.
-
     Raises:
-        UserError: there is none; the message names the nearest one.
+        UserError: there is none; the message names the nearest one, which may be a group.
     """
-    return TASKS.find(name, where, tuple(task_groups()))
+    return TASKS.find(name, also=task_groups())
 
 
 def task_groups() -> dict[str, list[str]]:

@@ -148,13 +148,6 @@ class TokenTask(LoadedTask):
         tags = self._tags(predicted.predictions, predicted.label_ids)
         (folder / "predictions.txt").write_text("".join(f"{' '.join(row)}\n" for row in tags), encoding="utf-8")
 
-    @property
-    def usage(self) -> str:
-        return (
-            "from transformers import pipeline\n\n"
-            f'model = pipeline("{self.pipeline_tag}", model="CHECKPOINT")\nprint(model("a sentence"))'
-        )
-
     def describe(self) -> str:
         return f"{super().describe()}; {len(self.classes)} tags ({self.label_column})"
 

@@ -23,41 +23,17 @@ __all__ = ["MclTrainingArguments", "changed"]
 
 @dataclass
 class MclTrainingArguments(OptimizerArguments):
-    """[`~transformers.TrainingArguments`] for [`MclTrainer`]: all of them, and the following.
+    """[`~transformers.TrainingArguments`] for [`MclTrainer`]: all of them, those of [`OptimizerArguments`], and the
+    following, whose meaning is in their `help`. Beside it, there is to say of
 
-    Args:
-        backward_per_pass (`bool`, *optional*, defaults to `True`):
-            Whether each loss goes back as soon as it is known, so that the activations of one pass of a network are
-            all there is to keep. The gradient is the same. FSDP and DeepSpeed always have one backward for all.
-        peak_flops (`float`, *optional*):
-            Floating-point operations a second that a device could do at best, which `mfu` is a share of. Known for
-            common GPUs in 16 bits.
-        course_warmup_steps (`float`, *optional*, defaults to 0):
-            Optimizer steps in which replaced token detection alone is trained (ELECTRA), before the other courses
-            begin; below 1, a share of all steps, as with `warmup_steps`.
-        optim (`str`, *optional*):
-            Also `"muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else.
-            `optim_args` takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`.
-        muon_learning_rate (`float`, *optional*):
-            Learning rate of Muon's matrices, where it is not `learning_rate`.
-        generator_learning_rate (`float`, *optional*):
-            Learning rate of the generator's own parameters, where it is not `learning_rate`; with Muon its matrices'
-            keeps the same proportion. What the networks share, the embeddings say, is the discriminator's.
-        lr_scheduler_kwargs (`dict`, *optional*):
-            As transformers'; `num_decay_steps` and `num_stable_steps` below 1 are shares of all steps.
-        batch_size_warmup_steps (`float`, *optional*, defaults to 0):
-            Optimizer steps over which the micro-batches grow, row by row, from `batch_size_warmup_start` to
-            `per_device_train_batch_size`; below 1, a share of all steps.
-        batch_size_warmup_start (`int`, *optional*, defaults to 1):
-            Rows of a device's micro-batch at the first step.
-        length_warmup_steps (`float`, *optional*, defaults to 0):
-            Optimizer steps on rows cut into shorter ones, an equal part of them on each of `length_warmup_lengths`;
-            below 1, a share of all steps.
-        length_warmup_lengths (`list[int]`, *optional*):
-            Lengths of the shorter rows in tokens, in the order of their use.
-        eval_seed (`int`, *optional*, defaults to 0):
-            Seed of the corruptions and samples of an evaluation. Two evaluations with the same seed and batch size
-            draw the same, so that models can be compared.
+    - `backward_per_pass`: the activations of one pass of a network are all there is to keep; FSDP and DeepSpeed always
+      have one backward for all;
+    - `peak_flops`: `mfu` is a share of it; it is known of GPUs in 16 bits;
+    - `length_warmup_lengths`: in tokens, in the order of their use;
+    - `eval_seed`: two evaluations with the same seed and batch size draw the same, so that models can be compared.
+
+    Raises:
+        UserError: a number that no run can have, or arguments that do not go together.
     """
 
     backward_per_pass: bool = field(
@@ -94,11 +70,9 @@ class MclTrainingArguments(OptimizerArguments):
     )
 
     def get_course_warmup_steps(self, num_training_steps: int) -> int:
-        """`course_warmup_steps` in steps, of a run of `num_training_steps`."""
         return _steps(self.course_warmup_steps, num_training_steps)
 
     def get_correction_warmup_steps(self, num_training_steps: int) -> int:
-        """`correction_warmup_steps` in steps, of a run of `num_training_steps`."""
         return _steps(self.correction_warmup_steps, num_training_steps)
 
     def weights_at(self, step: int, num_training_steps: int, weights: Mapping[str, float]) -> dict[str, float]:

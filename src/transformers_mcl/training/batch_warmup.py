@@ -37,11 +37,7 @@ class BatchWarmup:
     length_steps: int = 0
 
     def check(self, length: int, packed: bool) -> None:
-        """Whether rows of `length` tokens can be cut.
-
-        Raises:
-            UserError: they are not longer than the warm-up's, or hold padding.
-        """
+        """Raises UserError if rows of `length` tokens cannot be cut: no longer than the warm-up's, or with padding."""
         if self.lengths and self.lengths[-1] >= length:
             raise UserError(f"length_warmup_lengths={list(self.lengths)} must stay below max_seq_length={length}")
         if self.lengths and not packed:

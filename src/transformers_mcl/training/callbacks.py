@@ -84,9 +84,7 @@ def bars_closed(callbacks: Iterable[TrainerCallback]) -> Iterator[None]:
 class RankSeedCallback(TrainerCallback):
     """Draws of its own for every process: transformers seeds all alike, and all would mask the same positions."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if args.world_size > 1:  # a resumed run loads its saved states after this
             torch.manual_seed(stream_seed(args.seed, args.process_index))
 
@@ -98,14 +96,10 @@ class BoundaryCallback(TrainerCallback):
     def __init__(self, begin: Callable[[], None], end: Callable[[], None]):
         self._begin, self._end = begin, end
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._begin()
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._end()
 
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from ..errors import UserError
-from ..io import is_disk_full, one_line
+from ..io import is_disk_full, one_line, read_json
 from ..models.configuration_mcl import MclConfig
 
 __all__ = [
@@ -130,8 +130,7 @@ def remove_old(folder: Path, limit: int | None, best: str | None) -> None:
 
 def remembered(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """What the checkpoint remembers of its run; nothing if another trainer wrote it."""
-    path = Path(checkpoint) / _RUN
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    return dict(read_json(Path(checkpoint) / _RUN) or {})
 
 
 def data_digest(rows: Any) -> str:
@@ -188,11 +187,11 @@ def _check_file(path: Path) -> None:
 
 
 def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:
-    """Refuses to go on with a checkpoint that this run cannot have written.
+    """Refuses to go on with a checkpoint that this run cannot have written, as far as it remembers (`writing`).
 
     Args:
-        run: what this run is, by the names that a user can change; compared with what `writing` remembered.
-        config: of this run's model; compared with what `run["config"]` was.
+        run: what this run is, by the names that a user can change.
+        config: of this run's model.
         ignore_data: whether it is no matter that the data cannot go on where it stopped.
 
     Raises:

@@ -59,8 +59,6 @@ def plot_curves(
 
     Args:
         log_history: `Trainer.state.log_history`: figures by name, those of evaluations with the prefix `eval_`.
-        path: the file to write.
-        title: a line above all panels.
         baseline: share of the most frequent token among those to predict; a generator has to beat it.
         figures: what to draw instead of pre-training's, a panel for each: its title and the figure's name.
     """

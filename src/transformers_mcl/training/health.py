@@ -43,41 +43,31 @@ class HealthThresholds:
     likewise; [O] the runs of this package on its page *Is my run healthy?*.
 
     Args:
-        look_steps (`int`, *optional*, defaults to 1000):
-            Most optimizer steps between two looks, unless logs are rarer: a long run does not wait longer.
-        window (`int`, *optional*, defaults to 5):
-            Looks in a row that must agree, and that a condition must be gone before it is warned of again.
-        grace_ratio, grace_steps (`float` and `int`, *optional*, default to 1/3 and 20000):
-            A figure is looked at once it was logged for this share of the run, or so many steps, whichever is less.
-            A discriminator that calls nothing replaced, and a generator that guesses by frequency, are normal at
-            first: at step 5,000 recall was 0.05 and sampled accuracy 0.003 [E81]; here recall was 0 for half of
-            1,100 steps [O].
-        silent_recall, blind_auc (`float`, *optional*, default to 0.01 and 0.58):
-            A discriminator below both tells hardly one token from another: that some are sampled more often than
-            they are written may be all it knows, in a run whose AUC stayed at 0.54 to 0.575 [O]. Recall alone says
-            little: replaced tokens are some 6 % [E49], and it was 0 while the AUC rose to 0.58 [O]. [C66] is a run
-            with a recall of 0 throughout, cured by a lower learning rate.
-        weak_generator (`float`, *optional*, defaults to 0.02):
-            Sampled accuracy of a generator that guesses by frequency: the sum of the squared shares of the tokens,
-            0.008 in the text of [O].
-        strong_generator (`float`, *optional*, defaults to 0.75):
-            Sampled accuracy of a generator that leaves too little to detect, less than 4 % of the tokens at a mask
-            ratio of 0.15. ELECTRA's own reach about 0.6 [C19]; with a generator "too good too quickly" the
+        look_steps: Most optimizer steps between two looks, unless logs are rarer: a long run does not wait longer.
+        window: Looks in a row that must agree, and that a condition must be gone before it is warned of again.
+        grace_ratio, grace_steps: A figure is looked at once it was logged for this share of the run, or so many steps,
+            whichever is less. A discriminator that calls nothing replaced, and a generator that guesses by frequency,
+            are normal at first: at step 5,000 recall was 0.05 and sampled accuracy 0.003 [E81]; here recall was 0 for
+            half of 1,100 steps [O].
+        silent_recall, blind_auc: A discriminator below both tells hardly one token from another: that some are sampled
+            more often than they are written may be all it knows, in a run whose AUC stayed at 0.54 to 0.575 [O].
+            Recall alone says little: replaced tokens are some 6 % [E49], and it was 0 while the AUC rose to 0.58 [O].
+            [C66] is a run with a recall of 0 throughout, cured by a lower learning rate.
+        weak_generator: Sampled accuracy of a generator that guesses by frequency: the sum of the squared shares of the
+            tokens, 0.008 in the text of [O].
+        strong_generator: Sampled accuracy of a generator that leaves too little to detect, less than 4 % of the tokens
+            at a mask ratio of 0.15. ELECTRA's own reach about 0.6 [C19]; with a generator "too good too quickly" the
             discriminator learns nothing [E37].
-        empty_notebook (`float`, *optional*, defaults to 1e-4):
-            Share of the tokens below which a correction loss has nothing to learn from: pos4 for re-generation, pos2
-            and pos3 for re-discrimination. One token in ten thousand is less than one in a batch of a small run.
-        full_notebook (`float`, *optional*, defaults to 0.5):
-            Share of the tokens that are original and judged replaced (pos3) above which the notebook holds mostly
-            false alarms.
-        flat_window, flat_ratio (`int` and `float`, *optional*, default to 10 and 0.2):
-            Looks, and share of the run, over which a loss must move; whichever is longer.
-        flat_change, flat_errors (`float`, *optional*, default to 0.01 and 2.0):
-            A loss does not move if the means of the two halves of them differ by less than so many standard errors,
-            and these are small enough to tell that it is by less than this share of the loss. So neither a slow but
-            sure way down nor noise is a failure.
-        least_learning_rate (`float`, *optional*, defaults to 0.1):
-            Share of the highest learning rate so far below which a loss may stand still.
+        empty_notebook: Share of the tokens below which a correction loss has nothing to learn from: pos4 for
+            re-generation, pos2 and pos3 for re-discrimination. One token in ten thousand is less than one in a batch
+            of a small run.
+        full_notebook: Share of the tokens that are original and judged replaced (pos3) above which the notebook holds
+            mostly false alarms.
+        flat_window, flat_ratio: Looks, and share of the run, over which a loss must move; whichever is longer.
+        flat_change, flat_errors: A loss does not move if the means of the two halves of them differ by less than so
+            many standard errors, and these are small enough to tell that it is by less than this share of the loss. So
+            neither a slow but sure way down nor noise is a failure.
+        least_learning_rate: Share of the highest learning rate so far below which a loss may stand still.
     """
 
     look_steps: int = 1000
@@ -108,13 +98,7 @@ class HealthCallback(TrainerCallback, ExportableState):
     """Warns of a course that goes wrong: what was seen, at which step, and what to do. Once each time it happens.
 
     It reads the logs of [`MclTrainer`], which adds one by default, and never the device. What it knows is part of
-    every checkpoint.
-
-    Args:
-        thresholds: fields of [`HealthThresholds`] that differ from the defaults.
-
-    Attributes:
-        warnings: all so far, each with `step`, `condition`, `course` and `message`.
+    every checkpoint; `warnings` are all so far, each with `step`, `condition`, `course` and `message`.
     """
 
     def __init__(self, **thresholds: Any):
@@ -130,12 +114,10 @@ class HealthCallback(TrainerCallback, ExportableState):
         self.going_on: dict[str, int] = {}  # looks since a condition that was warned of last held
 
     def state(self) -> dict[str, Any]:
-        names = ("warnings", "last_look", "highest_rate", "first_seen", "pending", "looks", "going_on")
-        return {"args": asdict(self.thresholds), "attributes": {name: getattr(self, name) for name in names}}
+        attributes = {name: value for name, value in vars(self).items() if name != "thresholds"}
+        return {"args": asdict(self.thresholds), "attributes": attributes}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         # transformers restores callbacks only where asked to, and cannot save one that a checkpoint does not know.
         states: Any = state.stateful_callbacks
         saved = states.setdefault(type(self).__name__, self.state())["attributes"]
@@ -144,9 +126,7 @@ class HealthCallback(TrainerCallback, ExportableState):
         else:
             vars(self).update(saved)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         states: Any = state.stateful_callbacks
         states[type(self).__name__] = self.state()
 

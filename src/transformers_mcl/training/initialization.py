@@ -1,7 +1,8 @@
 """The pair that a run goes on from: one of ours, or one made of an ELECTRA discriminator and its generator.
 
 A source, as `--discriminator_name_or_path` and `--generator_name_or_path` name it, is a checkpoint of transformers'
-ELECTRA classes, as google/electra-small-discriminator and google/electra-small-generator are, or of this package's.
+ELECTRA classes, as google/electra-small-discriminator and google/electra-small-generator are, or of this package's: a
+name on the Hub or a folder. `hub` is `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
 """
 
 from __future__ import annotations
@@ -81,9 +82,7 @@ def sources_fields(
     of the discriminator's width. Nor are the special tokens of an ELECTRA checkpoint: they are the tokenizer's.
 
     Args:
-        discriminator, generator: names on the Hub, or folders.
         given: fields that the user sets, which may differ between the sources where no weight depends on them.
-        hub: `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
 
     Raises:
         UserError: a source that is no ELECTRA, or holds the other half, or two that cannot be one pair.
@@ -117,10 +116,8 @@ def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraC
     if not isinstance(config, ElectraConfig):
         raise UserError(f"{argument} {name!r} is a {config.model_type!r} model, not an ELECTRA")
     holds = set(config.architectures or ())
-    if holds and not holds & set(_HOLDS[argument]):
-        other = GENERATOR if argument == DISCRIMINATOR else DISCRIMINATOR
-        if holds & set(_HOLDS[other]):
-            raise _exchanged(argument, name)
+    if holds & set(_HOLDS[_other(argument)]) and not holds & set(_HOLDS[argument]):
+        raise _exchanged(argument, name)
     if not config.tie_word_embeddings:
         raise UserError(
             f"{argument} {name!r}: tie_word_embeddings is False, but a pair has one table of tokens for all"
@@ -128,9 +125,13 @@ def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraC
     return config
 
 
+def _other(argument: str) -> str:
+    return GENERATOR if argument == DISCRIMINATOR else DISCRIMINATOR
+
+
 def _exchanged(argument: str, name: str) -> UserError:
-    halves = ("generator", "discriminator")[:: 1 if argument == DISCRIMINATOR else -1]
-    return UserError(f"{argument} {name!r} holds a {halves[0]}, not a {halves[1]}: were the two exchanged?")
+    held, wanted = (half.split("_")[0] for half in (_other(argument), argument))
+    return UserError(f"{argument} {name!r} holds a {held}, not a {wanted}: were the two exchanged?")
 
 
 def _check_agree(configs: Mapping[str, ElectraConfig], given: Mapping[str, Any]) -> None:
@@ -193,8 +194,6 @@ def pair_from_sources(
 
     Args:
         config: with the `sources_fields` of the same sources.
-        discriminator, generator: names on the Hub, or folders.
-        hub: `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
 
     Raises:
         UserError: a source's weights cannot be read, or are not those of its half.
@@ -233,15 +232,12 @@ def _load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
     model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", **hub)
     if any(key.startswith("electra.") for key in unexpected):
         raise UserError(f"{argument} {name!r}: its weights do not fit its config.json, {unexpected[:1]} for one")
-    if missing and any(_other_half(argument) in key for key in unexpected):
+    other_head = f"{_other(argument).split('_')[0]}_predictions"
+    if missing and any(other_head in key for key in unexpected):
         raise _exchanged(argument, name)
     if missing:
         raise UserError(f"{argument} {name!r} lacks {len(missing)} of its weights, {missing[0]} for one")
     return model.generator if kind is MclForMaskedLM else model
-
-
-def _other_half(argument: str) -> str:
-    return "generator_predictions" if argument == DISCRIMINATOR else "discriminator_predictions"
 
 
 def _copy(source: torch.nn.Module, target: torch.nn.Module) -> None:

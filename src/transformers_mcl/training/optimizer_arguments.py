@@ -34,7 +34,13 @@ _SCHEDULER_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps", "
 
 @dataclass
 class OptimizerArguments(TrainingArguments):
-    """[`~transformers.TrainingArguments`] with what `MclTrainer`'s optimizers add; see [`MclTrainingArguments`].
+    """[`~transformers.TrainingArguments`] with what `MclTrainer`'s optimizers add:
+
+    - `optim="muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else; `optim_args`
+      takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`;
+    - `generator_learning_rate`: with Muon its matrices' keeps the same proportion; what the networks share, the
+      embeddings say, is the discriminator's;
+    - `lr_scheduler_kwargs`: `num_decay_steps` and `num_stable_steps` below 1 are shares of all steps.
 
     Raises:
         UserError: a number that no run can have, or an optimizer or schedule that cannot be.

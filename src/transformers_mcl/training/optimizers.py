@@ -125,14 +125,12 @@ def layerwise_parameter_groups(
     With `n` layers the rate is `learning_rate * decay ** (n + 2 - depth)`, where the depth of the embeddings, their
     projection and the relative position bias is 0, of the layers from below 1 to `n`, and of the task's head `n + 2`.
 
+    The groups are for a `torch.optim` optimizer, the head's first; biases and norms have no weight decay.
+
     Args:
         model: a task model of ours or any whose layers are named as BERT's, `layer.0` and so on.
         learning_rate: of the task's head.
         decay: factor from a layer to the one below it, in (0, 1].
-        weight_decay: of all but biases and norms.
-
-    Returns:
-        The groups, the head's first, for a `torch.optim` optimizer.
 
     Raises:
         UserError: a decay outside (0, 1], or a model whose layers are named otherwise.
@@ -171,12 +169,8 @@ def settings(optimizer: Any) -> list[dict[str, Any]]:
 
 
 def apply_settings(optimizer: Any, scheduler: Any, asked: list[dict[str, Any]]) -> None:
-    """Gives an optimizer that was loaded the settings that were asked for, in place of those it was saved with.
-
-    Args:
-        optimizer, scheduler: after loading; of `LambdaLR` schedules the learning rate follows as well.
-        asked: the `settings` before loading.
-    """
+    """Gives an optimizer that was loaded the settings that were `asked` for, in place of those it was saved with; of a
+    `LambdaLR` scheduler the learning rate follows as well."""
     for group, own in zip(optimizer.param_groups, asked, strict=True):
         group.update({name: value for name, value in own.items() if name != "lr"})
     if isinstance(scheduler, LambdaLR):

@@ -66,8 +66,7 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
         if 0 < args.max_steps < step:
             raise UserError(f"max_steps={args.max_steps} is below the {step} steps that {found} has been trained for")
         return found
-    others = [folder / "model.safetensors", *folder.glob("checkpoint-*")]
-    others = [path for path in others if path.exists()]
+    others = [*folder.glob("model.safetensors"), *folder.glob("checkpoint-*")]
     if others and not overwrite:
         raise UserError(
             f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "

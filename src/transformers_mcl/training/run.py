@@ -203,7 +203,7 @@ class PretrainingRun:
 
     def finish(self) -> Inspection:
         """Writes the picture of the curves and the model card beside the checkpoint, pushes them all if asked to, and
-        looks at one held-out sentence through the trained pair."""
+        looks at the first twenty held-out tokens through the trained pair."""
         trainer = self.trainer
         if trainer.is_world_process_zero():
             a_step = f"{self.workload.tokens_per_step:,} tokens"
@@ -216,13 +216,9 @@ class PretrainingRun:
             trainer.create_model_card()
         if trainer.args.push_to_hub:
             trainer.push_to_hub()
-        return inspect_text(self.model, self.tokenizer, self._sentence())
-
-    def _sentence(self) -> str:
-        """The first twenty tokens of the held-out text."""
         special = set(self.tokenizer.all_special_ids)
         ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
-        return str(self.tokenizer.decode(ids[:20]))
+        return inspect_text(self.model, self.tokenizer, str(self.tokenizer.decode(ids[:20])))
 
 
 def prepare(

@@ -8,13 +8,9 @@ __all__ = ["stream_seed"]
 
 
 def stream_seed(seed: int, stream: int) -> int:
-    """The seed of one of many streams of draws, those of the processes of a run, say.
+    """The seed of one of many streams of draws, those of the processes of a run, say; stream 0 has `seed` itself.
 
-    Stream 0 has `seed` itself. A sum of the two would give stream 1 of seed 1 the draws of stream 0 of seed 2.
-
-    Args:
-        seed: of all streams together.
-        stream: which one, from 0.
+    A sum of the two would give stream 1 of seed 1 the draws of stream 0 of seed 2.
     """
     if stream == 0:
         return seed

@@ -32,25 +32,19 @@ class SaveOnSignalCallback(TrainerCallback):
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.stopped = self._asked = False
         self._listening.enter_context(at_sigterm(self._ask))
         if args.world_size > 1:
             # Between processors: asking every step must not wait for the devices.
             self._group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._anyone_asked():
             self.stopped = control.should_save = control.should_training_stop = True
             control.should_evaluate = False
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.stopped:  # all is saved: no second time, and no evaluation in the time that is left
             control.should_save = control.should_evaluate = False
             # Or transformers would now remove the checkpoint that is not the best, the last.
@@ -64,7 +58,5 @@ class SaveOnSignalCallback(TrainerCallback):
         dist.all_reduce(asked, op=dist.ReduceOp.MAX, group=self._group)
         return bool(asked)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._listening.close()

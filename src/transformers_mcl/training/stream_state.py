@@ -1,47 +1,14 @@
-"""A stream as training data: its loader, and its place in the checkpoints, a file for each process."""
+"""The place of a stream in the checkpoints, a file for each process."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
-from transformers import TrainingArguments
-
-from ..data.streaming import BEGIN_ANEW, StreamLoader, TextStream
+from ..data.streaming import BEGIN_ANEW, StreamLoader
 from ..errors import UserError
 
-__all__ = ["check_max_steps", "load_stream_state", "save_stream_state", "stream_loader"]
-
-
-def stream_loader(
-    stream: TextStream,
-    args: TrainingArguments,
-    collate_fn: Callable[[list[dict[str, Any]]], dict[str, Tensor]],
-    batch_size: int,
-) -> StreamLoader:
-    """The loader of this process's share of a stream, for a whole run.
-
-    It is not accelerate's, which would read the whole stream in each process, or in one for all, and is a batch ahead.
-
-    Raises:
-        UserError: `max_steps` is not given.
-    """
-    check_max_steps(args.max_steps)
-    return StreamLoader(
-        stream,
-        batches=args.max_steps * args.gradient_accumulation_steps,
-        collate_fn=collate_fn,
-        process_index=args.process_index,
-        num_processes=args.world_size,
-        batch_size=batch_size,
-        num_workers=args.dataloader_num_workers,
-        pin_memory=args.dataloader_pin_memory,
-        prefetch_factor=args.dataloader_prefetch_factor,
-        multiprocessing_context=args.dataloader_multiprocessing_context,
-    )
+__all__ = ["check_max_steps", "load_stream_state", "save_stream_state"]
 
 
 def check_max_steps(max_steps: int) -> None:

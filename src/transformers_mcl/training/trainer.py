@@ -26,7 +26,6 @@ from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
 from ..method.metrics import summarize_metrics
 from ..method.schedules import SCHEDULES
-from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments, changed
@@ -37,7 +36,7 @@ from .metric_sums import Meter
 from .optimizer_arguments import scheduler_arguments
 from .optimizers import apply_settings, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
-from .stream_state import load_stream_state, save_stream_state, stream_loader
+from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
 
 __all__ = ["MclTrainer", "evaluation_draws"]
@@ -101,14 +100,9 @@ class MclTrainer(PushingTrainer):
         self._checkpoint: str | None = None  # that training goes on from
         self._stream_place: str | None = None  # the one that its stream does
         self._asked: list[dict[str, Any]] = []
-        self._meter = Meter()
-        self._eval_meter = Meter()
-        self._eval_batches = 0
-        self._learning_rates: dict[int, float] = {}  # of the steps since the meter was read
-        self._tokens, self._seconds, self._clock, self._logged_flos = 0, 0.0, time.perf_counter(), 0.0
-        self._tokens_seen = 0
+        self._eval_meter, self._eval_batches = Meter(), 0
         self._seconds_before, self._began = 0.0, time.perf_counter()
-        self._grad_norm: Any = None
+        self._sum_up_anew()
         # A checkpoint holds tied weights once: copies in a state gathered from shards are left out, and loading misses
         # none.
         self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
@@ -179,7 +173,12 @@ class MclTrainer(PushingTrainer):
             apply_settings(self.optimizer, self.lr_scheduler, self._asked)
         if self._stream_place and self._stream is not None:
             load_stream_state(self._stream, self._stream_place)
-        self._meter, self._learning_rates, self._grad_norm = Meter(), {}, None
+        self._sum_up_anew()
+
+    def _sum_up_anew(self) -> None:
+        self._meter = Meter()
+        self._learning_rates: dict[int, float] = {}  # of the steps since the meter was read
+        self._grad_norm: Any = None
         self._tokens_seen, self._logged_flos = self.state.num_input_tokens_seen, self.state.total_flos
         self._tokens, self._seconds, self._clock = 0, 0.0, time.perf_counter()
 
@@ -193,9 +192,23 @@ class MclTrainer(PushingTrainer):
         return loader if isinstance(loader, StreamLoader) else None
 
     def get_train_dataloader(self) -> Any:
-        if isinstance(self.train_dataset, TextStream):
-            return stream_loader(self.train_dataset, self.args, self.data_collator, self._train_batch_size)
-        return super().get_train_dataloader()
+        if not isinstance(self.train_dataset, TextStream):
+            return super().get_train_dataloader()
+        args = self.args
+        check_max_steps(args.max_steps)
+        # Not accelerate's, which would read the whole stream in each process, or in one for all, and is a batch ahead.
+        return StreamLoader(
+            self.train_dataset,
+            batches=args.max_steps * args.gradient_accumulation_steps,
+            collate_fn=self.data_collator,
+            process_index=args.process_index,
+            num_processes=args.world_size,
+            batch_size=self._train_batch_size,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+        )
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         with changed(self.args, dataloader_drop_last=False):  # of training alone: held-out rows all count
@@ -321,12 +334,10 @@ class MclTrainer(PushingTrainer):
         step = min(broken.values())
         names = [name for name, first in broken.items() if first == step]
         courses = [name for name, course in COURSES.items() if any(loss.name in names for loss in course.losses)]
-        what = (
-            f"the loss {', '.join(names)} (course {', '.join(courses)})" if courses else "the gradient of all losses"
-        )
+        losses = f"the loss {', '.join(names)} (course {', '.join(courses)})"
         good = last_checkpoint(str(self.args.output_dir))
         raise UserError(
-            f"{what} became NaN or infinite at step {step}, at a "
+            f"{losses if courses else 'the gradient of all losses'} became NaN or infinite at step {step}, at a "
             f"learning rate of {self._learning_rates.get(step - 1, 0.0):.3g}; the last good checkpoint is "
             f"{good or 'none, since none was saved'}: go on from it with a lower --learning_rate, a longer "
             "--warmup_steps, or without --fp16"
@@ -437,10 +448,7 @@ class MclTrainer(PushingTrainer):
         return min(max(state.remainder - self.args.process_index * count, 0), count)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Writes the card of a pre-training run, from what `summarize` says of it; called before every push.
-
-        Without `summarize` it is [`~transformers.Trainer`]'s own, which describes a fine-tuned model.
-        """
+        """From what `summarize` says of the run; else Trainer's own, which describes a fine-tuned model."""
         if self.summarize is None:
             super().create_model_card(*args, **kwargs)
         elif self.is_world_process_zero():
@@ -448,9 +456,8 @@ class MclTrainer(PushingTrainer):
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Forward and backward operations of the courses on this batch; see `transformers_mcl.models.flops`."""
-        config: MclConfig = self._pair.config
         batch_size, length = inputs["input_ids"].shape
-        return int(step_flops(config, batch_size, length, self._pair.loss_weights))
+        return int(step_flops(self._pair.config, batch_size, length, self._pair.loss_weights))
 
 
 def evaluation_draws(seed: int, batch: int, course: str, device: torch.device) -> torch.Generator:

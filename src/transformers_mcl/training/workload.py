@@ -15,20 +15,13 @@ __all__ = ["Workload"]
 
 @dataclass(frozen=True)
 class Workload:
-    """A whole run, over all its processes; padding is no token.
-
-    Args:
-        args, config: the run's and the pair's.
-        steps: optimizer steps.
-        rows: to train on; None of a stream.
-        row_tokens: tokens of a row, special ones too; a mean where rows differ.
-    """
+    """A whole run, over all its processes; padding is no token."""
 
     args: MclTrainingArguments
     config: MclConfig
-    steps: int
-    rows: int | None
-    row_tokens: float
+    steps: int  # of the optimizer
+    rows: int | None  # to train on; None of a stream
+    row_tokens: float  # of a row, special ones too; a mean where rows differ
 
     @property
     def tokens_per_step(self) -> int:

@@ -126,12 +126,8 @@ class PairsArguments:
 
 
 def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: PairSet = BLIMP) -> list[Pair]:
-    """The pairs that `args` names, or its sample of them, in the order in which they stand there.
-
-    Args:
-        args: names files and columns, each of which goes before what the set says.
-        cache_dir: where `datasets` keeps what it has read; its own default if None.
-        pair_set: what is read if no files are named.
+    """The pairs of the files that `args` names, else of `pair_set`, or a sample of them, in the order in which they
+    stand there. Columns that `args` names go before the set's. `datasets` keeps what it has read in `cache_dir`.
 
     Raises:
         UserError: a file is missing, unreadable or without pairs; a column is not there, or holds no text; the Hub

@@ -46,10 +46,6 @@ class MinimalPairs(Evaluation):
 
     Scores go to `scores.jsonl`, paradigm by paradigm; those that stand there already, of the same weights and the same
     tokens, are not computed again. Under a launcher the processes share the forward passes.
-
-    Attributes:
-        name: what `--task` calls it.
-        pair_set: the pairs.
     """
 
     name: str
@@ -122,10 +118,8 @@ class MinimalPairs(Evaluation):
 def _score(name: str, scorer: PairScorer, paradigms: Sequence[Paradigm], kept: KeptScores, say: Say) -> PairScores:
     """The scores of all paradigms, one after the other."""
     to_do = [paradigm for paradigm in paradigms if paradigm.key not in kept.found]
-    pairs, rows = (
-        sum(len(paradigm.numbers) for paradigm in to_do),
-        sum(scorer.count_rows(paradigm.encoded) for paradigm in to_do),
-    )
+    pairs = sum(len(paradigm.numbers) for paradigm in to_do)
+    rows = sum(scorer.count_rows(paradigm.encoded) for paradigm in to_do)
     if len(to_do) < len(paradigms):
         say(f"{name}: {len(paradigms) - len(to_do)} of {len(paradigms)} paradigms stand in scores.jsonl")
     if to_do:

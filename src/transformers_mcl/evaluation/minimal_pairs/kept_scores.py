@@ -14,6 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from ...errors import UserError
+from ...io import write_text
 from ..digest import model_digest
 from .data import Pair
 from .scoring import PairScorer, PairScores
@@ -68,13 +69,10 @@ class KeptScores:
 
     def _start(self, keys: set[str]) -> str:
         """What stands there and is of use, which alone is left."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         found = {key: line for line in lines if (key := _key(line)) in keys}
         kept = "".join(f"{line}\n" for line in found.values())
-        aside = self.path.with_suffix(".tmp")
-        aside.write_text(kept, encoding="utf-8")
-        aside.replace(self.path)
+        write_text(self.path, kept)
         return kept
 
     def add(self, scorer: str, paradigm: Paradigm, scores: PairScores) -> None:

@@ -46,17 +46,11 @@ class PairScores:
 
 
 class Sentence(NamedTuple):
-    """A tokenized sentence.
+    """A tokenized sentence."""
 
-    Attributes:
-        ids: its token ids, with the special tokens that the tokenizer adds.
-        scored: positions of the others, which are those that count.
-        words: for each position the number of its word, None at special tokens; empty where no one asks.
-    """
-
-    ids: tuple[int, ...]
-    scored: tuple[int, ...]
-    words: tuple[int | None, ...] = ()
+    ids: tuple[int, ...]  # with the special tokens that the tokenizer adds
+    scored: tuple[int, ...]  # positions of the others, which are those that count
+    words: tuple[int | None, ...] = ()  # of each position, None at special tokens; empty where no one asks
 
 
 class _Row(NamedTuple):
@@ -186,11 +180,7 @@ class PairScorer:
     def score(
         self, encoded: Sequence[tuple[Sentence, Sentence]], update: Callable[[int], object] | None = None
     ) -> PairScores:
-        """The scores of pairs that `encode` returned.
-
-        Args:
-            encoded: the pairs.
-            update: called after each forward pass with its number of rows.
+        """The scores of pairs that `encode` returned; `update` is told the number of rows of each forward pass.
 
         Raises:
             UserError: the model lacks what the scorer needs, or gives NaN.

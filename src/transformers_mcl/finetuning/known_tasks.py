@@ -1,0 +1,49 @@
+"""The tasks that come with the package: GLUE's, SQuAD's, and those whose examples are the user's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .question_answering_task import QuestionAnsweringTask
+from .sequence_task import SequenceTask
+from .task import Task, register_task
+from .token_task import TokenTask
+
+__all__ = ["GLUE_AVERAGE"]
+
+GLUE_AVERAGE = ("mnli", "qqp", "qnli", "sst2", "cola", "rte", "mrpc", "stsb")
+"""The tasks that papers average: WNLI is left out."""
+
+
+def _glue(name: str, *text_columns: str, metric_names: tuple[str, ...] = ("accuracy",), **rest: Any) -> None:
+    """A task of the data set `glue` of the Hub, with the metrics of its leaderboard; the first stands for it in
+    averages, as in ELECTRA's tables."""
+    where: dict[str, Any] = {"dataset_name": "nyu-mll/glue", "dataset_config_name": name, "group": "glue"}
+    register_task(Task(name, SequenceTask, text_columns=text_columns, metric_names=metric_names, **where, **rest))
+
+
+_glue("cola", "sentence", classes=("unacceptable", "acceptable"), metric_names=("matthews_correlation",))
+_glue("sst2", "sentence", classes=("negative", "positive"))
+_glue("mrpc", "sentence1", "sentence2", classes=("not_equivalent", "equivalent"), metric_names=("accuracy", "f1"))
+_glue("stsb", "sentence1", "sentence2", score_range=(0, 5), metric_names=("spearmanr", "pearson"))
+_glue("qqp", "question1", "question2", classes=("not_duplicate", "duplicate"), metric_names=("accuracy", "f1"))
+_glue(
+    "mnli",
+    "premise",
+    "hypothesis",
+    classes=("entailment", "neutral", "contradiction"),
+    validations={"validation_matched": "", "validation_mismatched": "_mm"},
+)
+_glue("qnli", "question", "sentence", classes=("entailment", "not_entailment"))
+_glue("rte", "sentence1", "sentence2", classes=("entailment", "not_entailment"))
+_glue("wnli", "sentence1", "sentence2", classes=("not_entailment", "entailment"))
+
+# The examples of these say all there is to know: columns, labels, and so the metrics.
+register_task(Task("text_classification", SequenceTask))
+register_task(Task("regression", SequenceTask, score_range=(-math.inf, math.inf)))
+register_task(Task("token_classification", TokenTask))
+register_task(Task("question_answering", QuestionAnsweringTask))
+
+register_task(Task("squad", QuestionAnsweringTask, dataset_name="rajpurkar/squad"))
+register_task(Task("squad_v2", QuestionAnsweringTask, dataset_name="rajpurkar/squad_v2", some_unanswered=True))
