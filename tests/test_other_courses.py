@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoModelForPreTraining, TrainerControl, Tra
 from tests.other_courses import MaskedSpan, ReversedSpan, registered
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.cli.main import main
-from transformers_mcl.method.courses import COURSES, all_losses, register_course
+from transformers_mcl.method.courses import COURSES, Loss, all_losses, register_course
 from transformers_mcl.soups.conflicts import measure_conflicts
 from transformers_mcl.training import curves
 from transformers_mcl.training.health import HealthCallback
@@ -88,6 +88,8 @@ def test_the_command_knows_them(text: Path, tmp_path: Path, capsys: pytest.Captu
     assert isinstance(AutoModel.from_pretrained(run), torch.nn.Module)
 
     more = ["--resume_from_checkpoint", str(run / "checkpoint-2"), "--save_strategy", "no"]
+    changed = SMALL.replace("reverse_ratio=0.3", "reverse_ratio=0.4")  # as any ratio may
+    assert main(command(text, tmp_path / "changed", *more, "--config_overrides", changed)) == 0
     again = tmp_path / "again"
     assert main(command(text, again, *more)) == 0
     resumed = MclForPreTraining.from_pretrained(again).state_dict()
@@ -171,7 +173,32 @@ def test_objectives_are_as_before_and_others_stay_out() -> None:
         MclConfig.tiny(loss_weights={"rsd": 1.0}, reverse_ratio=1.5)
 
 
+def test_an_unregistered_course_is_said_of_its_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    MclForPreTraining(MclConfig.tiny(vocab_size=200, loss_weights={"msd": 1.0})).save_pretrained(tmp_path)
+    taken = COURSES.pop("msd")
+    try:
+        assert main(["inspect", "--model_name_or_path", str(tmp_path), "--text", "a"]) == 2
+    finally:
+        COURSES["msd"] = taken
+    said = capsys.readouterr().err
+    assert "there is no 'msd'" in said and "registered first" in said and "without a checkpoint" not in said
+
+
+def test_a_course_may_take_the_place_of_itself() -> None:
+    again = register_course(ReversedSpan(), exist_ok=True)
+    assert COURSES["rsd"] is again and list(COURSES) == ["rtd", "std", "itd", "msd", "rsd"]
+
+
+@pytest.mark.parametrize("name", ["keys", "two words", ""])
+def test_a_name_that_no_module_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be the name of a course"):
+        register_course(type("Named", (MaskedSpan,), {"name": name})())
+
+
 def test_names_are_given_once() -> None:
+    twice = {"name": "twice", "generate": Loss("a"), "detect": Loss("a", detects=True)}
+    with pytest.raises(UserError, match="'a' is taken by the course 'twice'"):
+        register_course(type("Twice", (MaskedSpan,), twice)())
     with pytest.raises(UserError, match="register_course: 'rsd' is taken"):
         register_course(ReversedSpan())
 

@@ -433,8 +433,8 @@ def test_what_cannot_be_exported(make_pair: Pairs, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
     mistakes: dict[str, dict[str, Any]] = {
-        "half='encoder' is unknown; choose from discriminator, generator": {"half": "encoder"},
-        "format='gguf' is unknown; choose from mcl, electra, remote-code, onnx": {"format": "gguf"},
+        "half: there is no 'encoder'; choose from discriminator, generator": {"half": "encoder"},
+        "format: there is no 'gguf'; choose from mcl, electra, remote-code, onnx": {"format": "gguf"},
         "relative_attention_num_buckets=32.*remote-code": {"format": "electra"},
         "full' is not an empty folder": {"output_dir": tmp_path / "full"},
     }

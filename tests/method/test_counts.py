@@ -12,7 +12,7 @@ from torch import Tensor
 from tests.other_courses import MaskedSpan, ReversedSpan, registered
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.method.counts import slot_counts
-from transformers_mcl.method.courses import COURSES, CourseRecord, all_losses
+from transformers_mcl.method.courses import COURSES, Course, CourseRecord, all_losses
 from transformers_mcl.method.schedules import SCHEDULES
 
 CLS, SEP, PAD, LENGTH = 1, 2, 0, 22
@@ -119,6 +119,27 @@ def test_counts_are_those_of_the_forward(schedule: str, training: bool) -> None:
                     assert done.input_ids.shape[1] == longer and done.positions.shape[1] in slots.values()
             combinations += 1
     assert combinations >= 150
+
+
+@pytest.mark.parametrize("base", [type(course) for course in COURSES.values()])
+def test_a_course_that_counts_otherwise_operates_on_what_it_counts(base: type[Course]) -> None:
+    class Four(base):  # type: ignore[misc, valid-type]
+        least = 4
+        also_called = frozenset[str]()
+
+    model, inputs = make_model(), batch("right", 7)
+    others = dict(COURSES)
+    try:
+        COURSES[base.name] = Four()
+        counts = model.count_items(inputs["input_ids"], inputs["attention_mask"])
+        output = model.train()(**inputs, output_records=True)
+        operated = output.records[base.name].corruption.valid.sum(1)
+        assert set(operated.tolist()) == {0, 4, 5, 6} - ({6} if base.name != "std" else {5})
+        assert {name: output.metrics[name][1].item() for name in output.losses} == {
+            n: c.item() for n, c in counts.items()
+        }
+    finally:
+        COURSES.update(others)
 
 
 def test_a_correction_over_its_own_cells_counts_once_a_batch() -> None:

@@ -52,7 +52,6 @@ WEIGHTS: dict[str, dict[str, Any]] = {
         "course_schedule": "joint",
         "loss_weights": {"mlm": 1, "slm": 1, "rtd": 50, "std": 50, "itd": 50},
     },
-    "rows shared by courses": {"course_schedule": "sampled", "correction_rows": 0.5},
     "corrections on some rows": {"correction_rows": 0.25},
     "a projection alone as head": {"detection_head_type": "linear"},
     "a projection alone, one for all": {"detection_head_type": "linear", "detection_heads": "shared"},
@@ -74,6 +73,18 @@ WEIGHTS: dict[str, dict[str, Any]] = {
 def test_step_flops_are_those_torch_counts(overrides: dict[str, Any], seeded: int) -> None:
     config = tiny_config(**overrides)
     assert step_flops(config, BATCH, LENGTH) == counted(config)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+@pytest.mark.parametrize("batch", [1, 2, 3, 4])
+def test_rows_taken_in_turn_cost_what_torch_counts_on_average(batch: int, share: float, seeded: int) -> None:
+    config = tiny_config(course_schedule="sampled", correction_rows=share)
+    config._attn_implementation = "eager"
+    model = MclForPreTraining(config).train()
+    with FlopCounterMode(display=False) as counter:
+        for _ in range(3):
+            model(torch.randint(110, 200, (batch, LENGTH))).loss.backward()
+    assert 3 * step_flops(config, batch, LENGTH) == pytest.approx(counter.get_total_flops(), rel=1e-9)
 
 
 def test_attention_of_torch_with_bias_counts_alike(seeded: int) -> None:

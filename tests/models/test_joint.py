@@ -125,6 +125,10 @@ def test_items_counted_beforehand_are_what_the_losses_are_divided_by(padded: boo
     assert {name: count.item() for name, count in model.count_items(**rows(padded)).items()} == counts
 
 
+def test_samples_are_drawn_in_the_order_in_which_courses_operate() -> None:
+    assert list(make()(**rows(False), output_records=True).records) == ["itd", "rtd", "std"]
+
+
 def test_one_pass_of_each_network(monkeypatch: pytest.MonkeyPatch) -> None:
     model, passes = make(), []
     for name, network in (("generator", model.generator.electra), ("discriminator", model.electra)):

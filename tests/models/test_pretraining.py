@@ -170,25 +170,31 @@ def test_samples_are_drawn_from_the_generator_at_the_operated_positions(config: 
 
 
 # --- one call, or a call per course ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("schedule", ["all", "sampled"])
 @pytest.mark.parametrize("padding", ["none", "right"])
 def test_a_call_per_course_gives_the_losses_and_gradients_of_one_call(
-    padding: str, config: Configs, batch: Batches
+    padding: str, schedule: str, config: Configs, batch: Batches
 ) -> None:
-    model = undecided(MclForPreTraining(config()), inputs := batch(padding))
+    model = undecided(MclForPreTraining(config(course_schedule=schedule)), inputs := batch(padding)).train()
+    items = model.count_items(inputs["input_ids"], inputs.get("attention_mask"))
     whole = model(**inputs, generator=seeded())
     whole.loss.backward()
     expected = gradients(model)
     model.zero_grad()
+    assert model.turn == (2 if schedule == "sampled" else 0)  # of eight rows
+    model.turn = 0
     draws, loss = seeded(), 0.0
     losses: dict[str, Tensor] = {}
     metrics: dict[str, Tensor] = {}
     for course in ("rtd", "std", "itd"):
-        part = model(**inputs, generator=draws, courses=(course,))
+        assert model.turn == 0
+        part = model(**inputs, generator=draws, courses=(course,), num_items_in_batch=items)
         part.loss.backward()
         loss += part.loss.item()
         losses |= part.losses
         metrics |= part.metrics
     assert loss == pytest.approx(whole.loss.item(), rel=1e-5)
+    assert model.turn == (2 if schedule == "sampled" else 0)
     assert losses == whole.losses
     assert list(losses) == list(whole.losses)
     assert all(metrics[name].equal(value) for name, value in whole.metrics.items())
@@ -209,6 +215,8 @@ def test_loss_is_the_weighted_sum(config: Configs, batch: Batches) -> None:
         ({"rdt": 50.0}, r"loss_weights: there is no 'rdt'.*did you mean 'rtd'"),
         ({"mlm": -1.0}, r"loss_weights\['mlm'\]=-1.0"),
         ({"mlm": float("nan")}, "nan"),
+        ({}, "all 0: nothing would be learnt"),
+        ({"mlm": 0.0, "rtd": 0}, "all 0: nothing would be learnt"),
     ],
 )
 def test_weights_that_mean_nothing_are_refused_in_python_too(weights: Any, said: str, config: Configs) -> None:
@@ -217,6 +225,31 @@ def test_weights_that_mean_nothing_are_refused_in_python_too(weights: Any, said:
     with pytest.raises(UserError, match=said):
         model.loss_weights = weights
     assert model.loss_weights == before
+
+
+def test_a_configuration_that_was_changed_is_checked_again(config: Configs, batch: Batches) -> None:
+    for name, value, meant in (
+        ("generator_shares", "tokn", "token"),
+        ("detection_heads", "shard", "shared"),
+        ("detection_head_type", "liner", "linear"),
+        ("course_schedule", "sampeld", "sampled"),
+    ):
+        changed = config()
+        setattr(changed, name, value)
+        with pytest.raises(UserError, match=f"{name}: there is no '{value}'.*did you mean '{meant}'"):
+            MclForPreTraining(changed)
+    model = MclForPreTraining(config()).train()
+    model.config.course_schedule = "sampeld"
+    with pytest.raises(UserError, match="course_schedule: there is no 'sampeld'"):
+        model(**batch("none"))
+
+
+def test_a_head_of_an_unknown_course_is_refused_by_name(config: Configs, batch: Batches) -> None:
+    model = MclForPreTraining(config(objective="electra"))
+    with pytest.raises(UserError, match="there is no 'rdt'.*did you mean 'rtd'"):
+        model.detect("rdt", batch("none")["input_ids"], None)
+    with pytest.raises(UserError, match="std: this pair was configured without the course"):
+        model.detect("std", batch("none")["input_ids"], None)
 
 
 @pytest.mark.parametrize("courses", [("sdt",), ("rtd", "mlm"), "rtd"])

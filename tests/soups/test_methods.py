@@ -194,7 +194,7 @@ def test_an_ingredient_is_not_written_over(make_ingredient: MakeIngredient) -> N
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"), [("best", "'best' is unknown; choose from uniform"), ("greedy", "needs a score")]
+    ("weights", "message"), [("best", "there is no 'best'; choose from uniform"), ("greedy", "needs a score")]
 )
 def test_unknown_methods_are_refused(tmp_path: Path, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

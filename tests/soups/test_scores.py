@@ -155,7 +155,7 @@ def test_what_cannot_be_scored_is_said(
         with pytest.raises(UserError, match=match):
             score_of(folders, **arguments)(folders[0])
 
-    refused("score='best' is unknown; choose from pretraining_loss, blimp, or of the tasks cola", pairs, score="best")
+    refused("score: there is no 'best'; choose from pretraining_loss, blimp, cola", pairs, score="best")
     refused("needs held-out text: give --validation_file", pairs)
     refused(r"ingredients \(BertForSequenceClassification\) are no MCL pairs", [classifier], validation_file=text)
     refused("no ingredient has a tokenizer beside it", pairs[1:], validation_file=text)

@@ -194,6 +194,31 @@ def test_sampled_courses_go_on_where_a_checkpoint_left_them(make_trainer: Make, 
     assert all(value.equal(weights(resumed)[name]) for name, value in weights(whole).items())
 
 
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_the_area_of_an_evaluation_is_of_all_its_tokens(
+    make_trainer: Make, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    trainer = make_trainer(per_device_eval_batch_size=batch_size)
+    found: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+    forward = MclForPreTraining.forward
+
+    @wraps(forward)
+    def noted(self: MclForPreTraining, *args: Any, **kwargs: Any) -> Any:
+        output: Any = forward(self, *args, **kwargs)
+        for name, record in output.records.items():
+            found.setdefault(name, []).append((record.logits.flatten(), record.labels.flatten()))
+        return output
+
+    monkeypatch.setattr(MclForPreTraining, "forward", noted)
+    figures = trainer.evaluate()
+    for name, batches in found.items():
+        logits, labels = (torch.cat(values) for values in zip(*batches, strict=True))
+        assert len(batches) == -(-16 // batch_size)
+        expected = sklearn.roc_auc_score(labels.long(), logits)
+        assert figures[f"eval_{name}_disc_auc"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_two_evaluations_of_one_model_are_identical(make_trainer: Make) -> None:
     trainer = make_trainer()
     figures = [trainer.evaluate() for _ in range(2)]

@@ -16,11 +16,10 @@ from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
+from transformers_mcl.method.courses import COURSES
 from transformers_mcl.models.configuration_mcl import MclConfig
 from transformers_mcl.models.loading import load_config, open_model
 from transformers_mcl.models.pretraining import MclForPreTraining
-
-_RATIOS = ("mask_ratio", "swap_ratio", "insert_ratio")
 
 
 @dataclass
@@ -37,7 +36,7 @@ class InspectArguments:
     text: str = field(metadata={"help": "The sentence."})
     seed: int = field(default=42, metadata={"help": "Seed of all draws: positions and the generator's samples."})
     courses: list[str] | None = field(
-        default=None, metadata={"help": "Courses to show, of rtd, std and itd; by default all that the pair takes."}
+        default=None, metadata={"help": "Courses to show (rtd, std, itd); by default all that the pair takes."}
     )
     mask_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to mask; default: the pair's."})
     swap_ratio: float | None = field(default=None, metadata={"help": "Share of tokens to swap; default: the pair's."})
@@ -55,7 +54,8 @@ def run(argv: list[str]) -> None:
     """Open a pair and show what it does to a sentence; `argv` is what follows ``transformers-mcl inspect``."""
     arguments: InspectArguments
     (arguments,) = parse_arguments([InspectArguments], argv, prog=f"{PROG} inspect", description=COMMANDS["inspect"])
-    ratios = {name: getattr(arguments, name) for name in _RATIOS if getattr(arguments, name) is not None}
+    names = [course.ratio_name for course in COURSES.values()]
+    ratios = {name: ratio for name in names if (ratio := getattr(arguments, name, None)) is not None}
     model, tokenizer = _open_pair(arguments.model_name_or_path, ratios)
     inspection = inspect_text(model, tokenizer, arguments.text, seed=arguments.seed, courses=arguments.courses)
     if arguments.json:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from ..errors import UserError
+from ..errors import UserError, check_name
 from ..io import check_empty_folder
 from ..method.courses import OBJECTIVES
 from ..models import modeling_mcl
@@ -67,9 +67,8 @@ def export_model(
         UserError: an unknown half or format, a folder that holds something, a half that `model` is not, or relative
             positions for ELECTRA.
     """
-    for argument, value, choices in (("half", half, HALVES), ("format", format, FORMATS)):
-        if value not in choices:
-            raise UserError(f"{argument}={value!r} is unknown; choose from {', '.join(choices)}")
+    check_name("half", half, HALVES)
+    check_name("format", format, FORMATS)
     folder = check_empty_folder(output_dir)
     taken = take_half(model, half).eval()
     if format == "electra":

@@ -7,8 +7,10 @@ on at the given ratio, a number known from the shapes alone. Rows with fewer ope
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -68,6 +70,9 @@ def operated_count(tokens: int | Tensor, ratio: float, least: int = 1) -> int | 
     return 0 if tokens < least else max(count, least)
 
 
+Count = Callable[[Any, float], Any]  # of tokens, an int or a tensor, at a ratio
+
+
 def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Draws in [0, 1): all that is left to chance in the courses."""
     if generator is None:  # named, it would not be compiled for several shapes
@@ -102,6 +107,7 @@ def mask_tokens(
     ratio: float,
     mask_token_id: int,
     *,
+    count: Count = operated_count,
     generator: torch.Generator | None = None,
 ) -> Corruption:
     """Replaced token detection: `ratio` of each row's operable tokens become `[MASK]`, all of them (no 80/10/10).
@@ -111,13 +117,17 @@ def mask_tokens(
         operable (`BoolTensor` of shape `(batch, length)`): False at special tokens and padding.
         ratio (`float`): share to mask, rounded to the nearest count, at least one.
         mask_token_id (`int`): id of `[MASK]`.
+        count (`Callable`, *optional*): how many of so many tokens that is, as [`operated_count`].
         generator (`torch.Generator`, *optional*): source of the draws, on the device of `input_ids`.
     """
-    counts = operated_count(operable.sum(1), ratio)
-    positions, valid = _choose(operable, counts, operated_count(input_ids.shape[1], ratio), generator)
+    counts = count(operable.sum(1), ratio)
+    positions, valid = _choose(operable, counts, count(input_ids.shape[1], ratio), generator)
     originals = input_ids.gather(1, positions)
     masked = substitute(input_ids, positions, torch.full_like(positions, mask_token_id), valid)
     return Corruption(masked, positions, valid, originals.masked_fill(~valid, -100))
+
+
+_pair_count: Count = partial(operated_count, least=2)  # one token cannot change places
 
 
 def swap_tokens(
@@ -125,6 +135,7 @@ def swap_tokens(
     operable: Tensor,
     ratio: float,
     *,
+    count: Count = _pair_count,
     generator: torch.Generator | None = None,
 ) -> Corruption:
     """Swapped token detection: `ratio` of each row's operable tokens change places in one random cycle.
@@ -132,8 +143,7 @@ def swap_tokens(
     Every chosen position receives the token of another chosen one; at least two are chosen, in rows that have two.
     Arguments as in [`mask_tokens`].
     """
-    counts = operated_count(operable.sum(1), ratio, least=2)
-    slots = operated_count(input_ids.shape[1], ratio, least=2)
+    counts, slots = count(operable.sum(1), ratio), count(input_ids.shape[1], ratio)
     positions, valid = _choose(operable, counts, slots, generator)
     originals = input_ids.gather(1, positions)
     # The order of the slots is random already: shifting it by one within the used slots is a uniform random cycle.
@@ -152,6 +162,7 @@ def insert_masks(
     max_length: int | None = None,
     attention_mask: Tensor | None = None,
     pad_token_id: int = 0,
+    count: Count = operated_count,
     generator: torch.Generator | None = None,
 ) -> Corruption:
     """Inserted token detection: `[MASK]` goes into random gaps, as many as `ratio` of the row's operable tokens.
@@ -173,10 +184,10 @@ def insert_masks(
     if ratio > MOST_INSERTED:
         raise UserError(f"insert_ratio={ratio} is above {MOST_INSERTED}: a full row would not have gaps enough")
     batch, length = input_ids.shape
-    slots = operated_count(length, ratio)
+    slots = count(length, ratio)
     max_length = max_length or length + slots
     new_length = min(length + slots, max_length)
-    counts = operated_count(operable.sum(1), ratio)
+    counts = count(operable.sum(1), ratio)
     content = torch.ones_like(operable) if attention_mask is None else attention_mask.bool()
 
     # Drop from the tail first, then insert into what is left, so that the count of inserted slots stays exact.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from numbers import Real
 from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
@@ -29,8 +30,11 @@ from .notebook import Notebook
 
 __all__ = [
     "COURSES",
+    "ITD",
     "MAIN_COURSE",
     "OBJECTIVES",
+    "RTD",
+    "STD",
     "CorruptedRows",
     "Course",
     "CourseRecord",
@@ -155,8 +159,18 @@ class Course:
         return any(weights.get(loss.name) for loss in self.losses)
 
     def ratio_of(self, config: Any) -> float:
-        """Its ratio in a configuration, which has its field, or else the default."""
-        return float(getattr(config, self.ratio_name, self.ratio))
+        """Its ratio in a configuration, which has its field, or else the default.
+
+        Raises:
+            UserError: it is not above 0, below 1, and at most `most`.
+        """
+        ratio = getattr(config, self.ratio_name, self.ratio)
+        if not isinstance(ratio, Real) or not 0.0 < float(ratio) < 1.0:
+            raise UserError(f"{self.ratio_name}={ratio} must lie between 0 and 1, both excluded")
+        if float(ratio) > self.most:
+            why = ": every slot needs a gap of its own" if self.inserts else ""
+            raise UserError(f"{self.ratio_name}={ratio} must be at most {self.most}{why}")
+        return float(ratio)
 
     @overload
     def count(self, tokens: int, ratio: float) -> int: ...
@@ -207,7 +221,9 @@ class RTD(Course):
     also_called = frozenset({"replace", "replaced"})
 
     def corrupt(self, rows: Rows, ratio: float, generator: torch.Generator | None = None) -> Corruption:
-        corruption = mask_tokens(rows.input_ids, rows.operable, ratio, rows.special.mask, generator=generator)
+        corruption = mask_tokens(
+            rows.input_ids, rows.operable, ratio, rows.special.mask, count=self.count, generator=generator
+        )
         return replace(corruption, attention_mask=rows.attention_mask)
 
 
@@ -229,7 +245,7 @@ class STD(Course):
     also_called = frozenset({"swap", "swapped"})
 
     def corrupt(self, rows: Rows, ratio: float, generator: torch.Generator | None = None) -> Corruption:
-        corruption = swap_tokens(rows.input_ids, rows.operable, ratio, generator=generator)
+        corruption = swap_tokens(rows.input_ids, rows.operable, ratio, count=self.count, generator=generator)
         return replace(corruption, attention_mask=rows.attention_mask)
 
 
@@ -258,6 +274,7 @@ class ITD(Course):
             max_length=rows.max_length,
             attention_mask=rows.attention_mask,
             pad_token_id=rows.special.pad or 0,
+            count=self.count,
             generator=generator,
         )
 
@@ -275,15 +292,26 @@ OBJECTIVES: dict[str, dict[str, float]] = {
 }
 
 
-def register_course(course: Course) -> Course:
+def register_course(course: Course, exist_ok: bool = False) -> Course:
     """Makes a course known, to be given a weight; returns it. A process that opens a pair trained with it calls this
     first.
 
+    Args:
+        course: an object of a subclass of [`Course`].
+        exist_ok: whether it takes the place of a course of its name, as where a cell of a notebook is run again.
+
     Raises:
-        UserError: another course of that name, or one of its losses' names, is known.
+        UserError: a name that cannot be one of a module; or another course, or a loss, has its name or one of its
+            losses'.
     """
+    if not course.name.isidentifier() or hasattr(torch.nn.ModuleDict, course.name):
+        raise UserError(f"register_course: {course.name!r} cannot be the name of a course, nor so of a module")
+    if exist_ok:
+        COURSES.pop(course.name, None)
     taken = {loss.name: other.name for other in COURSES.values() for loss in other.losses}
-    for name in (course.name, *(loss.name for loss in course.losses)):
+    own = [loss.name for loss in course.losses]
+    taken |= {name: course.name for name in own if own.count(name) > 1}
+    for name in (course.name, *own):
         if name in COURSES or name in taken:
             whose = taken.get(name, name)
             raise UserError(f"register_course: {name!r} is taken by the course {whose!r}: choose another name")
@@ -300,13 +328,15 @@ def known_weights(weights: Mapping[str, Any], what: str = "loss_weights") -> dic
     """`weights` of losses, checked, in the order of `all_losses`; MCL's own are 0 where they are not given.
 
     Raises:
-        UserError: an unknown loss, or a weight that is no finite number of 0 or more.
+        UserError: an unknown loss, a weight that is no finite number of 0 or more, or none above 0.
     """
     losses = all_losses()
     for name, weight in weights.items():
         check_name(what, name, losses, "; a course of your own is to be registered first (register_course)")
-        if not isinstance(weight, float | int) or not 0.0 <= weight < float("inf"):
+        if not isinstance(weight, Real) or not 0.0 <= float(weight) < float("inf"):
             raise UserError(f"{what}[{name!r}]={weight} must be a finite number, 0 or more")
+    if not any(weights.values()):
+        raise UserError(f"{what} are all 0: nothing would be learnt; give at least one loss a weight")
     return {name: weights.get(name, 0.0) for name in losses if name in OBJECTIVES["mcl"] or weights.get(name)}
 
 

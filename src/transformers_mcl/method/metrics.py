@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from .courses import COURSES, Course, all_losses
+from .courses import COURSES, Course, CourseRecord, all_losses
 
 __all__ = [
     "COURSE_FIGURES",
@@ -20,6 +20,7 @@ __all__ = [
     "detection_sums",
     "generator_counts",
     "summarize_metrics",
+    "verdicts",
 ]
 
 # What is known of a course, in google-research/electra's names as far as it has them, the generator's first.
@@ -50,8 +51,9 @@ def detection_sums(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     """`[true negatives, false negatives, false positives, true positives, pairs in order, pairs]`, in float32.
 
     A pair is a replaced and an original token of this batch; it is in order where the replaced one's logit is greater,
-    and counts half where the two are equal. So the area under the curve is exact whatever the logits' scale, and over
-    several batches it is the mean of theirs, weighted by pairs: tokens are compared under the same weights.
+    and counts half where the two are equal. So the area under the curve is exact whatever the logits' scale. Sums of
+    several batches give the mean of theirs, weighted by pairs: in training, where each batch is judged by other
+    weights. An evaluation compares the tokens of all its batches ([`verdicts`]).
 
     Args:
         logits (`Tensor` of shape `(batch, length)`): positive where judged replaced. NaN counts as 0: the run ends
@@ -69,6 +71,14 @@ def detection_sums(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     won = ((below + through) * replaced).sum() / 2  # in integers up to here: exact
     pairs = replaced.sum() * original.sum()
     return torch.stack([*(cell.sum().float() for cell in cells), won.float(), pairs.float()])
+
+
+def verdicts(record: CourseRecord) -> Tensor:
+    """What the discriminator said of a batch, `(tokens, 3)` in float32: logit, label, and whether it is judged."""
+    assert record.logits is not None and record.labels is not None
+    mask = record.corruption.attention_mask
+    judged = torch.ones_like(record.labels) if mask is None else mask
+    return torch.stack([value.float().flatten() for value in (record.logits, record.labels, judged)], 1)
 
 
 def generator_counts(logits: Tensor, samples: Tensor, labels: Tensor, valid: Tensor) -> Tensor:

@@ -135,7 +135,7 @@ class MclConfig(ElectraConfig):
             setattr(self, f"generator_{size}", getattr(self, f"generator_{size}") or max(getattr(self, size) // 4, 1))
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
         super().__post_init__(**kwargs)
-        self._check()
+        self.check()
 
     @classmethod
     def get_config_dict(
@@ -144,13 +144,12 @@ class MclConfig(ElectraConfig):
         """As any configuration's, repositories of fairseq's included."""
         return super().get_config_dict(hooks.locate(pretrained_model_name_or_path, **kwargs), **kwargs)
 
-    def _check(self) -> None:
-        for course in COURSES.values():
-            if not 0.0 < (ratio := course.ratio_of(self)) < 1.0:
-                raise UserError(f"{course.ratio_name}={ratio} must lie between 0 and 1, both excluded")
-            if ratio > course.most:
-                why = ": every slot needs a gap of its own" if course.inserts else ""
-                raise UserError(f"{course.ratio_name}={ratio} must be at most {course.most}{why}")
+    def check(self) -> None:
+        """Whether a model can be made of it; models ask this, too, since fields may have changed.
+
+        Raises:
+            UserError: a value outside its range, an unknown name.
+        """
         self._check_ranges()
         for name, choices in _CHOICES.items():
             check_name(name, getattr(self, name), choices)
@@ -164,8 +163,6 @@ class MclConfig(ElectraConfig):
         self._check_shape()
 
     def _check_courses(self, curriculum: Curriculum) -> None:
-        if not curriculum.courses:
-            raise UserError("loss_weights are all 0: nothing would be learnt; give at least one loss a weight")
         if not curriculum.schedule.together:
             return
         losses, schedule = all_losses(), f"course_schedule={self.course_schedule!r}"
@@ -213,6 +210,7 @@ class MclConfig(ElectraConfig):
     @property
     def objective(self) -> str:
         """The objective whose weights these are, or `"custom"`. Setting it sets `loss_weights`."""
+        check_name("course_schedule", self.course_schedule, SCHEDULES)
         used = {name: weight for name, weight in self.weights.items() if weight}
         return next((name for name, weights in OBJECTIVES.items() if weights == used), "custom")
 
@@ -228,6 +226,7 @@ class MclConfig(ElectraConfig):
             weights: of the losses in use, where training changed them; the configuration's by default.
             training: whether it is training.
         """
+        check_name("course_schedule", self.course_schedule, SCHEDULES)
         used = {name: weight for name, weight in (self.weights if weights is None else weights).items() if weight}
         return Curriculum(
             courses=tuple(course for course in COURSES.values() if course.is_on(used)),

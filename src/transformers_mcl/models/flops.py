@@ -80,11 +80,27 @@ def pass_flops(
 
     Returns:
         Passes by the name of their loss (`mlm`, `rtd`, `re_mlm`, ...); the generator's pass over inserted slots, which
-        has none, is `itd_fill`. A pass that no loss with a weight needs is left out.
+        has none, is `itd_fill`. A pass that no loss with a weight needs is left out. Where courses take rows in turn,
+        what each costs in a step on average.
     """
     curriculum = config.curriculum(loss_weights)
+    if not curriculum.schedule.in_turn:
+        return _passes(config, curriculum, batch_size, length)
+    turns = range(len(curriculum.courses))  # after which a batch's rows are shared out as before
+    each = [_passes(config, curriculum, batch_size, length, turn) for turn in turns]
+    return {name: _mean([passes[name] for passes in each]) for name in each[0]}
+
+
+def _mean(passes: list[PassFlops]) -> PassFlops:
+    encoder, head = sum(one.encoder for one in passes), sum(one.head for one in passes)
+    return passes[0]._replace(encoder=encoder / len(passes), head=head / len(passes))
+
+
+def _passes(
+    config: MclConfig, curriculum: Curriculum, batch_size: int, length: int, turn: int = 0
+) -> dict[str, PassFlops]:
     passes: dict[str, PassFlops] = {}
-    for courses, taken in curriculum.groups():
+    for courses, taken in curriculum.groups(turn):
         rows = group_rows(taken, batch_size)
         slots, longer = slot_counts(curriculum, courses, length)
         fills = _has(curriculum, *(course.generate for course in courses))

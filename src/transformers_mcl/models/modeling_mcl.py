@@ -123,6 +123,10 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
             model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
         return opened
 
+    def __init__(self, config: MclConfig, *args: Any, **kwargs: Any):
+        config.check()
+        super().__init__(config, *args, **kwargs)
+
     @property
     def _reads_documents(self) -> bool:
         """Whether the model gives its encoders `document_ids`."""

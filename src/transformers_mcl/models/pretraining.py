@@ -26,6 +26,7 @@ from ..method.courses import (
     Rows,
     SpecialTokens,
     corrupt_rows,
+    in_order,
     known_weights,
 )
 from ..method.metrics import detection_sums, generator_counts
@@ -99,8 +100,8 @@ class CoursesMixin:
 
     Attributes:
         turn: rows that came before the next training batch, where courses take rows in turn
-            (`course_schedule="sampled"`). A training call for all courses moves it on; checkpoints of [`MclTrainer`]
-            keep it, so that resuming is exact.
+            (`course_schedule="sampled"`). A training call moves it on, of several for the same rows the one for the
+            last course; checkpoints of [`MclTrainer`] keep it, so that resuming is exact.
     """
 
     config: Any  # an MclConfig, which transformers' own classes declare otherwise
@@ -199,7 +200,11 @@ class CoursesMixin:
         """
         check_length(self.config, input_ids.shape[1])
         curriculum, rows = self._curriculum(courses), self._clean_rows(input_ids, attention_mask)
-        groups = [group for group in curriculum.groups(self.turn) if group_rows(group.rows, len(rows))]
+        groups = [
+            group
+            for group in curriculum.groups(self.turn)
+            if group_rows(group.rows, len(rows)) and (courses is None or group.courses[0].name in courses)
+        ]
         sums = _Losses(
             loss=torch.zeros((), device=input_ids.device),
             weights=curriculum.weights,
@@ -213,7 +218,7 @@ class CoursesMixin:
         records: dict[str, CourseRecord] = {}
         for group in groups:
             records |= self._take(group.courses, rows[group.rows], curriculum, generator, sums)
-        if curriculum.schedule.in_turn and courses is None:
+        if curriculum.schedule.in_turn and (courses is None or curriculum.courses[-1].name in courses):
             self.turn = (self.turn + len(rows)) % len(curriculum.courses)
         return MclForPreTrainingOutput(sums.loss, sums.losses, sums.metrics, records if output_records else None)
 
@@ -240,6 +245,7 @@ class CoursesMixin:
         self, courses: Sequence[Course], corrupted: CorruptedRows, draws: torch.Generator | None, sums: _Losses
     ) -> dict[str, CourseRecord]:
         """The generator's pass: its losses, and its samples at the places of every course."""
+        courses = in_order(courses)
         read, corruptions = corrupted.read, [corrupted.corruptions[course.name] for course in courses]
         slots = torch.cat([corruption.positions for corruption in corruptions], 1)
         with self._gradient(*(course.generate for course in courses)):
@@ -322,12 +328,11 @@ class CoursesMixin:
         return count_losses(self._curriculum(training=training), rows, self.turn if turn is None else turn)
 
     def _curriculum(self, courses: Collection[str] | None = None, training: bool | None = None) -> Curriculum:
-        """What the configuration and the weights in use say, of all or of some courses."""
-        training = self.training if training is None else training
-        curriculum = self.config.curriculum(self._weights_in_use, training)
-        if courses is None:
+        """What the configuration and the weights in use say; of courses that share a pass, only those asked for."""
+        curriculum = self.config.curriculum(self._weights_in_use, self.training if training is None else training)
+        check_names("courses", courses or (), COURSES)
+        if courses is None or not curriculum.schedule.together:
             return curriculum
-        check_names("courses", courses, COURSES)
         return replace(curriculum, courses=tuple(c for c in curriculum.courses if c.name in courses))
 
     def _clean_rows(self, input_ids: Tensor, attention_mask: Tensor | None) -> Rows:
@@ -377,6 +382,7 @@ class MclForPreTraining(CoursesMixin, MclWithGenerator):
             shared = ["word_embeddings.weight"]
         self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
         self.loss_weights = dict(config.weights)
+        self.turn = 0
         self.post_init()
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = None
@@ -410,6 +416,7 @@ class MclForPreTraining(CoursesMixin, MclWithGenerator):
     def detection_head(self, course: str) -> Any:
         if course == MAIN_COURSE or self.config.detection_heads == "shared":
             return self.discriminator_predictions
+        check_names("courses", [course], COURSES)
         if course not in self.course_predictions:
             raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
         return self.course_predictions[course]

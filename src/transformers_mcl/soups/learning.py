@@ -18,7 +18,7 @@ from scipy.special import softmax
 from torch import Tensor
 from transformers.utils.logging import tqdm
 
-from ..errors import UserError
+from ..errors import UserError, check_name
 from .averaging import Coefficients, parts, read_parts
 from .ingredients import Ingredient
 from .scores import LossScore
@@ -202,8 +202,7 @@ def group_tensors(tensors: Iterable[str], per: str) -> dict[str, str]:
     Raises:
         UserError: `per` is neither `"ingredient"` nor `"layer"`.
     """
-    if per not in ("ingredient", "layer"):
-        raise UserError(f"coefficients_per={per!r} is unknown; choose from ingredient, layer")
+    check_name("coefficients_per", per, ("ingredient", "layer"))
     return {tensor: _part_of(tensor) if per == "layer" else "all" for tensor in tensors}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
 
-from ..errors import UserError
+from ..errors import UserError, check_name
 from ..io import atomic_folder, check_room
 from .averaging import Coefficients, average, check_weights, formats, parts
 from .card import soup_card
@@ -120,8 +120,7 @@ def write_soup(
 
 
 def _check_method(method: str, given: Sequence[float] | None, names: Sequence[str], score: Any) -> None:
-    if method not in METHODS:
-        raise UserError(f"weights={method!r} is unknown; choose from {', '.join(METHODS)}, or give numbers")
+    check_name("weights", method, METHODS, "; or give numbers")
     if given is not None:
         check_weights(given, names)
     elif method != "uniform" and score is None:

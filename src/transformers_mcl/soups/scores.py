@@ -6,7 +6,6 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +19,7 @@ from transformers.utils import logging
 from ..data import DataArguments, DataCollatorForMcl, load_tokenizer, tokenize_and_pack
 from ..data.corpus import read_files
 from ..data.files import find_files
-from ..errors import UserError
+from ..errors import UserError, check_name
 from ..evaluation.evaluation import EVALUATIONS
 from ..evaluation.halves import ScorerName, open_scorer
 from ..evaluation.minimal_pairs import MinimalPairs, Pair, PairsArguments, PairScorer, load_pairs
@@ -308,12 +307,7 @@ def make_score(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> Score
         pairs = load_pairs(which, args.cache_dir, pair_set)
         source = f"{len(pairs):,} pairs of {_names(args.validation_file) or pair_set.source}, {args.scorer}"
         return PairsScore(pairs, tokenizer, args.scorer, source, name=f"{args.score} accuracy", **common)
-    if args.score not in TASKS:
-        near = get_close_matches(args.score, [PRETRAINING_LOSS, *pair_sets, *TASKS], n=1)
-        raise UserError(
-            f"score={args.score!r} is unknown; {f'did you mean {near[0]}? ' if near else ''}choose from "
-            f"{', '.join([PRETRAINING_LOSS, *pair_sets])}, or of the tasks {', '.join(TASKS)}"
-        )
+    check_name("score", args.score, [PRETRAINING_LOSS, *pair_sets, *TASKS])
     task_args = TaskArguments(
         task_name=[args.score],
         dataset_name=args.dataset_name,

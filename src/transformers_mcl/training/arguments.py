@@ -96,7 +96,7 @@ class MclTrainingArguments(OptimizerArguments):
         trained = " and ".join(OBJECTIVES["electra"]) if self.course_warmup_steps else "no corrections"
         raise UserError(
             f"{first}={getattr(self, first):g}: these steps train {trained}, and the losses of this run are "
-            f"{', '.join(name for name, weight in weights.items() if weight)}: leave it out, or give others a weight"
+            f"{', '.join(name for name, weight in weights.items() if weight)}: give it 0, or others a weight"
         )
 
     def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:

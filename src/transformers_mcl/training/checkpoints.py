@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from ..errors import UserError
 from ..io import is_disk_full, one_line, read_json
+from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 
 __all__ = [
@@ -42,8 +43,7 @@ _FITTED = ("optim", "generator_learning_rate")
 # By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
 _OPTIMIZERS = ("optimizer*", "global_step*")
 # What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
-_FREE = {"loss_weights", "mask_ratio", "swap_ratio", "insert_ratio", "correction_average", "generator_dropout"}
-_FREE |= {"course_schedule", "correction_rows"}
+_FREE = {"loss_weights", "correction_average", "generator_dropout", "course_schedule", "correction_rows"}
 _FREE |= {"hidden_dropout_prob", "attention_probs_dropout_prob", "architectures", "dtype", "transformers_version"}
 
 
@@ -201,7 +201,8 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
     if not (saved := before.get("config")):  # written by another trainer
         return
     own = json.loads(config.to_json_string(use_diff=False))
-    fields = [name for name in own if name in saved and name not in _FREE and saved[name] != own[name]]
+    free = _FREE | {course.ratio_name for course in COURSES.values()}
+    fields = [name for name in own if name in saved and name not in free and saved[name] != own[name]]
     if MclConfig.from_dict(saved).active_courses != config.active_courses:  # and with them the heads
         fields.append("loss_weights")
     if fields:

@@ -24,7 +24,7 @@ _ADVICE = {
     "make it smaller; a small pair may need a lower --discriminator_weight",
     "generator_too_weak": "look at the text and the tokenizer; lengthen the run, or try another --learning_rate or a "
     "lower --discriminator_weight",
-    "generator_too_good": "make the generator smaller, raise --mask_ratio, and look whether the text repeats itself",
+    "generator_too_good": "make the generator smaller, raise --{ratio}, and look whether the text repeats itself",
     "notebook_empty": "begin the other courses later (--course_warmup_steps), or leave the loss out until there is "
     "something to correct (--loss_weights)",
     "notebook_full": "lower --learning_rate or --discriminator_weight; until the discriminator recovers, its "
@@ -166,7 +166,8 @@ class HealthCallback(TrainerCallback, ExportableState):
 
     def _warn(self, step: int, finding: _Finding) -> None:
         condition, course, _, what = finding
-        message = f"step {step}, course {course}: {what}. What to do: {_ADVICE[condition]}"
+        advice = _ADVICE[condition].format(ratio=COURSES[course].ratio_name)
+        message = f"step {step}, course {course}: {what}. What to do: {advice}"
         self.warnings.append({"step": step, "condition": condition, "course": course, "message": message})
         with logging_redirect_tqdm():  # above the progress bar, not through it
             logger.warning(message)

@@ -29,7 +29,7 @@ from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
-from ..method.courses import COURSES, MAIN_COURSE, OBJECTIVES
+from ..method.courses import MAIN_COURSE, OBJECTIVES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -134,7 +134,7 @@ class PretrainingRun:
             "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, "
             f"of which {p['shared']:,} are shared",
             "losses": weights,
-            "ratios": ", ".join(f"{course.operation} {course.ratio_of(config):g}" for course in COURSES.values()),
+            "ratios": ", ".join(f"{c.operation} {c.ratio_of(config):g}" for c in config.curriculum().courses),
             "steps": f"{work.steps:,} of {work.tokens_per_step:,} tokens, {work.tokens:,} in all: {work.epochs}, "
             f"{work.flops:.2g} floating-point operations",
             "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "

@@ -24,7 +24,7 @@ from ..errors import UserError
 from ..hub.model_card import RunSummary
 from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
-from ..method.metrics import summarize_metrics
+from ..method.metrics import detection_sums, summarize_metrics, verdicts
 from ..method.schedules import SCHEDULES
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
@@ -101,6 +101,7 @@ class MclTrainer(PushingTrainer):
         self._stream_place: str | None = None  # the one that its stream does
         self._asked: list[dict[str, Any]] = []
         self._eval_meter, self._eval_batches = Meter(), 0
+        self._verdicts: dict[str, list[Tensor]] = {}  # of an evaluation, by course
         self._seconds_before, self._began = 0.0, time.perf_counter()
         self._sum_up_anew()
         # A checkpoint holds tied weights once: copies in a state gathered from shards are left out, and loading misses
@@ -402,7 +403,7 @@ class MclTrainer(PushingTrainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        self._eval_meter, self._eval_batches = Meter(), 0
+        self._eval_meter, self._eval_batches, self._verdicts = Meter(), 0, {}
         self._set_weights()
         # The data loader draws a number from the global generator: evaluating must not change the training after it.
         with torch.random.fork_rng(devices=[]):
@@ -410,6 +411,9 @@ class MclTrainer(PushingTrainer):
                 dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
             )
         self._eval_meter.read(self.accelerator)
+        for course in self._pair.active_courses:  # tokens of all batches, since all were judged by the same weights
+            if f"{course}_detection" in self._eval_meter.sums:
+                self._eval_meter.sums[f"{course}_detection"] = detection_sums(*self._all_verdicts(course))
         figures = summarize_metrics(self._eval_meter.sums)
         # Over all places, where the mean of the batches' means would weigh a last, smaller batch like the others.
         figures["loss"] = sum(w * figures.get(f"{name}_loss", 0.0) for name, w in self._pair.loss_weights.items())
@@ -433,11 +437,20 @@ class MclTrainer(PushingTrainer):
         for course in self._pair.active_courses:
             draws = evaluation_draws(self.args.eval_seed, batch, course, self.args.device)
             with torch.no_grad(), self.compute_loss_context_manager():
-                outputs = model(**inputs, courses=(course,), generator=draws)
+                outputs = model(**inputs, courses=(course,), generator=draws, output_records=True)
             sums = outputs["metrics"]
             self._eval_meter.add(sums if own else {name: torch.zeros_like(value) for name, value in sums.items()})
+            if own and outputs["records"] and (record := outputs["records"][course]).logits is not None:
+                self._verdicts.setdefault(course, []).append(verdicts(record))
             losses.append(outputs["loss"])
         return torch.stack(losses).sum(), None, None
+
+    def _all_verdicts(self, course: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, labels and which of them count, of all processes, `(tokens,)` each, on the CPU."""
+        found = self._verdicts.get(course) or [torch.zeros(0, 3, device=self.args.device)]
+        everyone = self.accelerator.pad_across_processes(torch.cat(found))  # with 0, which does not count
+        logits, labels, judged = self.accelerator.gather(everyone).cpu().unbind(1)
+        return logits, labels, judged
 
     def _own_rows(self, count: int) -> int:
         """How many of an evaluation batch's `count` rows are this process's own: in the last round accelerate fills up

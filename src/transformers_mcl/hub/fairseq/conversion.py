@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from ...errors import UserError
+from ...errors import UserError, check_name
 from ...io import atomic_folder, check_empty_folder
 from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ...models.configuration_mcl import MclConfig
@@ -216,7 +216,8 @@ class _Conversion:
 
     def _check_course_heads(self, found: list[str]) -> None:
         for course, name in self.course_heads.items():
-            if course not in COURSES or name not in found:
+            check_name("course_heads", course, COURSES)
+            if name not in found:
                 raise UserError(
                     f"course_heads: no course {course!r}, or no detection head {name!r}; the courses are "
                     f"{', '.join(COURSES)}, the heads of {self.name} are {', '.join(found) or 'none'}"
