@@ -100,7 +100,7 @@ def test_methods_by_the_pre_training_loss(
         (["{}/a", "--output_dir", "{}/s", "--method", "greedy"], "needs held-out text: give --validation_file"),
         (["{}/a", "--output_dir", "{}/s", "--push_to_hub", "a/b/c"], "push_to_hub='a/b/c' is no name"),
         (["{}/a", "--checkpoints", "{}/b", "--output_dir", "{}/s"], "stray '{}/a' on the command line"),
-        (["{}/a", "--output_dir", "{}/s", "--score", "colla"], "score='colla' is unknown"),
+        (["{}/a", "--output_dir", "{}/s", "--score", "colla"], "score: there is no 'colla'"),
         (["--recipe", "my.yaml", "--output_dir", "{}/s"], "python examples/course_soups/run.py --config my.yaml"),
         (["--output_dir", "{}/s", "--recipe=my.yaml"], "python examples/course_soups/run.py --config my.yaml"),
     ],

@@ -95,7 +95,7 @@ def test_soups_are_scored_by_it_too(model: Path, kitchen: PairSet) -> None:
     assert str(score) == "kitchen accuracy on 2 pairs of kitchen.csv, generator"
     assert 0 <= score(model) <= 1
     with pytest.raises(
-        UserError, match=r"score='kitchn' is unknown; did you mean kitchen\? choose from .*, blimp, kit"
+        UserError, match=r"score: there is no 'kitchn'; choose from .*, blimp, kitchen,.*did you mean 'kitchen'"
     ):
         make_score(ScoreArguments(score="kitchn", use_cpu=True), open_ingredients([model]))
 

@@ -146,5 +146,5 @@ def test_layers_of_any_model() -> None:
     }
     assert group_tensors(names, "layer") == names
     assert set(group_tensors(names, "ingredient").values()) == {"all"}
-    with pytest.raises(UserError, match="coefficients_per='head' is unknown"):
+    with pytest.raises(UserError, match="coefficients_per: there is no 'head'"):
         group_tensors(names, "head")
