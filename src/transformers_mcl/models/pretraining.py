@@ -251,8 +251,9 @@ class CoursesMixin:
         with self._gradient(*(course.generate for course in courses)):
             logits = self.predict_at(read.input_ids, read.attention_mask, slots, read.document_ids)
         widths = [corruption.positions.shape[1] for corruption in corruptions]
+        parts = logits.split(widths, 1) if len(courses) > 1 else (logits,)  # which costs a copy, going back
         records = {}
-        for course, corruption, its in zip(courses, corruptions, logits.split(widths, 1), strict=True):
+        for course, corruption, its in zip(courses, corruptions, parts, strict=True):
             samples = sample_tokens(its, draws)
             records[course.name] = CourseRecord(corruption, corrupted.original, samples)
             if course.generate is not None:
