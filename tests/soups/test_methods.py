@@ -201,6 +201,11 @@ def test_unknown_methods_are_refused(tmp_path: Path, weights: str, message: str)
         make_soup(["a"], tmp_path / "soup", weights)
 
 
+def test_an_argument_that_would_be_forgotten_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make_soup: there is no 'method'; choose from cache_dir"):
+        make_soup(["a"], tmp_path / "soup", method="greedy")
+
+
 def test_another_initialisation_is_warned_of(
     make_ingredient: MakeIngredient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

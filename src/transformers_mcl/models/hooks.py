@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# Those of `from_pretrained` that say where a checkpoint is from.
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 # Where to open a name from, with the arguments of `from_pretrained`: `hub.by_name.locate`.
 locate: Callable[..., Any] = lambda name_or_path, /, **hub: name_or_path  # noqa: E731
 # Called by `push_to_hub` with the model, the folder, the repository's name and the token:

@@ -418,7 +418,7 @@ class MclForMaskedLM(MclWithGenerator):
         read from there."""
         config = kwargs.get("config")
         if not isinstance(config, PreTrainedConfig):  # remote code may be imported twice, with two classes MclConfig
-            hub = {k: v for k, v in kwargs.items() if k in _HUB_ARGUMENTS}
+            hub = {k: v for k, v in kwargs.items() if k in hooks.HUB_ARGUMENTS}
             config = MclConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         # Named one by one: saving reverses the mapping, and a mere prefix would also fit `embeddings_project`.
         names = "word_embeddings" if config.generator_shares == "token" else r"\w+_embeddings|LayerNorm"
@@ -445,6 +445,3 @@ class MclForMaskedLM(MclWithGenerator):
         return self.generator(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, labels=labels, **kwargs
         )
-
-
-_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")

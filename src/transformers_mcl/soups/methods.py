@@ -14,8 +14,9 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
 
-from ..errors import UserError, check_name
+from ..errors import UserError, check_name, check_names
 from ..io import atomic_folder, check_room
+from ..models.hooks import HUB_ARGUMENTS
 from .averaging import Coefficients, average, check_weights, formats, parts
 from .card import soup_card
 from .ingredients import Ingredient, check_apart, common_config, open_ingredients
@@ -69,6 +70,7 @@ def make_soup(
     given = None if weights is None or isinstance(weights, str) else list(weights)
     _check_method(method, given, names, score)
     folder = check_apart(output_dir, names)
+    check_names("make_soup", hub, HUB_ARGUMENTS)  # any other, `method` say, would be passed on and forgotten
     ingredients = open_ingredients(checkpoints, **hub)
     for other in ingredients[1:]:
         _warn_of_other_start(ingredients[0], other)
