@@ -25,6 +25,11 @@ def test_joint_courses_take_all_rows_together() -> None:
     assert rows_of("joint", 2, courses=1) == {"rtd": [0, 1]}
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_without_courses_there_is_nothing_to_do(schedule: str) -> None:
+    assert rows_of(schedule, 2, courses=0) == {}
+
+
 @pytest.mark.parametrize("turn", range(5))
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
 def test_sampled_courses_take_rows_in_turn(batch: int, turn: int) -> None:

@@ -129,6 +129,11 @@ def test_samples_are_drawn_in_the_order_in_which_courses_operate() -> None:
     assert list(make()(**rows(False), output_records=True).records) == ["itd", "rtd", "std"]
 
 
+def test_no_course_gives_no_loss() -> None:
+    output = make()(**rows(False), courses=[])
+    assert output.loss == 0 and not output.losses
+
+
 def test_one_pass_of_each_network(monkeypatch: pytest.MonkeyPatch) -> None:
     model, passes = make(), []
     for name, network in (("generator", model.generator.electra), ("discriminator", model.electra)):

@@ -69,7 +69,7 @@ class Joint(Schedule):
     together = True
 
     def groups(self, courses: Sequence[Course], turn: int = 0) -> list[Group]:
-        return [Group(tuple(courses), slice(None))]
+        return [Group(tuple(courses), slice(None))] if courses else []
 
 
 SCHEDULES: dict[str, Schedule] = {schedule.name: schedule for schedule in (AllRows(), Sampled(), Joint())}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from ..errors import UserError, check_names
+from ..errors import UserError, check_name, check_names
 from ..method.corruptions import sample_tokens, substitute
 from ..method.counts import RowCounts, correction_rows, count_losses, group_rows
 from ..method.courses import (
@@ -417,7 +417,7 @@ class MclForPreTraining(CoursesMixin, MclWithGenerator):
     def detection_head(self, course: str) -> Any:
         if course == MAIN_COURSE or self.config.detection_heads == "shared":
             return self.discriminator_predictions
-        check_names("courses", [course], COURSES)
+        check_name("courses", course, COURSES)
         if course not in self.course_predictions:
             raise UserError(f"{course}: this pair was configured without the course, and has no detection head for it")
         return self.course_predictions[course]
