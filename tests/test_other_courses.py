@@ -4,7 +4,6 @@ inspected, saved and loaded, with no other change. (That they are counted: `mode
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from transformers import AutoModel, AutoModelForPreTraining, TrainerControl, TrainerState, TrainingArguments
 
 from tests.other_courses import MaskedSpan, ReversedSpan, registered
+from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.method.courses import COURSES, Loss, all_losses, register_course
@@ -42,14 +42,7 @@ def known() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text, and a tokenizer made from it."""
-    folder = tmp_path_factory.mktemp("text")
-    words = "the chef cooked a meal and we ate it all in one evening by the sea".split()
-    draw = random.Random(0)
-    lines = [" ".join(draw.choices(words, k=40)) for _ in range(60)]
-    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
-    words = ["tokenizer", "--train_file", str(folder / "text.txt"), "--vocab_size", "60"]
-    assert main([*words, "--output_dir", str(folder / "tokenizer")]) == 0
-    return folder
+    return write_text_and_tokenizer(tmp_path_factory.mktemp("text"))
 
 
 def command(text: Path, output_dir: Path, *more: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
+from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import DataArguments
@@ -26,13 +26,7 @@ SMALL = (
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Text, a tokenizer made from it, and the pair that the command made from both, in `run`."""
-    folder = tmp_path_factory.mktemp("pretrain")
-    words = "the chef cooked a meal and we ate it all in one evening by the sea".split()
-    draw = random.Random(0)
-    lines = [" ".join(draw.choices(words, k=40)) for _ in range(60)]
-    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
-    tokenizer = ["tokenizer", "--train_file", str(folder / "text.txt"), "--vocab_size", "60"]
-    assert main([*tokenizer, "--output_dir", str(folder / "tokenizer")]) == 0
+    folder = write_text_and_tokenizer(tmp_path_factory.mktemp("pretrain"))
     assert main(command(folder, "--output_dir", str(folder / "run"))) == 0
     return folder
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclConfig, MclForPreTraining, MclTrainer
 from transformers_mcl.cli.main import main
 from transformers_mcl.models.flops import step_flops
@@ -32,14 +32,7 @@ def script() -> Any:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text and a tokenizer made from it."""
-    folder = tmp_path_factory.mktemp("peer")
-    words = "the chef cooked a meal and we ate it all in one evening by the sea".split()
-    draw = random.Random(0)
-    lines = [" ".join(draw.choices(words, k=40)) for _ in range(60)]
-    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
-    tokenizer = ["tokenizer", "--train_file", str(folder / "text.txt"), "--vocab_size", "60"]
-    assert main([*tokenizer, "--output_dir", str(folder / "tokenizer")]) == 0
-    return folder
+    return write_text_and_tokenizer(tmp_path_factory.mktemp("peer"))
 
 
 def arguments(folder: Path, name: str, *more: str) -> list[str]:
