@@ -1,5 +1,7 @@
 """The pair that a run goes on from: one of ours, or one made of an ELECTRA discriminator and its generator.
 
+Other families' are in `native_sources.py`, which does what is common to all by the functions of this module.
+
 A source, as `--discriminator_name_or_path` and `--generator_name_or_path` name it, is a checkpoint of transformers'
 ELECTRA classes, as google/electra-small-discriminator and google/electra-small-generator are, or of this package's: a
 name on the Hub or a folder. `hub` is `cache_dir`, `revision`, `token` and the like, of `from_pretrained`.
@@ -7,14 +9,18 @@ name on the Hub or a folder. `hub` is `cache_dir`, `revision`, `token` and the l
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import (
+    AutoModelForMaskedLM,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
@@ -25,6 +31,7 @@ from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
+from ..models.sharing import DisentangledEmbedding, embedding_layer
 
 __all__ = ["check_vocabulary", "grow_vocabulary", "load_pair", "pair_fields", "pair_from_sources", "sources_fields"]
 
@@ -40,7 +47,7 @@ _SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermedia
 _GENERATOR_SIZES = tuple(f"generator_{size}" for size in _SIZES)
 _TABLES = ("vocab_size", "embedding_size", "max_position_embeddings", "type_vocab_size")
 _FUNCTIONS = ("hidden_act", "layer_norm_eps")
-_BUCKETS = "relative_attention_num_buckets"
+_BUCKETS, _BIAS = "relative_attention_num_buckets", "relative_attention_bias.weight"
 _KINDS = (_BUCKETS, "relative_attention_bias_type", "detection_head_type", "generator_prediction_layers")
 _DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 # What else of ELECTRA's configuration is the pair's too; special tokens are the tokenizer's.
@@ -68,7 +75,7 @@ def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -
             f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package{hint}"
         )
     fields = config.to_dict()
-    _check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
+    check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
     return fields
 
 
@@ -89,26 +96,36 @@ def sources_fields(
     """
     given = given or {}
     config = _source_config(DISCRIMINATOR, discriminator, hub)
-    if isinstance(config, MclConfig):
-        fields = config.to_dict()
-    else:
-        fields = {name: getattr(config, name) for name in (*_SIZES, *_TABLES, *_FUNCTIONS, *_DROPOUT, *_REST)}
-        fields[_BUCKETS] = 0
-    for name in _NOT_THE_PAIRS:
-        fields.pop(name, None)
+    fields = electra_fields(config)
     fixed = [*_SIZES, *_TABLES, _BUCKETS]
     if generator is not None:
         other = _source_config(GENERATOR, generator, hub)
         _check_agree({f"{DISCRIMINATOR} {discriminator!r}": config, f"{GENERATOR} {generator!r}": other}, given)
-        _check_given(given, {_BUCKETS: getattr(other, _BUCKETS, 0)})
+        check_given(given, {_BUCKETS: getattr(other, _BUCKETS, 0)})
         shape = other.generator_config() if isinstance(other, MclConfig) else other
         fields |= {own: getattr(shape, size) for own, size in zip(_GENERATOR_SIZES, _SIZES, strict=True)}
         fields["generator_prediction_layers"] = getattr(shape, "generator_prediction_layers", None)
         fixed += _GENERATOR_SIZES
         if "generator_dropout" not in given:
             fields["generator_dropout"] = _generator_dropout(config, shape, generator)
-    _check_given(given, {name: fields[name] for name in fixed})
+    check_given(given, {name: fields[name] for name in fixed})
     return fields
+
+
+def electra_fields(config: ElectraConfig) -> dict[str, Any]:
+    """The fields of `MclConfig` that an ELECTRA has, or one of this package."""
+    if isinstance(config, MclConfig):
+        fields = config.to_dict()
+    else:
+        fields = {name: getattr(config, name) for name in (*_SIZES, *_TABLES, *_FUNCTIONS, *_DROPOUT, *_REST)}
+        fields[_BUCKETS] = 0
+    return {name: value for name, value in fields.items() if name not in _NOT_THE_PAIRS}
+
+
+def first_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The generator's shape where it starts as the discriminator's first layers: a third of them."""
+    fewer = {size: fields[size] for size in _SIZES} | {"num_hidden_layers": max(round(fields[_SIZES[1]] / 3), 1)}
+    return {f"generator_{size}": value for size, value in fewer.items()}
 
 
 def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraConfig:
@@ -145,11 +162,16 @@ def _check_agree(configs: Mapping[str, ElectraConfig], given: Mapping[str, Any])
             )
 
 
-def _check_given(given: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+def check_given(given: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
     """Refuses to change what the weights have, but for what they have none of."""
     for name, value in weights.items():
         if value and given.get(name, value) != value:
-            raise UserError(f"config_overrides: {name}={given[name]}, but in the weights to go on from it is {value}")
+            raise refused(name, given[name], value)
+
+
+def refused(name: str, value: Any, had: Any) -> UserError:
+    """What to say of a change that the weights cannot follow."""
+    return UserError(f"config_overrides: {name}={value}, but in the weights to go on from it is {had}")
 
 
 def _generator_dropout(discriminator: ElectraConfig, generator: ElectraConfig, name: str) -> float | None:
@@ -166,10 +188,19 @@ def _generator_dropout(discriminator: ElectraConfig, generator: ElectraConfig, n
 
 
 def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraining:
-    """A pair of ours, of a `config` that may have courses which the checkpoint lacks: their heads start as the one for
-    replaced tokens. `arguments` are those of `from_pretrained`."""
-    opened = open_model(MclForPreTraining, name, f"model_name_or_path {name!r}", config=config, **arguments)
-    pair: MclForPreTraining = opened.model
+    """A pair of ours, in float32, of a `config` that may have courses which the checkpoint lacks: their heads start as
+    the one for replaced tokens. What the two networks share may be more or less than it was: both start as they were,
+    but what they share anew is the discriminator's. `arguments` are those of `from_pretrained`."""
+    where, hub = f"model_name_or_path {name!r}", {k: v for k, v in arguments.items() if k != "attn_implementation"}
+    shared: Any = load_config(name, **hub)
+    if (shares := shared.generator_shares) == config.generator_shares:
+        opened = open_model(MclForPreTraining, name, where, config=config, dtype=torch.float32, **arguments)
+        pair: MclForPreTraining = opened.model
+    else:
+        as_saved = copy.deepcopy(config)
+        as_saved.generator_shares, as_saved.generator_trainable = shares, True
+        opened = open_model(MclForPreTraining, name, where, config=as_saved, dtype=torch.float32, **arguments)
+        pair = _sharing_otherwise(opened.model, config, arguments.get("attn_implementation"))
     if new := [key for key in opened.missing if not key.startswith("course_predictions.")]:
         logger.warning(f"{name!r} lacks {len(new)} of a pair's weights, {new[0]} for one: they start new")
     for course, head in pair.course_predictions.items():
@@ -178,11 +209,23 @@ def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraini
     return pair
 
 
+def _sharing_otherwise(pair: MclForPreTraining, config: MclConfig, attn: str | None) -> MclForPreTraining:
+    """A pair with the weights of `pair`, sharing what `config` says."""
+    other: MclForPreTraining = MclForPreTraining._from_config(config, attn_implementation=attn, dtype=torch.float32)
+    other.generator.load_state_dict(pair.generator.state_dict())
+    shared = shared_weights(other)
+    give_encoder(pair.discriminator, other.discriminator)
+    warn_of_difference(other, shared)
+    give_heads(pair, other)
+    return other
+
+
 def pair_from_sources(
     config: MclConfig,
     discriminator: str,
     generator: str | None = None,
     attn_implementation: str | None = None,
+    generator_init: str | None = None,
     **hub: Any,
 ) -> MclForPreTraining:
     """The pair of `config` with the weights of its sources, in float32.
@@ -194,42 +237,38 @@ def pair_from_sources(
 
     Args:
         config: with the `sources_fields` of the same sources.
+        generator_init: `"layers"` for a generator that starts as the discriminator's first layers (`first_layers`).
 
     Raises:
         UserError: a source's weights cannot be read, or are not those of its half.
     """
     pair: MclForPreTraining = MclForPreTraining._from_config(config, attn_implementation=attn_implementation)
-    source = _load_source(DISCRIMINATOR, discriminator, hub)
+    source = load_source(DISCRIMINATOR, discriminator, hub)
     if generator is None:
-        pair.generator.electra.embeddings.load_state_dict(source.electra.embeddings.state_dict())
-        logger.warning(
-            f"no {GENERATOR}: the generator starts new, and what it fills in at first is easily detected; the "
-            "discriminator's figures will look too good until it has learnt"
-        )
+        start_generator(pair, source, discriminator, generator_init == "layers", hub)
     else:
-        other = _load_source(GENERATOR, generator, hub)
+        other = load_source(GENERATOR, generator, hub)
         _copy(other.electra, pair.generator.electra)
         _copy(other.generator_predictions, pair.generator.generator_predictions)
         _copy(other.generator_lm_head, pair.generator.generator_lm_head)
         if pair.generator.layer_mixture is not None:
             _copy(other.layer_mixture, pair.generator.layer_mixture)
-        _warn_of_difference(pair, source, other)
-    _copy(source.electra, pair.electra)  # after the generator, whose tied embeddings are these
-    _copy(source.discriminator_predictions, pair.discriminator_predictions)
-    trained = getattr(source, "course_predictions", {})
-    for course, head in pair.course_predictions.items():
-        _copy(trained[course] if course in trained else source.discriminator_predictions, head)
+    shared = shared_weights(pair)
+    give_encoder(source.base_model, pair.discriminator)
+    if generator is not None:
+        warn_of_difference(pair, shared)
+    give_heads(source, pair)
     return pair
 
 
-def _load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
-    """The model that holds the half, whole."""
+def load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
+    """The model that holds the half of an ELECTRA, whole."""
     config = _source_config(argument, name, hub)
     kind: Any = ElectraForPreTraining if argument == DISCRIMINATOR else ElectraForMaskedLM
     if isinstance(config, MclConfig):
         whole = "MclForPreTraining" in (config.architectures or ())
         kind = MclForMaskedLM if argument == GENERATOR else MclForPreTraining if whole else MclDiscriminator
-    model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", **hub)
+    model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", dtype=torch.float32, **hub)
     if any(key.startswith("electra.") for key in unexpected):
         raise UserError(f"{argument} {name!r}: its weights do not fit its config.json, {unexpected[:1]} for one")
     other_head = f"{_other(argument).split('_')[0]}_predictions"
@@ -240,21 +279,117 @@ def _load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
     return model.generator if kind is MclForMaskedLM else model
 
 
+def start_generator(
+    pair: MclForPreTraining, source: PreTrainedModel, name: str, layers: bool, hub: Mapping[str, Any]
+) -> None:
+    """A generator for the discriminator `source`: new, on embeddings like its, or as its first layers.
+
+    Args:
+        name: of the source, whose prediction head the layers are given if it has one that fits.
+
+    Raises:
+        UserError: the generator's layers are not of the discriminator's shape.
+    """
+    encoder, base = source.base_model, pair.generator.base_model
+    weights, own = _weights(encoder), base.state_dict()
+    part = "" if layers else f"{embedding_layer(base)[0]}."
+    wanted = {key: weights.get(key, None if key != _BIAS else own[key]) for key in own if key.startswith(part)}
+    other = [key for key, value in wanted.items() if value is None or value.shape != own[key].shape]
+    if not other:
+        base.load_state_dict({**own, **wanted})
+    elif layers:
+        raise UserError(
+            f"generator_init='layers': the generator's {other[0]} is not of the shape that it has in the discriminator; "
+            "a generator of other sizes starts new"
+        )
+    if not layers:
+        logger.warning(
+            f"no {GENERATOR}: the generator starts new, and what it fills in at first is easily detected; the "
+            "discriminator's figures will look too good until it has learnt"
+        )
+    elif not _give_prediction_head(pair, source, name, hub):
+        logger.warning(f"{DISCRIMINATOR} {name!r} has no prediction head that fits: the generator's starts new")
+
+
+def _give_prediction_head(
+    pair: MclForPreTraining, source: PreTrainedModel, name: str, hub: Mapping[str, Any]
+) -> bool:
+    """Whether the checkpoint `name`, opened as `source`, has a head for its vocabulary, which is the generator's then."""
+    if isinstance(source, MclForPreTraining):
+        model: Any = source.generator
+    else:
+        opened = open_model(AutoModelForMaskedLM, name, f"{DISCRIMINATOR} {name!r}", dtype=torch.float32, **hub)
+        if opened.missing:
+            return False
+        model = opened.model
+    inside = f"{model.base_model_prefix}."
+    head = {key: value for key, value in model.named_parameters() if not key.startswith(inside)}
+    own = pair.generator.state_dict()
+    if any(key not in own or own[key].shape != value.shape for key, value in head.items()):
+        return False
+    pair.generator.load_state_dict({**own, **head})
+    return True
+
+
+def _weights(encoder: PreTrainedModel) -> dict[str, Tensor]:
+    """The weights of an encoder, its embeddings whole where they are a sum."""
+    weights, table = encoder.state_dict(), encoder.get_input_embeddings()
+    if isinstance(table, DisentangledEmbedding):
+        name = _name_of(table, encoder)
+        del weights[f"{name}.delta"]
+        weights[f"{name}.weight"] = table.weight.detach()
+    return weights
+
+
+def _name_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
+    return next(name for name, part in model.named_modules() if part is module)
+
+
+def give_encoder(source: PreTrainedModel, target: PreTrainedModel) -> None:
+    """All weights of the discriminator `target`, of which `source` may lack the relative position bias alone.
+
+    Where the embeddings are the generator's and a difference, this becomes what it has to be: the generator's must be
+    there before.
+    """
+    weights, table = _weights(source), target.get_input_embeddings()
+    if isinstance(table, DisentangledEmbedding):
+        name = _name_of(table, target)
+        weights[f"{name}.delta"] = weights.pop(f"{name}.weight").float() - table.source.weight.detach()
+    _load(weights, target)
+
+
+def give_heads(source: Any, pair: MclForPreTraining) -> None:
+    """The detection heads that a discriminator has; of a course that it lacks, the one for replaced tokens."""
+    if (head := getattr(source, "discriminator_predictions", None)) is None:
+        return
+    _copy(head, pair.discriminator_predictions)
+    trained = getattr(source, "course_predictions", {})
+    for course, own in pair.course_predictions.items():
+        _copy(trained[course] if course in trained else head, own)
+
+
 def _copy(source: torch.nn.Module, target: torch.nn.Module) -> None:
     """All weights of `target`, of which `source` may lack the relative position bias alone."""
-    weights, own, bias = source.state_dict(), target.state_dict(), "relative_attention_bias.weight"
-    if bias in own:
-        weights.setdefault(bias, own[bias])
+    _load(source.state_dict(), target)
+
+
+def _load(weights: dict[str, Tensor], target: torch.nn.Module) -> None:
+    own = target.state_dict()
+    if _BIAS in own:
+        weights.setdefault(_BIAS, own[_BIAS])
     target.load_state_dict(weights)
 
 
-def _warn_of_difference(pair: MclForPreTraining, ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
-    """Says if the copies of what the pair has once are not equal."""
-    shared = [name for name in pair._tied_weights_keys.values() if name.startswith("electra.embeddings.")]
-    copies = {name: (ours.get_parameter(name).float(), theirs.get_parameter(name).float()) for name in shared}
-    differ = {name: float((one - two).detach().abs().max()) for name, (one, two) in copies.items()}
-    name = max(differ, key=lambda name: differ[name])
-    if differ[name] > 0:
+def shared_weights(pair: MclForPreTraining) -> dict[str, Tensor]:
+    """Copies of what the two networks of a pair have as one, by its name."""
+    return {name: pair.get_parameter(name).detach().clone() for name in pair._tied_weights_keys.values()}
+
+
+def warn_of_difference(pair: MclForPreTraining, theirs: Mapping[str, Tensor]) -> None:
+    """Says if what the pair has once, and has of the discriminator by now, was not equal to the generator's copy."""
+    differ = {name: float((pair.get_parameter(name) - copy).detach().abs().max()) for name, copy in theirs.items()}
+    name = max(differ, key=lambda name: differ[name], default=None)
+    if name is not None and differ[name] > 0:
         logger.warning(
             f"what the pair shares is not equal in the two checkpoints: {name} differs by up to {differ[name]:.3g}; "
             "the discriminator's is kept, so the generator will predict otherwise than it did"

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import yaml
+from transformers import ElectraConfig, PreTrainedConfig
 
 from ..errors import UserError
+from ..io import one_line
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 
-__all__ = ["ModelArguments", "config_overrides"]
+__all__ = ["ModelArguments", "backbone_overrides", "config_overrides"]
+
+_OF_THE_GENERATOR = ("generator_shares", "generator_trainable", "generator_temperature", "generator_temperature_decay")
+_BACKBONES = ("backbone_config", "generator_backbone_config")
+# Fields of `MclConfig` about the default encoder, which one of another family has in its own configuration.
+_OF_OUR_ENCODER = (
+    "cls_token_id",
+    "sep_token_id",
+    "mask_token_id",
+    "relative_attention_num_buckets",
+    "relative_attention_max_distance",
+    "relative_attention_bias_type",
+    "relative_attention_initializer_range",
+    "position_initializer_range",
+    "generator_hidden_size",
+    "generator_num_hidden_layers",
+    "generator_num_attention_heads",
+    "generator_intermediate_size",
+    "generator_dropout",
+    "generator_prediction_layers",
+    "classifier_activation",
+)
 
 
 @dataclass
@@ -23,29 +47,61 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Shape of the pair and training arguments to go with it (each can be overridden). Without "
-            "training text: tiny; with: small."
+            "training text: tiny; with: small. With --backbone it gives the training arguments alone."
         },
     )
     objective: Literal["mcl", "electra"] | None = field(
         default=None,
         metadata={"help": "mcl: all courses; electra: replaced token detection alone. mcl, or the checkpoint's."},
     )
+    backbone: str | None = field(
+        default=None,
+        metadata={
+            "help": "Shape of an encoder of another family, with random weights, instead of a preset's: a Hub name, a "
+            "folder, or a model type of transformers such as modernbert."
+        },
+    )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "An MCL pair to go on from, instead of a preset's random weights."}
     )
     discriminator_name_or_path: str | None = field(
         default=None,
-        metadata={"help": "An ELECTRA discriminator to go on from; its generator starts new if not given."},
+        metadata={"help": "An encoder of any family to go on from; its generator starts new if not given."},
     )
     generator_name_or_path: str | None = field(
-        default=None, metadata={"help": "The ELECTRA generator to go on from with that discriminator."}
+        default=None,
+        metadata={"help": "A masked language model of the same vocabulary, the generator to go on from with that."},
+    )
+    generator_init: Literal["new", "layers"] | None = field(
+        default=None,
+        metadata={
+            "help": "A generator that is not given starts new, or as the embeddings, first layers and prediction head "
+            "of --discriminator_name_or_path (new)."
+        },
+    )
+    generator_shares: str | None = field(
+        default=None,
+        metadata={"help": "What the generator shares with the discriminator: token, all, gdes or none (token)."},
+    )
+    generator_trainable: bool | None = field(
+        default=None, metadata={"help": "Whether the generator is trained, or samples as it is (true)."}
+    )
+    generator_temperature: float | None = field(
+        default=None, metadata={"help": "Temperature of what the generator samples (1)."}
+    )
+    generator_temperature_decay: float | None = field(
+        default=None,
+        metadata={"help": "Share of the run in which what the temperature has above 1 falls to 1/e; constant without."},
     )
     tokenizer_name: str | None = field(
         default=None, metadata={"help": "Tokenizer: a Hub name or a folder, as `transformers-mcl tokenizer` makes."}
     )
     config_overrides: str | None = field(
         default=None,
-        metadata={"help": "Other fields of MclConfig, as name=value,name=value: num_hidden_layers=6,hidden_act=relu"},
+        metadata={
+            "help": "Other fields of MclConfig or the backbone's configuration, as name=value,name=value: "
+            "num_hidden_layers=6,hidden_act=relu; generator_name=value is the generator's."
+        },
     )
     discriminator_weight: float | None = field(
         default=None, metadata={"help": "Weight of each of the objective's discriminator losses (50)."}
@@ -68,23 +124,38 @@ class ModelArguments:
 
     @property
     def base_checkpoints(self) -> list[str]:
-        """What to go on from: none, a pair, a discriminator, or a discriminator and its generator.
+        """What to go on from: none, a pair, a discriminator, a generator, or both.
 
         Raises:
-            UserError: a pair and another, or a generator alone.
+            UserError: names that do not go together.
         """
-        if self.generator_name_or_path and not self.discriminator_name_or_path:
+        pair, discriminator, generator = (
+            self.model_name_or_path,
+            self.discriminator_name_or_path,
+            self.generator_name_or_path,
+        )
+        if self.backbone and (pair or discriminator):
+            name = "model_name_or_path" if pair else "discriminator_name_or_path"
             raise UserError(
-                f"generator_name_or_path {self.generator_name_or_path!r} alone: give --discriminator_name_or_path "
-                "too, the half that is kept and fine-tuned"
+                f"backbone {self.backbone!r} is the shape of a new encoder, and {name} {pair or discriminator!r} has "
+                "one: give one of them"
             )
-        if self.model_name_or_path and self.discriminator_name_or_path:
+        if generator and not (discriminator or self.backbone):
             raise UserError(
-                f"model_name_or_path {self.model_name_or_path!r} is a pair, and discriminator_name_or_path "
-                f"{self.discriminator_name_or_path!r} half of another: give one of them"
+                f"generator_name_or_path {generator!r} alone: give --discriminator_name_or_path too, the half that is "
+                "kept and fine-tuned, or --backbone, the shape of a new one"
             )
-        names = (self.model_name_or_path, self.discriminator_name_or_path, self.generator_name_or_path)
-        return [name for name in names if name]
+        if pair and discriminator:
+            raise UserError(
+                f"model_name_or_path {pair!r} is a pair, and discriminator_name_or_path {discriminator!r} half of "
+                "another: give one of them"
+            )
+        if self.generator_init == "layers" and (generator or not discriminator):
+            raise UserError(
+                "generator_init='layers' starts the generator as a part of discriminator_name_or_path: "
+                + ("leave out generator_name_or_path" if generator else "give this one")
+            )
+        return [name for name in (pair, discriminator, generator) if name]
 
     @property
     def hub(self) -> dict[str, Any]:
@@ -98,19 +169,82 @@ def config_overrides(model_args: ModelArguments) -> dict[str, Any]:
     Raises:
         UserError: one that there is not.
     """
-    ratios = [course.ratio_name for course in COURSES.values()]
-    known = {*(field.name for field in fields(MclConfig)), *ratios}
-    changes: dict[str, Any] = {name: getattr(model_args, name, None) for name in ratios}
-    changes = {name: value for name, value in changes.items() if value is not None}
-    for item in (model_args.config_overrides or "").split(","):
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if not item.strip():
-            continue
+    changes = _of_flags(model_args)
+    known = {*(field.name for field in fields(MclConfig)), *_ratios()} - {*_BACKBONES}
+    _assign(model_args, {name: (changes, name) for name in known}, "MclConfig")
+    return changes
+
+
+def backbone_overrides(
+    model_args: ModelArguments, backbone: PreTrainedConfig, generator: PreTrainedConfig
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What the arguments set of a pair on another family: fields of [`MclConfig`], of the discriminator's own
+    configuration, and of the generator's.
+
+    Raises:
+        UserError: one that there is not.
+    """
+    changes, ours, its = _of_flags(model_args), dict[str, Any](), dict[str, Any]()
+    method = {*(field.name for field in fields(MclConfig)), *_ratios()}
+    method -= {*(field.name for field in fields(ElectraConfig)), *_BACKBONES, *_OF_OUR_ENCODER}
+    known = {f"generator_{name}": (its, own) for name, own in _own_names(generator).items()}
+    known |= {name: (ours, own) for name, own in _own_names(backbone).items()}
+    known |= {name: (changes, name) for name in method}
+    _assign(model_args, known, f"MclConfig or {type(backbone).__name__}")
+    return changes, ours, its
+
+
+def _of_flags(model_args: ModelArguments) -> dict[str, Any]:
+    """The fields of `MclConfig` that are arguments themselves."""
+    given = {name: getattr(model_args, name, None) for name in (*_ratios(), *_OF_THE_GENERATOR)}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if changes.get("generator_trainable") is False:
+        changes.setdefault("generator_shares", "none")
+    return changes
+
+
+def _ratios() -> list[str]:
+    return [course.ratio_name for course in COURSES.values()]
+
+
+def _own_names(config: PreTrainedConfig) -> dict[str, str]:
+    """The fields of a family's configuration, and their other names, by the name."""
+    own = {field.name for field in fields(config)} - {field.name for field in fields(PreTrainedConfig)}
+    return {**{name: name for name in own}, **config.attribute_map}
+
+
+def _assign(model_args: ModelArguments, known: Mapping[str, tuple[dict[str, Any], str]], whose: str) -> None:
+    """Puts each value of `config_overrides` where `known` says."""
+    for item in _split(model_args.config_overrides or ""):
+        name, equals, text = (part.strip() for part in item.partition("="))
         if not equals or name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise UserError(
-                f"config_overrides: {item.strip()!r} is not name=value of a field of MclConfig"
+                f"config_overrides: {item!r} is not name=value of a field of {whose}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
-        changes[name] = yaml.safe_load(value)
-    return changes
+        changes, own = known[name]
+        changes[own] = _value(item, text)
+
+
+def _split(text: str) -> list[str]:
+    """Between the commas, but for those inside a list or mapping."""
+    items, depth = [""], 0
+    for character in text:
+        depth += (character in "[{") - (character in "]}")
+        if character == "," and not depth:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item.strip() for item in items if item.strip()]
+
+
+def _value(item: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"config_overrides: {item!r} cannot be read: {one_line(error)}") from error
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-5 for a text
+    except ValueError:
+        return value
