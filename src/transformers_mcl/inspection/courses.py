@@ -174,7 +174,7 @@ def _inspect_course(
     mask, positions = record.corruption.attention_mask, record.corruption.positions
     says_again = judged_again = None
     if record.regeneration_input is not None:
-        says_again = model.generator.logits_at(record.regeneration_input, mask, positions).argmax(-1)
+        says_again = model.predict_at(record.regeneration_input, mask, positions).argmax(-1)
     if record.rediscrimination_input is not None:
         judged_again = model.detect(course, record.rediscrimination_input, mask)
     return describe_course(course, clean, record, tokenizer, says_again, judged_again)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
@@ -33,10 +34,24 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     except NotConverted as error:
         raise UserError(f"{argument}: {error}") from error
     except (OSError, ValueError) as error:
+        if kind := _unknown_type(name_or_path, hub):
+            near = difflib.get_close_matches(kind, CONFIG_MAPPING.keys(), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{argument}: {name_or_path!r}: transformers has no model type {kind!r}{hint}") from error
         problem = "is a directory without a checkpoint" if os.path.isdir(name_or_path) else "is no directory here"
         raise UserError(
             f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
+
+
+def _unknown_type(name_or_path: str, hub: dict[str, Any]) -> str | None:
+    """The model type of a checkpoint, if it names one that transformers has not."""
+    try:
+        found, _ = PreTrainedConfig.get_config_dict(name_or_path, **hub)
+    except (OSError, ValueError):
+        return None
+    kind = found.get("model_type")
+    return kind if isinstance(kind, str) and kind not in CONFIG_MAPPING else None
 
 
 class Opened(NamedTuple):

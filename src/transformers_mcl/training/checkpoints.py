@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ _FITTED = ("optim", "generator_learning_rate")
 _OPTIMIZERS = ("optimizer*", "global_step*")
 # What a resumed run may change in the configuration: how it goes on, and not what the weights fit.
 _FREE = {"loss_weights", "correction_average", "generator_dropout", "course_schedule", "correction_rows"}
-_FREE |= {"hidden_dropout_prob", "attention_probs_dropout_prob", "architectures", "dtype", "transformers_version"}
+_FREE |= {"generator_temperature", "generator_temperature_decay", "architectures", "dtype", "transformers_version"}
 
 
 def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
@@ -200,13 +200,14 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
     before = remembered(checkpoint)
     if not (saved := before.get("config")):  # written by another trainer
         return
-    own = json.loads(config.to_json_string(use_diff=False))
+    own, was = _flat(json.loads(config.to_json_string(use_diff=False))), _flat(saved)
     free = _FREE | {course.ratio_name for course in COURSES.values()}
-    fields = [name for name in own if name in saved and name not in free and saved[name] != own[name]]
+    fields = [name for name in own if name in was and was[name] != own[name] and not _is_free(name, free)]
     if MclConfig.from_dict(saved).active_courses != config.active_courses:  # and with them the heads
+        own["loss_weights"], was["loss_weights"] = config.loss_weights, saved["loss_weights"]
         fields.append("loss_weights")
     if fields:
-        differ = ", ".join(f"{name} is {own[name]} and was {saved[name]}" for name in fields)
+        differ = ", ".join(f"{name} is {own[name]} and was {was[name]}" for name in fields)
         raise UserError(
             f"resume_from_checkpoint: {checkpoint} holds another model: {differ}; give the arguments that the run "
             "began with. Ratios, dropout, and weights of the losses in use may change"
@@ -224,3 +225,17 @@ def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, 
             "data cannot be found; give the arguments that the run began with, or --ignore_data_skip true to keep the "
             "weights and optimizer and begin with the first row. Learning rate, steps, logging and saving may change"
         )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The fields of a configuration, those of a network's own by `backbone_config.hidden_size` and the like."""
+    fields: dict[str, Any] = {}
+    for name, value in config.items():
+        nested = name.endswith("backbone_config") and isinstance(value, Mapping)
+        fields |= _flat(value, f"{name}.") if nested else {f"{prefix}{name}": value}
+    return fields
+
+
+def _is_free(name: str, free: Collection[str]) -> bool:
+    own = name.rpartition(".")[-1]
+    return own in free or "dropout" in own or own == "_name_or_path"

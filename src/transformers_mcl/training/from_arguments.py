@@ -11,9 +11,29 @@ from ..data import check_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
+from ..models.loading import load_config
 from ..models.pretraining import MclForPreTraining
-from .initialization import check_vocabulary, load_pair, pair_fields, pair_from_sources, sources_fields
+from .initialization import (
+    DISCRIMINATOR,
+    GENERATOR,
+    check_vocabulary,
+    electra_fields,
+    first_layers,
+    load_pair,
+    pair_fields,
+    pair_from_sources,
+    sources_fields,
+)
 from .model_arguments import ModelArguments, config_overrides
+from .native_sources import (
+    find_backbone,
+    is_default,
+    is_model_type,
+    native_fields,
+    native_pair,
+    native_pair_fields,
+)
+from .preflight import refusing
 
 __all__ = ["DEMO_FOLDER", "build_config", "build_pair", "open_tokenizer"]
 
@@ -21,9 +41,11 @@ DEMO_FOLDER = Path(__file__).parents[1] / "data" / "demo"
 
 
 def open_tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
-    """The tokenizer that is named, or that of the checkpoint to go on from, or with `demo` that of the package."""
-    demo_name = str(DEMO_FOLDER / "tokenizer") if demo else None
-    name = model_args.tokenizer_name or next(iter(model_args.base_checkpoints), demo_name)
+    """The tokenizer that is named, or that of the backbone or checkpoint, or with `demo` that of the package."""
+    names = [model_args.tokenizer_name, *model_args.base_checkpoints, str(DEMO_FOLDER / "tokenizer") if demo else None]
+    if (backbone := model_args.backbone) and not is_model_type(backbone):
+        names.insert(1, backbone)
+    name = next((name for name in names if name), None)
     if name is None:
         raise UserError(
             "no tokenizer: give --tokenizer_name, or make one from your text with "
@@ -35,39 +57,65 @@ def open_tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenize
 
 
 def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreTrainedTokenizerBase) -> MclConfig:
-    """The preset's configuration, or the checkpoint's, with the tokenizer's ids and what the arguments change."""
-    changes = config_overrides(model_args)
+    """The configuration of the preset, the backbone or the checkpoint, with the tokenizer's ids and what the arguments
+    change.
+
+    Args:
+        preset: its shape is taken if neither a backbone nor a checkpoint is named.
+    """
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
-    if preset is not None:
-        start = {"vocab_size": len(tokenizer), **ids}
-        weights = OBJECTIVES["mcl"]
-    else:
-        start = _checkpoint_fields(model_args, changes)
+    build = MclConfig
+    if model_args.backbone or model_args.base_checkpoints:
+        start, changes = _start(model_args, tokenizer)
         check_vocabulary(tokenizer, model_args.base_checkpoints, **model_args.hub)
-        weights = start.get("loss_weights", OBJECTIVES["mcl"])
         for name, value in ids.items():
             if start.setdefault(name, value) != value:
                 raise UserError(
                     f"tokenizer {tokenizer.name_or_path!r}: {name} is {value}, but the model's is {start[name]}"
                 )
-    weights = OBJECTIVES[model_args.objective] if model_args.objective else weights
+    else:
+        start, changes = {"vocab_size": len(tokenizer), **ids}, config_overrides(model_args)
+        build = getattr(MclConfig, str(preset))
+    weights = OBJECTIVES[model_args.objective] if model_args.objective else start.get("loss_weights")
+    weights = weights or OBJECTIVES["mcl"]
     if (weight := model_args.discriminator_weight) is not None:
         detects = {name for name, loss in all_losses().items() if loss.detects}
         weights = {name: weight if given and name in detects else given for name, given in weights.items()}
     changes["loss_weights"] = weights | (model_args.loss_weights or {})
-    build = MclConfig if preset is None else getattr(MclConfig, preset)
-    config = build(**{**start, **changes})
-    if preset is not None:  # a checkpoint's vocabulary grows
+    with refusing("config_overrides"):
+        config = build(**{**start, **changes})
+    if not model_args.base_checkpoints:  # a checkpoint's vocabulary grows
         check_tokenizer(tokenizer, config.vocab_size)
     return config
 
 
-def _checkpoint_fields(model_args: ModelArguments, changes: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the configuration that what to go on from has."""
-    first = model_args.base_checkpoints[0]
-    if model_args.model_name_or_path:
-        return pair_fields(first, changes, **model_args.hub)
-    return sources_fields(first, model_args.generator_name_or_path, changes, **model_args.hub)
+def _start(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of the configuration that the backbone, or what to go on from, has; and those that change."""
+    hub, discriminator = model_args.hub, model_args.discriminator_name_or_path
+    if name := model_args.model_name_or_path:
+        pair = load_config(name, **hub)
+        if isinstance(pair, MclConfig) and pair.backbone_config is not None:
+            return native_pair_fields(pair, model_args)
+        changes = config_overrides(model_args)
+        return pair_fields(name, changes, **hub), changes
+    config: Any
+    if discriminator:
+        config = load_config(discriminator, DISCRIMINATOR, **hub)
+    else:
+        config = find_backbone(str(model_args.backbone), **hub)
+    generator = model_args.generator_name_or_path
+    its = load_config(generator, GENERATOR, **hub) if generator else None
+    if not is_default(config) or (its is not None and (not discriminator or not is_default(its))):
+        return native_fields(model_args, tokenizer, config, its)
+    changes = config_overrides(model_args)
+    if discriminator:
+        fields = sources_fields(discriminator, generator, changes, **hub)
+    else:  # the shape alone; what it was trained for is not part of it
+        fields = {**electra_fields(config), "loss_weights": None, "vocab_size": len(tokenizer)}
+        fields = {name: value for name, value in fields.items() if not name.endswith("_token_id")}
+    if model_args.generator_init == "layers":
+        fields |= first_layers(fields)
+    return fields, changes
 
 
 def build_pair(model_args: ModelArguments, config: MclConfig) -> MclForPreTraining:
@@ -75,8 +123,11 @@ def build_pair(model_args: ModelArguments, config: MclConfig) -> MclForPreTraini
     arguments = {"attn_implementation": model_args.attn_implementation, **model_args.hub}
     if model_args.model_name_or_path:
         return load_pair(model_args.model_name_or_path, config, **arguments)
+    if config.backbone_config is not None:
+        return native_pair(config, model_args)
     if source := model_args.discriminator_name_or_path:
-        return pair_from_sources(config, source, model_args.generator_name_or_path, **arguments)
+        generator, init = model_args.generator_name_or_path, model_args.generator_init
+        return pair_from_sources(config, source, generator, generator_init=init, **arguments)
     pair: MclForPreTraining = MclForPreTraining._from_config(
         config, attn_implementation=model_args.attn_implementation
     )

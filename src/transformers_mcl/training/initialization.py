@@ -70,9 +70,9 @@ def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -
     """
     config = load_config(pair, **hub)
     if not isinstance(config, MclConfig):
-        hint = f": give it as --{DISCRIMINATOR} or --{GENERATOR}" if config.model_type == "electra" else ""
         raise UserError(
-            f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package{hint}"
+            f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package: give it as "
+            f"--{DISCRIMINATOR} or --{GENERATOR}"
         )
     fields = config.to_dict()
     check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
@@ -124,8 +124,8 @@ def electra_fields(config: ElectraConfig) -> dict[str, Any]:
 
 def first_layers(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The generator's shape where it starts as the discriminator's first layers: a third of them."""
-    fewer = {size: fields[size] for size in _SIZES} | {"num_hidden_layers": max(round(fields[_SIZES[1]] / 3), 1)}
-    return {f"generator_{size}": value for size, value in fewer.items()}
+    shape = {f"generator_{size}": fields[size] for size in _SIZES} | {"generator_prediction_layers": None}
+    return {**shape, "generator_num_hidden_layers": max(round(fields["num_hidden_layers"] / 3), 1)}
 
 
 def _source_config(argument: str, name: str, hub: Mapping[str, Any]) -> ElectraConfig:
@@ -290,8 +290,8 @@ def start_generator(
     Raises:
         UserError: the generator's layers are not of the discriminator's shape.
     """
-    encoder, base = source.base_model, pair.generator.base_model
-    weights, own = _weights(encoder), base.state_dict()
+    base = pair.generator.base_model
+    weights, own = _weights(source.base_model), base.state_dict()
     part = "" if layers else f"{embedding_layer(base)[0]}."
     wanted = {key: weights.get(key, None if key != _BIAS else own[key]) for key in own if key.startswith(part)}
     other = [key for key, value in wanted.items() if value is None or value.shape != own[key].shape]
@@ -299,8 +299,8 @@ def start_generator(
         base.load_state_dict({**own, **wanted})
     elif layers:
         raise UserError(
-            f"generator_init='layers': the generator's {other[0]} is not of the shape that it has in the discriminator; "
-            "a generator of other sizes starts new"
+            f"generator_init='layers': the generator's {other[0]} has another shape in the discriminator: a generator "
+            "of other sizes starts new"
         )
     if not layers:
         logger.warning(
@@ -311,10 +311,8 @@ def start_generator(
         logger.warning(f"{DISCRIMINATOR} {name!r} has no prediction head that fits: the generator's starts new")
 
 
-def _give_prediction_head(
-    pair: MclForPreTraining, source: PreTrainedModel, name: str, hub: Mapping[str, Any]
-) -> bool:
-    """Whether the checkpoint `name`, opened as `source`, has a head for its vocabulary, which is the generator's then."""
+def _give_prediction_head(pair: MclForPreTraining, source: PreTrainedModel, name: str, hub: Mapping[str, Any]) -> bool:
+    """Gives the generator the head for the vocabulary of the checkpoint `name`, opened as `source`, if it has one."""
     if isinstance(source, MclForPreTraining):
         model: Any = source.generator
     else:
@@ -331,7 +329,7 @@ def _give_prediction_head(
     return True
 
 
-def _weights(encoder: PreTrainedModel) -> dict[str, Tensor]:
+def _weights(encoder: Any) -> dict[str, Tensor]:
     """The weights of an encoder, its embeddings whole where they are a sum."""
     weights, table = encoder.state_dict(), encoder.get_input_embeddings()
     if isinstance(table, DisentangledEmbedding):
@@ -345,7 +343,7 @@ def _name_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
     return next(name for name, part in model.named_modules() if part is module)
 
 
-def give_encoder(source: PreTrainedModel, target: PreTrainedModel) -> None:
+def give_encoder(source: Any, target: PreTrainedModel) -> None:
     """All weights of the discriminator `target`, of which `source` may lack the relative position bias alone.
 
     Where the embeddings are the generator's and a difference, this becomes what it has to be: the generator's must be

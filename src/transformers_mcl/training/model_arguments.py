@@ -91,7 +91,7 @@ class ModelArguments:
     )
     generator_temperature_decay: float | None = field(
         default=None,
-        metadata={"help": "Share of the run in which what the temperature has above 1 falls to 1/e; constant without."},
+        metadata={"help": "Share of the run in which its distance to 1 falls to 1/e; constant if not given."},
     )
     tokenizer_name: str | None = field(
         default=None, metadata={"help": "Tokenizer: a Hub name or a folder, as `transformers-mcl tokenizer` makes."}

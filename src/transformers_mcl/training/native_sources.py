@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,12 @@ from .preflight import refusing
 __all__ = ["find_backbone", "is_default", "native_fields", "native_pair", "native_pair_fields"]
 
 # What a configuration says of the checkpoint it came with, and of its task.
-_NOT_THE_ENCODERS = ("architectures", "dtype", "transformers_version", "_name_or_path")
-_NOT_THE_ENCODERS += ("id2label", "label2id", "problem_type")
+_NOT_THE_ENCODERS = {"architectures", "dtype", "transformers_version", "_name_or_path"}
+_NOT_THE_ENCODERS |= {"id2label", "label2id", "problem_type"}
 
 
 def is_default(config: PreTrainedConfig) -> bool:
-    """Whether it is of the encoder that a pair has by default: an ELECTRA, with a relative position bias or without."""
+    """Whether it is of the default encoder: an ELECTRA, with a relative position bias or without."""
     return isinstance(config, ElectraConfig) and getattr(config, "backbone_config", None) is None
 
 
@@ -59,7 +60,7 @@ def find_backbone(name: str, **hub: Any) -> PreTrainedConfig:
     Raises:
         UserError: there is none, or no pair can be made of such encoders.
     """
-    if name in CONFIG_MAPPING and not Path(name).exists():
+    if is_model_type(name):
         config = AutoConfig.for_model(name)
     else:
         try:
@@ -67,10 +68,17 @@ def find_backbone(name: str, **hub: Any) -> PreTrainedConfig:
         except UserError as error:
             near = difflib.get_close_matches(name, CONFIG_MAPPING.keys(), n=1)
             raise UserError(f"{error}; did you mean the model type {near[0]!r}?" if near else str(error)) from error
-    return _half(config, f"backbone {name!r}")
+    if not is_default(config):
+        _half(config, f"backbone {name!r}")
+    return config
 
 
-def _half(config: PreTrainedConfig, where: str, generator: bool = False) -> PreTrainedConfig:
+def is_model_type(name: str) -> bool:
+    """Whether `--backbone` names a type rather than a folder or a repository."""
+    return name in CONFIG_MAPPING and not Path(name).exists()
+
+
+def _half(config: Any, where: str, generator: bool = False) -> PreTrainedConfig:
     """One half's own configuration, of a checkpoint of that half or of a pair.
 
     Raises:
@@ -78,13 +86,14 @@ def _half(config: PreTrainedConfig, where: str, generator: bool = False) -> PreT
     """
     if isinstance(config, MclConfig) and config.backbone_config is not None:
         config = config.generator_backbone_config if generator else config.backbone_config
-    elif isinstance(config, MclConfig) and generator:
+    elif isinstance(config, MclConfig):
         if config.relative_attention_num_buckets or config.generator_prediction_layers:
             raise UserError(
                 f"{where} has what transformers' ELECTRA has not, a relative position bias or a mixture of layers: it "
-                "can be the generator of another such encoder alone"
+                "goes with another such encoder alone"
             )
-        config = ElectraConfig.from_dict(config.generator_config().to_dict())
+        own = config.generator_config() if generator else config
+        config = ElectraConfig(**{field.name: getattr(own, field.name) for field in fields(ElectraConfig)})
     else:
         check_backbone(config, where)
     if getattr(config, "quantization_config", None) is not None:
@@ -92,26 +101,29 @@ def _half(config: PreTrainedConfig, where: str, generator: bool = False) -> PreT
     return config
 
 
-def native_fields(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """The fields of `MclConfig` for a new pair, or one of a discriminator and perhaps a generator, as the arguments ask.
+def native_fields(
+    model_args: ModelArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    discriminator: PreTrainedConfig,
+    generator: PreTrainedConfig | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of `MclConfig` of a new pair, or one of a discriminator and perhaps a generator, and those that the
+    arguments change.
 
-    Reads configurations only.
+    Args:
+        discriminator, generator: the configurations of the checkpoints, or the backbone's, that the arguments name.
 
     Raises:
         UserError: a source that is no such half, two that cannot be one pair, or a field that there is not or that the
             weights cannot follow.
     """
-    if model_args.backbone:
-        whole = backbone = find_backbone(model_args.backbone, **model_args.hub)
-    else:
-        where = f"{DISCRIMINATOR} {model_args.discriminator_name_or_path!r}"
-        whole = load_config(str(model_args.discriminator_name_or_path), DISCRIMINATOR, **model_args.hub)
-        backbone = _half(whole, where)
-    its = None
-    if name := model_args.generator_name_or_path:
-        its = _half(load_config(name, GENERATOR, **model_args.hub), f"{GENERATOR} {name!r}", generator=True)
-    changes, of_backbone, of_generator = backbone_overrides(model_args, backbone, its or backbone)
     trained = model_args.discriminator_name_or_path is not None
+    named = model_args.discriminator_name_or_path or model_args.backbone
+    ours = f"{DISCRIMINATOR if trained else 'backbone'} {named!r}"
+    theirs = f"{GENERATOR} {model_args.generator_name_or_path!r}"
+    backbone = _half(discriminator, ours)
+    its = None if generator is None else _half(generator, theirs, generator=True)
+    changes, of_backbone, of_generator = backbone_overrides(model_args, backbone, its or backbone)
     if trained:
         _check_follows("AutoModel", backbone, of_backbone)
     else:
@@ -125,20 +137,19 @@ def native_fields(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase
         _check_follows("AutoModelForMaskedLM", its, of_generator, "generator_")
         its = changed(_with_ids(its, tokenizer, GENERATOR), of_generator)
         if its.vocab_size != backbone.vocab_size:
-            ours = f"{DISCRIMINATOR} {model_args.discriminator_name_or_path!r}" if trained else "config_overrides"
             raise UserError(
-                f"vocab_size is {backbone.vocab_size} in {ours} and {its.vocab_size} in {GENERATOR} {name!r}: a pair "
-                "has one vocabulary; give two that were trained with the same tokenizer"
+                f"vocab_size is {backbone.vocab_size} in {ours} and {its.vocab_size} in {theirs}: a pair has one "
+                "vocabulary; give two that were trained with the same tokenizer"
             )
     method: dict[str, Any] = {}
-    if isinstance(whole, MclConfig) and trained:  # a pair's other half is new, its courses are what they were
-        _check_head(whole, changes)
-        method = {name: value for name, value in whole.to_dict().items() if name not in _NOT_THE_ENCODERS}
-    return {**method, **changes, "backbone_config": backbone, "generator_backbone_config": its}
+    if isinstance(discriminator, MclConfig) and trained:  # its courses are what they were
+        _check_head(discriminator, changes)
+        method = {name: value for name, value in discriminator.to_dict().items() if name not in _NOT_THE_ENCODERS}
+    return {**method, "backbone_config": backbone, "generator_backbone_config": its}, changes
 
 
-def native_pair_fields(pair: MclConfig, model_args: ModelArguments) -> dict[str, Any]:
-    """The fields of `MclConfig` of a pair of such encoders to go on from, as the arguments change them.
+def native_pair_fields(pair: MclConfig, model_args: ModelArguments) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of `MclConfig` of a pair of such encoders to go on from, and those that the arguments change.
 
     Raises:
         UserError: a field that there is not, or that the pair's weights cannot follow.
@@ -150,7 +161,7 @@ def native_pair_fields(pair: MclConfig, model_args: ModelArguments) -> dict[str,
     _check_follows("AutoModelForMaskedLM", its, of_generator, "generator_")
     _check_head(pair, changes)
     halves = {"backbone_config": changed(ours, of_backbone), "generator_backbone_config": changed(its, of_generator)}
-    return {**pair.to_dict(), **changes, **halves}
+    return {**pair.to_dict(), **halves}, changes
 
 
 def _check_head(pair: MclConfig, changes: Mapping[str, Any]) -> None:
@@ -166,16 +177,17 @@ def changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedC
         UserError: a value that the family cannot have.
     """
     depth = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    layers, had = changes.get(depth), getattr(config, depth, None)
-    if layers is not None and not (isinstance(layers, int) and layers >= 1):
+    had: Any = getattr(config, depth, None)
+    layers = changes.get(depth, had)
+    if layers != had and not (isinstance(layers, int) and layers >= 1):
         raise UserError(f"config_overrides: {depth}={layers} must be a whole number of 1 or more")
-    if layers is not None and layers < had:
+    if layers != had and layers < had:
         config = sibling(config, layers)
-    fields = {name: value for name, value in config.to_dict().items() if name not in _NOT_THE_ENCODERS}
-    if layers is not None and layers > had:  # what each layer is, one by one: the family says it of the others, too
-        fields = {name: value for name, value in fields.items() if not (isinstance(value, list) and len(value) == had)}
+    values = {name: value for name, value in config.to_dict().items() if name not in _NOT_THE_ENCODERS}
+    if layers != had and layers > had:  # what each layer is, one by one: the family says it of the others, too
+        values = {name: value for name, value in values.items() if not (isinstance(value, list) and len(value) == had)}
     with refusing("config_overrides"):
-        return type(config).from_dict({**fields, **changes})
+        return type(config).from_dict({**values, **changes})
 
 
 def _with_ids(

@@ -7,16 +7,29 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
 
 from ..errors import UserError
 from ..method.courses import COURSES
 from ..method.metrics import course_figures
+from ..models.backbones import family_of, native_class
 from ..models.configuration_mcl import MclConfig
+from ..models.masks import check_documents
 from .arguments import MclTrainingArguments
 from .checkpoints import check_checkpoint, last_checkpoint
 
-__all__ = ["check_metric", "check_output_dir", "check_seq_length", "refusing"]
+__all__ = ["check_attention", "check_metric", "check_output_dir", "check_seq_length", "refusing"]
 
+# What says of transformers' classes whether they have an attention implementation.
+_ATTENTION = {
+    "eager": None,
+    "sdpa": "_supports_sdpa",
+    "flex_attention": "_supports_flex_attn",
+    "flash_attention_2": "_supports_flash_attn",
+    "flash_attention_3": "_supports_flash_attn",
+}
 # Beyond this share of a row operated on, what is left says too little about what was there.
 _MOST_OPERATED = 0.9
 
@@ -28,7 +41,7 @@ def refusing(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, ImportError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, ImportError, RuntimeError, OSError, StrictDataclassError) as error:
         raise UserError(f"{what}: {' '.join(str(error).split())}") from error
 
 
@@ -75,11 +88,38 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
     return None
 
 
+def check_attention(config: MclConfig, attn_implementation: str | None) -> None:
+    """Whether the attention asked for is one that the encoders of another family have, and keeps what is to be kept
+    apart; the default's checks itself."""
+    halves = {} if attn_implementation is None else _halves(config)
+    for prefix, half in halves.items():
+        kind: Any = native_class("AutoModelForMaskedLM" if prefix else "AutoModel", half)
+        has = [name for name, flag in _ATTENTION.items() if flag is None or getattr(kind, flag)]
+        if attn_implementation not in has and attn_implementation in _ATTENTION:
+            raise UserError(
+                f"attn_implementation={attn_implementation!r}: {kind.__name__} has none such; choose from "
+                f"{', '.join(has)}"
+            )
+    if halves and config.document_attention:
+        check_documents(attn_implementation)
+
+
+def _halves(config: MclConfig) -> dict[str, Any]:
+    """The configurations of encoders of another family, by the prefix of their fields in `config_overrides`."""
+    if config.backbone_config is None:
+        return {}
+    return {"": config.backbone_config, "generator_": config.generator_backbone_config}
+
+
 def check_seq_length(config: MclConfig, length: int) -> None:
-    if length > config.max_position_embeddings:
+    if length > (longest := config.max_position_embeddings):
+        needed, name = length, "max_position_embeddings"
+        for prefix, half in reversed(_halves(config).items()):
+            if (rows := family_of(half).longest_row(half)) == longest:  # a family may have positions beyond its rows
+                needed, name = half.max_position_embeddings + length - rows, f"{prefix}max_position_embeddings"
         raise UserError(
-            f"max_seq_length={length} exceeds the model's max_position_embeddings={config.max_position_embeddings}: "
-            f"give a smaller one, or --config_overrides max_position_embeddings={length}"
+            f"max_seq_length={length} exceeds the model's max_position_embeddings={longest}: give a smaller one, or "
+            f"--config_overrides {name}={needed}"
         )
     ordinary = length - 2
     for course in COURSES.values():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
 
 from ..data import (
@@ -38,7 +38,7 @@ from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
 from .model_arguments import ModelArguments
-from .preflight import check_metric, check_output_dir, check_seq_length, refusing
+from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
 from .processes import check_processes, describe_engine, engine_warnings
 from .stream_state import check_max_steps
 from .trainer import MclTrainer
@@ -63,6 +63,7 @@ class PretrainingRun:
     rows: DatasetDict
     statistics: dict[str, CorpusStatistics | StreamStatistics]
     preset: str | None
+    backbone: str | None
     source: str
     base_checkpoints: list[str]
     new_tokens: int
@@ -124,7 +125,8 @@ class PretrainingRun:
         if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != (MAIN_COURSE,):
             weights += f" ({' and '.join(OBJECTIVES['electra'])} alone for the first {warmup:,} steps)"
         bases = " and ".join(self.base_checkpoints)
-        shape = f"goes on from {bases}" if bases else f"preset {self.preset}"
+        shape = f"goes on from {bases}" if bases else f"preset {self.preset}" if self.preset else ""
+        shape = " and ".join(filter(None, (self.backbone and f"new, of the shape of {self.backbone}", shape)))
         grown = f", {self.new_tokens:,} of them new to the model" if self.new_tokens else ""
         lines = {
             "text": self.source,
@@ -133,6 +135,7 @@ class PretrainingRun:
             "tokenizer": f"{self.tokenizer.name_or_path}, {len(self.tokenizer):,} entries{grown}",
             "model": f"{shape}; discriminator {p['discriminator']:,} parameters, generator {p['generator']:,}, "
             f"of which {p['shared']:,} are shared",
+            "encoders": self._encoders(),
             "losses": weights,
             "ratios": ", ".join(f"{c.operation} {c.ratio_of(config):g}" for c in config.curriculum().courses),
             "steps": f"{work.steps:,} of {work.tokens_per_step:,} tokens, {work.tokens:,} in all: {work.epochs}, "
@@ -147,6 +150,25 @@ class PretrainingRun:
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
+
+    def _encoders(self) -> str:
+        """The families of both networks, what they share, and what is particular to the generator."""
+        model, config = self.model, self.model.config
+        ours, its = model.discriminator.config, model.generator.config
+        family = f"{its.model_type} " if its.model_type != ours.model_type else ""
+        said = [
+            f"{ours.model_type} of {_layers(ours)}, and a {family}generator of {_layers(its)}",
+            f"they share {model.sharing.description}",
+        ]
+        if not config.generator_trainable:
+            said.append("the generator is not trained")
+        if (temperature := config.generator_temperature) != 1:
+            decay = config.generator_temperature_decay
+            falls = "" if decay is None else f" at first, whose distance to 1 falls to 1/e in {decay:g} of the run"
+            said.append(f"samples are drawn at a temperature of {temperature:g}{falls}")
+        if model.predicts_everywhere:
+            said.append("the generator's head predicts at all positions, which costs time and memory")
+        return "; ".join(said)
 
     def train(self) -> None:
         """Trains, saves the pair with its tokenizer into the output folder, and evaluates it on the held-out text."""
@@ -240,7 +262,8 @@ def prepare(
     check_processes(training_args.world_size)
     checkpoint = check_output_dir(training_args, model_args.overwrite_output_dir)
     demo = not (data_args.train_file or data_args.dataset_name)
-    preset = None if model_args.base_checkpoints else model_args.preset or ("tiny" if demo else "small")
+    named = model_args.base_checkpoints or model_args.backbone
+    preset = None if named else model_args.preset or ("tiny" if demo else "small")
     if demo:
         data_args.train_file = [str(DEMO_FOLDER / "train.txt")]
         data_args.validation_file = [str(DEMO_FOLDER / "validation.txt")]
@@ -250,6 +273,7 @@ def prepare(
     check_seq_length(config, length)
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_documents(config, data_args)
+    check_attention(config, model_args.attn_implementation)
     check_metric(training_args, config)
     training_args.check_weights(config.weights)
 
@@ -266,6 +290,7 @@ def prepare(
         rows=rows,
         statistics=statistics,
         preset=preset,
+        backbone=model_args.backbone,
         source="the text inside the package" if demo else source,
         base_checkpoints=model_args.base_checkpoints,
         new_tokens=new_tokens,
@@ -332,6 +357,11 @@ def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+
+
+def _layers(config: PreTrainedConfig) -> str:
+    number = getattr(config, "num_hidden_layers", None)
+    return f"{number} layer{'s' * (number != 1)}" if isinstance(number, int) else "layers of its own kind"
 
 
 def _precision(args: MclTrainingArguments) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sized
 from functools import cached_property
@@ -26,6 +27,7 @@ from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
 from ..method.metrics import detection_sums, summarize_metrics, verdicts
 from ..method.schedules import SCHEDULES
+from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments, changed
@@ -39,7 +41,7 @@ from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
 
-__all__ = ["MclTrainer", "evaluation_draws"]
+__all__ = ["MclTrainer", "evaluation_draws", "temperature_at"]
 
 logger = logging.get_logger(__name__)
 
@@ -266,11 +268,14 @@ class MclTrainer(PushingTrainer):
             self.accelerator.backward(loss)
 
     def _set_weights(self, step: int | None = None) -> None:
-        """All the configured losses, or before the other courses or the corrections begin, what there is of them."""
-        weights: dict[str, float] = dict(self._pair.config.weights)
+        """All the configured losses, or before the other courses or the corrections begin, what there is of them; and
+        the temperature at which the generator samples then, in an evaluation that of the run's end."""
+        config = self._pair.config
+        weights: dict[str, float] = dict(config.weights)
         if step is not None:
             weights = self.args.weights_at(step, self.state.max_steps, weights)
         self._pair.loss_weights = weights
+        self._pair.temperature = temperature_at(config, 1.0 if step is None else step / self.state.max_steps)
 
     def compute_loss(
         self,
@@ -471,6 +476,12 @@ class MclTrainer(PushingTrainer):
         """Forward and backward operations of the courses on this batch; see `transformers_mcl.models.flops`."""
         batch_size, length = inputs["input_ids"].shape
         return int(step_flops(self._pair.config, batch_size, length, self._pair.loss_weights))
+
+
+def temperature_at(config: MclConfig, share: float) -> float:
+    """The generator's temperature when this share of a run is done (as in Fast-ELECTRA)."""
+    begin, decay = float(config.generator_temperature), config.generator_temperature_decay
+    return begin if decay is None else 1.0 + (begin - 1.0) * math.exp(-share / decay)
 
 
 def evaluation_draws(seed: int, batch: int, course: str, device: torch.device) -> torch.Generator:
