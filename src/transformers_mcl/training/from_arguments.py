@@ -11,13 +11,13 @@ from ..data import check_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config
 from ..models.pretraining import MclForPreTraining
 from .initialization import (
     DISCRIMINATOR,
     GENERATOR,
     check_vocabulary,
     electra_fields,
+    find_pair,
     first_layers,
     load_pair,
     pair_fields,
@@ -27,6 +27,7 @@ from .initialization import (
 from .model_arguments import ModelArguments, config_overrides
 from .native_sources import (
     find_backbone,
+    find_half,
     is_default,
     is_model_type,
     native_fields,
@@ -42,6 +43,7 @@ DEMO_FOLDER = Path(__file__).parents[1] / "data" / "demo"
 
 def open_tokenizer(model_args: ModelArguments, demo: bool) -> PreTrainedTokenizerBase:
     """The tokenizer that is named, or that of the backbone or checkpoint, or with `demo` that of the package."""
+    _sources(model_args)  # which can be wrong whatever the tokenizer is
     names = [model_args.tokenizer_name, *model_args.base_checkpoints, str(DEMO_FOLDER / "tokenizer") if demo else None]
     if (backbone := model_args.backbone) and not is_model_type(backbone):
         names.insert(1, backbone)
@@ -92,30 +94,44 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
 def _start(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of the configuration that the backbone, or what to go on from, has; and those that change."""
     hub, discriminator = model_args.hub, model_args.discriminator_name_or_path
+    config, its = _sources(model_args)
     if name := model_args.model_name_or_path:
-        pair = load_config(name, **hub)
-        if isinstance(pair, MclConfig) and pair.backbone_config is not None:
-            return native_pair_fields(pair, model_args)
+        if config.backbone_config is not None:
+            return native_pair_fields(config, model_args)
         changes = config_overrides(model_args)
         return pair_fields(name, changes, **hub), changes
-    config: Any
-    if discriminator:
-        config = load_config(discriminator, DISCRIMINATOR, **hub)
-    else:
-        config = find_backbone(str(model_args.backbone), **hub)
-    generator = model_args.generator_name_or_path
-    its = load_config(generator, GENERATOR, **hub) if generator else None
     if not is_default(config) or (its is not None and (not discriminator or not is_default(its))):
         return native_fields(model_args, tokenizer, config, its)
     changes = config_overrides(model_args)
     if discriminator:
-        fields = sources_fields(discriminator, generator, changes, **hub)
-    else:  # the shape alone; what it was trained for is not part of it
-        fields = {**electra_fields(config), "loss_weights": None, "vocab_size": len(tokenizer)}
-        fields = {name: value for name, value in fields.items() if not name.endswith("_token_id")}
+        fields = sources_fields(discriminator, model_args.generator_name_or_path, changes, **hub)
+    else:
+        named = not is_model_type(str(model_args.backbone)) or config.model_type == "electra"
+        # The shape alone; what it was trained for, and on which vocabulary, is not part of it.
+        fields = {name: value for name, value in electra_fields(config).items() if named and "_token_id" not in name}
+        fields |= {"loss_weights": None, "vocab_size": len(tokenizer)}
     if model_args.generator_init == "layers":
         fields |= first_layers(fields)
     return fields, changes
+
+
+def _sources(model_args: ModelArguments) -> tuple[Any, Any]:
+    """The configurations of what the arguments name: the pair, the discriminator or the backbone; and the generator.
+
+    Raises:
+        UserError: there is none, or no pair can be made of such.
+    """
+    hub = model_args.hub
+    pair, discriminator = model_args.model_name_or_path, model_args.discriminator_name_or_path
+    if pair and model_args.base_checkpoints:
+        return find_pair(pair, **hub), None
+    first = None
+    if discriminator:
+        first = find_half(DISCRIMINATOR, discriminator, **hub)
+    elif model_args.backbone:
+        first = find_backbone(model_args.backbone, **hub)
+    generator = model_args.generator_name_or_path
+    return first, find_half(GENERATOR, generator, **hub) if generator and first is not None else None
 
 
 def build_pair(model_args: ModelArguments, config: MclConfig) -> MclForPreTraining:

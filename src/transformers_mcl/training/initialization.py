@@ -68,15 +68,24 @@ def pair_fields(pair: str, given: Mapping[str, Any] | None = None, **hub: Any) -
     Raises:
         UserError: there is no such checkpoint, it is of another model, or `given` changes what its weights have.
     """
+    fields = find_pair(pair, **hub).to_dict()
+    check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
+    return fields
+
+
+def find_pair(pair: str, **hub: Any) -> MclConfig:
+    """The configuration of a pair of this package.
+
+    Raises:
+        UserError: there is no such checkpoint, or it is of another model.
+    """
     config = load_config(pair, **hub)
     if not isinstance(config, MclConfig):
         raise UserError(
             f"model_name_or_path {pair!r} is a {config.model_type!r} model, not a pair of this package: give it as "
             f"--{DISCRIMINATOR} or --{GENERATOR}"
         )
-    fields = config.to_dict()
-    check_given(given or {}, {name: fields[name] for name in (*_SIZES, *_TABLES, *_GENERATOR_SIZES, *_KINDS)})
-    return fields
+    return config
 
 
 def sources_fields(

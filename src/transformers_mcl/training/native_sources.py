@@ -42,7 +42,7 @@ from .initialization import (
 from .model_arguments import ModelArguments, backbone_overrides
 from .preflight import refusing
 
-__all__ = ["find_backbone", "is_default", "native_fields", "native_pair", "native_pair_fields"]
+__all__ = ["find_backbone", "find_half", "is_default", "native_fields", "native_pair", "native_pair_fields"]
 
 # What a configuration says of the checkpoint it came with, and of its task.
 _NOT_THE_ENCODERS = {"architectures", "dtype", "transformers_version", "_name_or_path"}
@@ -62,14 +62,25 @@ def find_backbone(name: str, **hub: Any) -> PreTrainedConfig:
     """
     if is_model_type(name):
         config = AutoConfig.for_model(name)
-    else:
-        try:
-            config = load_config(name, "backbone", **hub)
-        except UserError as error:
-            near = difflib.get_close_matches(name, CONFIG_MAPPING.keys(), n=1)
-            raise UserError(f"{error}; did you mean the model type {near[0]!r}?" if near else str(error)) from error
+        if not is_default(config):
+            check_backbone(config, f"backbone {name!r}")
+        return config
+    try:
+        return find_half("backbone", name, **hub)
+    except UserError as error:
+        near = difflib.get_close_matches(name, CONFIG_MAPPING.keys(), n=1)
+        raise UserError(f"{error}; did you mean the model type {near[0]!r}?" if near else str(error)) from error
+
+
+def find_half(argument: str, name: str, **hub: Any) -> PreTrainedConfig:
+    """The configuration of the checkpoint that an argument names.
+
+    Raises:
+        UserError: there is none, or no pair can be made of such encoders.
+    """
+    config = load_config(name, argument, **hub)
     if not is_default(config):
-        _half(config, f"backbone {name!r}")
+        _half(config, f"{argument} {name!r}", generator=argument == GENERATOR)
     return config
 
 

@@ -111,15 +111,20 @@ def _halves(config: MclConfig) -> dict[str, Any]:
     return {"": config.backbone_config, "generator_": config.generator_backbone_config}
 
 
-def check_seq_length(config: MclConfig, length: int) -> None:
+def check_seq_length(config: MclConfig, length: int, trained: bool = False) -> None:
+    """Whether the model has positions for rows of `length` tokens, and enough of a row is left as it is.
+
+    Args:
+        trained: whether the positions are those of a checkpoint, which no override gives more of.
+    """
     if length > (longest := config.max_position_embeddings):
         needed, name = length, "max_position_embeddings"
         for prefix, half in reversed(_halves(config).items()):
             if (rows := family_of(half).longest_row(half)) == longest:  # a family may have positions beyond its rows
                 needed, name = half.max_position_embeddings + length - rows, f"{prefix}max_position_embeddings"
         raise UserError(
-            f"max_seq_length={length} exceeds the model's max_position_embeddings={longest}: give a smaller one, or "
-            f"--config_overrides {name}={needed}"
+            f"max_seq_length={length} exceeds the model's max_position_embeddings={longest}: give a smaller one"
+            + ("" if trained else f", or --config_overrides {name}={needed}")
         )
     ordinary = length - 2
     for course in COURSES.values():

@@ -157,7 +157,7 @@ class PretrainingRun:
         ours, its = model.discriminator.config, model.generator.config
         family = f"{its.model_type} " if its.model_type != ours.model_type else ""
         said = [
-            f"{ours.model_type} of {_layers(ours)}, and a {family}generator of {_layers(its)}",
+            f"{_family(ours)} of {_layers(ours)}, and a {family}generator of {_layers(its)}",
             f"they share {model.sharing.description}",
         ]
         if not config.generator_trainable:
@@ -270,7 +270,7 @@ def prepare(
     tokenizer = open_tokenizer(model_args, demo)
     config = build_config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
-    check_seq_length(config, length)
+    check_seq_length(config, length, trained=bool(model_args.base_checkpoints))
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_documents(config, data_args)
     check_attention(config, model_args.attn_implementation)
@@ -357,6 +357,12 @@ def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+
+
+def _family(config: PreTrainedConfig) -> str:
+    if not isinstance(config, MclConfig):
+        return str(config.model_type)
+    return "electra" + " with relative position bias" * bool(config.relative_attention_num_buckets)
 
 
 def _layers(config: PreTrainedConfig) -> str:
