@@ -471,7 +471,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     ) -> None:
         """As any model's; the discriminator's embeddings are there as they are used, whatever they are made of."""
         state = self.sharing.fold(self, self.state_dict() if state_dict is None else state_dict)
-        super().save_pretrained(save_directory, *args, state_dict=state, **kwargs)
+        super().save_pretrained(save_directory, *args, state_dict=state, **{"save_original_format": False, **kwargs})
 
     @property
     def _reads_documents(self) -> bool:
