@@ -54,7 +54,7 @@ def document_mask(
         documents = packed_sequence_mask_function(document_ids)
 
         def near(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Any:
-            return documents(batch, head, query, key) & ((query - key).abs() <= window)
+            return documents(batch, head, query, key) & ((query - key).abs() <= (window or 0))
 
         function = documents if window is None else near
         return create_bidirectional_mask(config, document_ids[..., None], None, and_mask_function=function)

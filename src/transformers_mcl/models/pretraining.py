@@ -469,9 +469,9 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         """As any model's, but that names are those of the models, never of an older format; the discriminator's
         embeddings are there as they are used, whatever they are made of."""
         state = kwargs.pop("state_dict", None)
-        folded: Any = self.sharing.fold(self, self.state_dict() if state is None else state)
         kwargs.setdefault("save_original_format", False)
-        super().save_pretrained(save_directory, *args, state_dict=folded, **kwargs)
+        kwargs["state_dict"] = self.sharing.fold(self, self.state_dict() if state is None else state)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def _reads_documents(self) -> bool:
