@@ -86,7 +86,7 @@ class Sharing:
         """The weights `state` of a pair as they are saved: all that each network needs to be opened alone."""
         return state
 
-    def ignored(self, pair: Any) -> list[str] | None:
+    def ignored(self, pair: Any) -> set[str] | None:
         """What a saved pair has beyond its parameters, as patterns."""
         return None
 
@@ -133,9 +133,9 @@ class Disentangled(Sharing):
         delta = state[f"{table}.delta"]
         return {**state, f"{table}.weight": state[source].to(delta.device) + delta}
 
-    def ignored(self, pair: Any) -> list[str] | None:
+    def ignored(self, pair: Any) -> set[str] | None:
         table = _table(pair.discriminator, "delta").removesuffix(".delta")
-        return [rf"^{re.escape(f'{pair.base_model_prefix}.{table}')}\.weight$"]
+        return {rf"^{re.escape(f'{pair.base_model_prefix}.{table}')}\.weight$"}
 
 
 SHARING: dict[str, Sharing] = {
@@ -154,7 +154,7 @@ def tie(sharing: Sharing, discriminator: PreTrainedModel, generator: PreTrainedM
     Raises:
         UserError: the two are not of one shape.
     """
-    base = generator.base_model
+    base: Any = generator.base_model
     names = sharing.tied(discriminator, base)
     for theirs, ours in names.items():
         one, two = discriminator.get_parameter(ours), base.get_parameter(theirs)
