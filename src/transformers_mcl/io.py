@@ -6,6 +6,7 @@ import difflib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import textwrap
@@ -18,9 +19,12 @@ from types import FrameType
 from typing import Any, NoReturn
 from uuid import uuid4
 
+import yaml
+
 from .errors import Interrupted, UserError
 
 __all__ = [
+    "YamlLoader",
     "at_sigterm",
     "atomic_folder",
     "check_empty_folder",
@@ -37,6 +41,15 @@ __all__ = [
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
+
+
+class YamlLoader(yaml.SafeLoader):
+    """YAML whose floats may be written 1e-3, as in YAML 1.2; in YAML 1.1 this is a text."""
+
+
+YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?|\d*\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
 
 
 @contextmanager

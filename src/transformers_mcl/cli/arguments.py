@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 
 from ..errors import UserError
+from ..io import YamlLoader
 
 _UNSET: Any = object()
 # Secrets, and what must be said anew each time: a repeated run starts at the beginning, and over nothing.
@@ -224,8 +224,8 @@ def _bool_or_text(text: str) -> bool | str:
         return text
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose keys stand once and whose floats may be written 1e-3, as in YAML 1.2."""
+class _Loader(YamlLoader):
+    """YAML whose keys stand once."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -243,11 +243,6 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode) or node.tag == "tag:yaml.org,2002:null":
             return self.construct_object(node, deep=True)
         return node.value
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?|\d*\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def _read(path: Path) -> dict[str, Any]:

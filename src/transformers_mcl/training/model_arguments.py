@@ -11,7 +11,7 @@ import yaml
 from transformers import ElectraConfig, PreTrainedConfig
 
 from ..errors import UserError
-from ..io import one_line
+from ..io import YamlLoader, one_line
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 
@@ -241,10 +241,6 @@ def _split(text: str) -> list[str]:
 
 def _value(item: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        return yaml.load(text, YamlLoader)
     except yaml.YAMLError as error:
         raise UserError(f"config_overrides: {item!r} cannot be read: {one_line(error)}") from error
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-5 for a text
-    except ValueError:
-        return value
