@@ -38,8 +38,8 @@ def parameter_depths(model: PreTrainedModel) -> tuple[dict[str, int], int]:
     """How far each parameter is from the input, by name, as ELECTRA's fine-tuning counts it; and the number of layers.
 
     With `n` layers it is 0 for embeddings and whatever else the layers are given, as a projection or relative
-    positions, 1 to `n` for the layers from below, `n + 2` for what comes after them: the encoder's last norm, a pooler,
-    the head. ALBERT's layers, which share their weights, count as one.
+    positions, 1 to `n` for the layers from below, `n + 2` for what comes after them: the encoder's last norm, a
+    pooler, the head. ALBERT's layers, which share their weights, count as one.
 
     Raises:
         UserError: the layers cannot be told, or are not as many as the configuration says.
