@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import ModelCard
 from PIL import Image
-from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForPreTraining,
+    AutoTokenizer,
+    ModernBertForMaskedLM,
+    ModernBertModel,
+)
 
 from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
@@ -118,6 +127,33 @@ def test_resumes_where_it_stopped(folder: Path) -> None:
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
+def test_an_encoder_of_another_family_from_its_shape_to_what_opens_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole, and stopped and resumed, under the sharing that has most to remember."""
+    small = "hidden_size=16,num_hidden_layers=3,intermediate_size=16,num_attention_heads=2,course_schedule=sampled"
+    arguments = command(folder, "--backbone", "modernbert", "--config_overrides", small, "--generator_shares", "gdes")
+    assert main([*arguments, "--output_dir", str(folder / "modern")]) == 0
+    out = capsys.readouterr().out
+    assert "modernbert of 3 layers, and a generator of 1 layer; they share token embeddings, disentangled" in out
+    saving = ["--output_dir", str(folder / "again"), "--save_strategy", "steps", "--save_steps", "2"]
+    assert main([*arguments, *saving, "--overwrite_output_dir", "true"]) == 0
+    (folder / "again" / "model.safetensors").unlink()
+    shutil.rmtree(folder / "again" / "checkpoint-3")
+    assert main([*arguments, *saving, "--resume_from_checkpoint", "true"]) == 0
+    whole, resumed = (load_file(folder / name / "model.safetensors") for name in ("modern", "again"))
+    assert whole.keys() == resumed.keys() and any(name.endswith(".delta") for name in whole)
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+    encoder = AutoModel.from_pretrained(folder / "modern")
+    assert type(encoder) is ModernBertModel
+    assert encoder.config.vocab_size == len(AutoTokenizer.from_pretrained(folder / "modern"))
+    assert type(AutoModelForMaskedLM.from_pretrained(folder / "modern")) is ModernBertForMaskedLM
+    recipe = str(folder / "modern" / "recipe.yaml")
+    assert main(["pretrain", "--config", recipe, "--output_dir", str(folder / "third")]) == 0
+    repeated = load_file(folder / "third" / "model.safetensors")
+    assert all(torch.equal(value, repeated[name]) for name, value in whole.items())
+
+
 def test_losses_are_the_objectives_with_what_the_arguments_change(folder: Path) -> None:
     changed = ["--discriminator_weight", "7", "--loss_weights", '{"re_std": 0, "slm": 2}', "--objective", "mcl"]
     assert main(command(folder, "--output_dir", str(folder / "weights"), *changed)) == 0
@@ -177,6 +213,9 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--output_dir", __file__], "is a file"),
         (["--resume_from_checkpoint", "true"], "there is no whole checkpoint in"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
+        (["--backbone", "modernbret"], "did you mean the model type 'modernbert'?"),
+        (["--backbone", "gpt2"], "backbone 'gpt2' is a decoder"),
+        (["--generator_init", "first"], "invalid choice: 'first'"),
     ],
 )
 def test_refuses_in_one_line_before_any_work(

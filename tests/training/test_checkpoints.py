@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import torch
 from datasets import Dataset
 from transformers.trainer_utils import get_last_checkpoint
 
+from tests import families
 from transformers_mcl import MclTrainer, UserError
 from transformers_mcl.training import checkpoints
 from transformers_mcl.training.checkpoints import (
@@ -148,6 +150,38 @@ def test_another_model_is_refused(checkpoint: Path, make_trainer: Make, config: 
 def test_ratios_and_weights_may_change(checkpoint: Path, make_trainer: Make) -> None:
     trainer = make_trainer({"mask_ratio": 0.3, "loss_weights": {"mlm": 2.0, "rtd": 1.0, "std": 1.0, "itd": 1.0}})
     check_same_run(checkpoint, trainer.identity, trainer.model.config, ignore_data=False)
+
+
+def test_another_encoder_is_refused_by_the_fields_that_differ(make_trainer: Make, tmp_path: Path) -> None:
+    """A family's own configurations are compared field by field; dropout and temperature may change there, too."""
+
+    def trainer(
+        generator: dict[str, Any] | None = None, method: dict[str, Any] | None = None, **bert: Any
+    ) -> MclTrainer:
+        backbone = families.tiny_config("bert", vocab_size=60, width=16, **bert)
+        its = families.tiny_config("bert", vocab_size=60, width=16, layers=1, **(generator or {}))
+        halves = {"backbone_config": backbone, "generator_backbone_config": its}
+        return make_trainer({**halves, "pad_token_id": 0, **(method or {})}, save_steps=2)
+
+    (first := trainer()).train()
+    saved = tmp_path / "checkpoint-2"
+    check_same_run(saved, first.identity, first.model.config, ignore_data=False)
+    free = trainer({"attention_dropout": 0.2}, {"generator_temperature": 2.0}, hidden_dropout_prob=0.1)
+    check_same_run(saved, free.identity, free.model.config, ignore_data=False)
+    others = {
+        "backbone_config.layer_norm_eps is 0.001 and was 1e-12": trainer(layer_norm_eps=1e-3),
+        "generator_backbone_config.hidden_act is relu and was gelu": trainer({"hidden_act": "relu"}),
+        "backbone_config.model_type is roberta and was bert": trainer(),
+        "generator_shares is gdes and was token": trainer(method={"generator_shares": "gdes"}),
+        "generator_trainable is False and was True": trainer(method={"generator_trainable": False}),
+    }
+    for said, other in others.items():
+        config = other.model.config
+        if "model_type" in said:
+            config = copy.deepcopy(config)
+            config.backbone_config = families.tiny_config("roberta", vocab_size=60, width=16)
+        with pytest.raises(UserError, match=f"holds another model: .*{said}"):
+            check_same_run(saved, other.identity, config, ignore_data=True)
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,24 @@ def test_the_pair_is_its_two_sources(sources: Make, shares: str, binary: bool, w
     assert warnings == []
 
 
+@pytest.mark.parametrize("shares", ["none", "gdes"])
+@torch.no_grad()
+def test_sources_that_share_no_table_keep_their_own(sources: Make, shares: str, warnings: list[str]) -> None:
+    """The discriminator starts as it was even where its embeddings are a sum with the generator's in it."""
+    names = sources()
+    weights = load_file(file := f"{names[1]}/model.safetensors")
+    weights["electra.embeddings.word_embeddings.weight"] += 0.25
+    save_file(weights, file, metadata={"format": "pt"})
+    pair, inputs = pair_of(*names, generator_shares=shares), batch()
+    for half, kind, name in zip(
+        (pair.electra, pair.generator), (ElectraForPreTraining, ElectraForMaskedLM), names, strict=True
+    ):
+        source: Any = kind.from_pretrained(name).eval()
+        source = source.electra if half is pair.electra else source
+        assert torch.allclose(half(**inputs)[0], source(**inputs)[0], atol=1e-5)
+    assert warnings == []
+
+
 def test_the_configuration_is_that_of_both(sources: Make) -> None:
     dropouts = {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3}
     common = {"layer_norm_eps": 1e-7, "hidden_act": "relu", "type_vocab_size": 3}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -106,6 +107,30 @@ def test_corrections_may_begin_later(make_trainer: Make) -> None:
     trainer.train()
     before, after = ({name for name in all_losses() if f"{name}_loss" in log} for log in trainer.state.log_history[:2])
     assert before == {name for name in all_losses() if not name.startswith("re_")} and after == set(all_losses())
+
+
+def test_the_temperature_falls_with_the_steps_and_is_the_last_in_every_evaluation(
+    make_trainer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"generator_temperature": 3.0, "generator_temperature_decay": 0.5}
+    trainer, used = make_trainer(config, eval_strategy="steps", eval_steps=2), []
+    forward = MclForPreTraining.forward
+
+    @wraps(forward)
+    def noted(self: MclForPreTraining, *args: Any, **kwargs: Any) -> Any:
+        used.append((self.training, self.temperature))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(MclForPreTraining, "forward", noted)
+    trainer.train()
+    assert [t for training, t in used if training] == pytest.approx([1 + 2 * math.exp(-i / 4 / 0.5) for i in range(4)])
+    (last,) = {t for training, t in used if not training}
+    assert last == pytest.approx(1 + 2 * math.exp(-2))
+    used.clear()
+    constant = make_trainer({"generator_temperature": 3.0}, max_steps=2)
+    constant.train()
+    constant.evaluate()
+    assert {t for _, t in used} == {3.0}
 
 
 @pytest.mark.parametrize(
