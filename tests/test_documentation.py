@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.families import save_encoder
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
@@ -123,7 +124,13 @@ def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import BertTokenizer, ElectraConfig, ElectraForMaskedLM, ElectraForPreTraining
+    from transformers import (
+        AutoModelForMaskedLM,
+        BertTokenizer,
+        ElectraConfig,
+        ElectraForMaskedLM,
+        ElectraForPreTraining,
+    )
 
     monkeypatch.chdir(tmp_path)
     config = ElectraConfig(vocab_size=8, embedding_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
@@ -131,13 +138,15 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
     for name, kind in {"discriminator": ElectraForPreTraining, "generator": ElectraForMaskedLM}.items():
         kind(config).save_pretrained(f"google/electra-small-{name}")  # found before the Hub's
         BertTokenizer(vocab=vocabulary).save_pretrained(f"google/electra-small-{name}")
+    save_encoder(tmp_path / "answerdotai" / "ModernBERT-base", "modernbert", AutoModelForMaskedLM)
     page = (ROOT / "docs" / "continued_pretraining.md").read_text()
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
         exec(compile(block, "docs/continued_pretraining.md", "exec"), names)
     assert names["model"].config.vocab_size == 10
+    assert type(names["modern"].discriminator).__name__ == "ModernBertModel"
     commands = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         words = [*shlex.split(command)[2:], "--use_cpu"]
         kinds = (ModelArguments, DataArguments, MclTrainingArguments)
