@@ -15,6 +15,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
+    BertTokenizer,
     PreTrainedModel,
 )
 
@@ -356,9 +357,17 @@ def test_the_plan_says_of_a_head_that_predicts_everywhere(
         ({"backbone": "@bert", "config_overrides": "hidden_size={a: 1"}, r"hidden_size=\{a: 1' cannot be read"),
         ({"backbone": "@bert", "config_overrides": "relative_attention_num_buckets=8"}, "not name=value of a field"),
         ({"backbone": "@bert", "generator_shares": "tokens"}, "did you mean 'token'"),
+        (
+            {"backbone": "@bert", "generator_trainable": False},
+            "generator_trainable=False: a generator that starts new",
+        ),
+        ({"backbone": "BERT"}, "did you mean the model type 'bert'"),
         ({"backbone": "@bert", "generator_temperature": 0.0}, "generator_temperature=0.0 must be above 0"),
         ({"backbone": "@bert", "generator_temperature_decay": 0.0}, "generator_temperature_decay=0.0 must be above 0"),
-        ({"backbone": "@bert", "generator_trainable": False, "generator_shares": "token"}, "use 'none' or 'gdes'"),
+        (
+            {"backbone": "@bert", "generator_trainable": False, "generator_shares": "token"},
+            "generator_shares='token': .* use 'none' or 'gdes'",
+        ),
         (
             {"backbone": "@deberta-v2", "attn_implementation": "sdpa"},
             "DebertaV2Model has none such; choose from",
@@ -422,7 +431,10 @@ def test_refuses_two_that_are_not_one_pair(save: Save, begin: Begin) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"generator_name_or_path": save("wide", "bert", width=64)}, "32 wide and the generator's 64: share nothing"),
         ({"generator_name_or_path": save("words", "bert", vocab_size=1030)}, "vocab_size is 1024 in .* and 1030 in"),
-        ({"generator_name_or_path": save("bare", "bert", AutoModel)}, "lacks 6 of its weights, cls.predictions.bias"),
+        (
+            {"generator_name_or_path": save("bare", "bert", AutoModel)},
+            "is no BertForMaskedLM: it lacks cls.predictions",
+        ),
         ({"generator_name_or_path": save("bert"), "generator_init": "layers"}, "leave out generator_name_or_path"),
         (
             {"generator_name_or_path": save("modernbert"), "generator_shares": "all"},
@@ -441,6 +453,11 @@ def test_refuses_two_that_are_not_one_pair(save: Save, begin: Begin) -> None:
         with pytest.raises(UserError, match=said) as raised:
             begin(discriminator_name_or_path=save("bert"), **arguments)
         assert "\n" not in str(raised.value)
+    other = save("reversed", "bert")
+    words = sorted(demo_tokenizer().get_vocab(), key=demo_tokenizer().get_vocab().__getitem__)
+    BertTokenizer(vocab={w: i for i, w in enumerate([*words[:5], *reversed(words[5:])])}).save_pretrained(other)
+    with pytest.raises(UserError, match=r"the id of '.*' is .*, but .* in that of '.*reversed'"):
+        begin(discriminator_name_or_path=save("bert"), generator_name_or_path=other)
     wide = {"generator_name_or_path": save("wide", "bert", width=64), "generator_shares": "none"}
     assert begin(discriminator_name_or_path=save("bert"), **wide).model.generator.config.hidden_size == 64
 

@@ -86,9 +86,19 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     changes["loss_weights"] = weights | (model_args.loss_weights or {})
     with refusing("config_overrides"):
         config = build(**{**start, **changes})
+    if not config.generator_trainable and not _has_generator(model_args):
+        raise UserError(
+            "generator_trainable=False: a generator that starts new would stay as it is: give "
+            "--generator_name_or_path, or --generator_init layers"
+        )
     if not model_args.base_checkpoints:  # a checkpoint's vocabulary grows
         check_tokenizer(tokenizer, config.vocab_size)
     return config
+
+
+def _has_generator(model_args: ModelArguments) -> bool:
+    named = model_args.model_name_or_path or model_args.generator_name_or_path
+    return bool(named) or model_args.generator_init == "layers"
 
 
 def _start(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, Any], dict[str, Any]]:

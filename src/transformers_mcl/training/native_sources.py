@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from transformers import (
     AutoModelForMaskedLM,
     ElectraConfig,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from ..errors import UserError
 from ..models.backbones import check_backbone, native_class, sibling
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config, open_model
+from ..models.loading import load_config, open_model, open_whole
 from ..models.pretraining import MclForPreTraining
 from .initialization import (
     DISCRIMINATOR,
@@ -42,7 +41,15 @@ from .initialization import (
 from .model_arguments import ModelArguments, backbone_overrides
 from .preflight import refusing
 
-__all__ = ["find_backbone", "find_half", "is_default", "native_fields", "native_pair", "native_pair_fields"]
+__all__ = [
+    "find_backbone",
+    "find_half",
+    "is_default",
+    "is_model_type",
+    "native_fields",
+    "native_pair",
+    "native_pair_fields",
+]
 
 # What a configuration says of the checkpoint it came with, and of its task.
 _NOT_THE_ENCODERS = {"architectures", "dtype", "transformers_version", "_name_or_path"}
@@ -62,14 +69,15 @@ def find_backbone(name: str, **hub: Any) -> PreTrainedConfig:
     """
     if is_model_type(name):
         config = AutoConfig.for_model(name)
-        if not is_default(config):
-            check_backbone(config, f"backbone {name!r}")
-        return config
-    try:
-        return find_half("backbone", name, **hub)
-    except UserError as error:
-        near = difflib.get_close_matches(name, CONFIG_MAPPING.keys(), n=1)
-        raise UserError(f"{error}; did you mean the model type {near[0]!r}?" if near else str(error)) from error
+    else:
+        try:
+            config = load_config(name, "backbone", **hub)
+        except UserError as error:
+            near = difflib.get_close_matches(name.lower(), CONFIG_MAPPING.keys(), n=1)
+            raise UserError(f"{error}; did you mean the model type {near[0]!r}?" if near else str(error)) from error
+    if not is_default(config):
+        _half(config, f"backbone {name!r}")
+    return config
 
 
 def find_half(argument: str, name: str, **hub: Any) -> PreTrainedConfig:
@@ -138,15 +146,15 @@ def native_fields(
     if trained:
         _check_follows("AutoModel", backbone, of_backbone)
     else:
-        backbone = changed(backbone, {"vocab_size": its.vocab_size if its else len(tokenizer)})
-    backbone = changed(_with_ids(backbone, tokenizer, DISCRIMINATOR if trained else None), of_backbone)
+        backbone = _changed(backbone, {"vocab_size": its.vocab_size if its else len(tokenizer)})
+    backbone = _changed(_with_ids(backbone, tokenizer, DISCRIMINATOR if trained else None), of_backbone)
     if its is None:
         depth = backbone.attribute_map.get("num_hidden_layers", "num_hidden_layers")
         smaller = backbone if depth in of_generator else sibling(backbone)
-        its = changed(smaller, of_generator)
+        its = _changed(smaller, of_generator)
     else:
         _check_follows("AutoModelForMaskedLM", its, of_generator, "generator_")
-        its = changed(_with_ids(its, tokenizer, GENERATOR), of_generator)
+        its = _changed(_with_ids(its, tokenizer, GENERATOR), of_generator)
         if its.vocab_size != backbone.vocab_size:
             raise UserError(
                 f"vocab_size is {backbone.vocab_size} in {ours} and {its.vocab_size} in {theirs}: a pair has one "
@@ -171,7 +179,7 @@ def native_pair_fields(pair: MclConfig, model_args: ModelArguments) -> tuple[dic
     _check_follows("AutoModel", ours, of_backbone)
     _check_follows("AutoModelForMaskedLM", its, of_generator, "generator_")
     _check_head(pair, changes)
-    halves = {"backbone_config": changed(ours, of_backbone), "generator_backbone_config": changed(its, of_generator)}
+    halves = {"backbone_config": _changed(ours, of_backbone), "generator_backbone_config": _changed(its, of_generator)}
     return {**pair.to_dict(), **halves}, changes
 
 
@@ -181,7 +189,7 @@ def _check_head(pair: MclConfig, changes: Mapping[str, Any]) -> None:
         raise refused("detection_head_type", changes["detection_head_type"], kind)
 
 
-def changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
+def _changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
     """The configuration with other fields, and without what is not the encoder's.
 
     Raises:
@@ -224,7 +232,7 @@ def _with_ids(
         if getattr(config, field := f"{kind}_token_id", None) is not None:
             own = getattr(tokenizer, field)
             ids[field] = stand_in.get(kind) if own is None else own
-    return changed(config, ids)
+    return _changed(config, ids)
 
 
 def _check_follows(auto: str, config: PreTrainedConfig, changes: Mapping[str, Any], prefix: str = "") -> None:
@@ -238,7 +246,7 @@ def _check_follows(auto: str, config: PreTrainedConfig, changes: Mapping[str, An
     shapes = _shapes(auto, config) if changes else {}
     for name, value in changes.items():
         had = getattr(config, name, None)
-        if value != had and (name == heads or _shapes(auto, changed(config, {name: value})) != shapes):
+        if value != had and (name == heads or _shapes(auto, _changed(config, {name: value})) != shapes):
             raise refused(prefix + name, value, had)
 
 
@@ -278,31 +286,23 @@ def native_pair(config: MclConfig, model_args: ModelArguments) -> MclForPreTrain
     return pair
 
 
-def _open_discriminator(name: str, hub: Mapping[str, Any]) -> PreTrainedModel:
+def _open_discriminator(name: str, hub: Mapping[str, Any]) -> Any:
     """An encoder, of which the pooler alone may be new; or the model that has it and its detection heads."""
     config, where = load_config(name, DISCRIMINATOR, **hub), f"{DISCRIMINATOR} {name!r}"
     if is_default(config):
-        model: PreTrainedModel = load_source(DISCRIMINATOR, name, hub)
-        return model
+        return load_source(DISCRIMINATOR, name, hub)
     kind = MclForPreTraining if isinstance(config, MclConfig) else AutoModel
     opened = open_model(kind, name, where, dtype=torch.float32, **hub)
-    _check_missing([key for key in opened.missing if "pooler" not in key], where)
-    model = opened.model
-    return model
+    if missing := [key for key in opened.missing if "pooler" not in key]:
+        raise UserError(f"{where} lacks {len(missing)} of its weights, {missing[0]} for one")
+    return opened.model
 
 
-def _open_generator(name: str, hub: Mapping[str, Any]) -> PreTrainedModel:
+def _open_generator(name: str, hub: Mapping[str, Any]) -> Any:
+    """A masked language model, whole."""
     config, where = load_config(name, GENERATOR, **hub), f"{GENERATOR} {name!r}"
     if is_default(config):
-        model: PreTrainedModel = load_source(GENERATOR, name, hub)
-        return model
-    pair = isinstance(config, MclConfig)
-    opened = open_model(MclForPreTraining if pair else AutoModelForMaskedLM, name, where, dtype=torch.float32, **hub)
-    _check_missing(opened.missing, where)
-    model = opened.model.generator if pair else opened.model
-    return model
-
-
-def _check_missing(missing: Sequence[str], where: str) -> None:
-    if missing:
-        raise UserError(f"{where} lacks {len(missing)} of its weights, {missing[0]} for one")
+        return load_source(GENERATOR, name, hub)
+    if isinstance(config, MclConfig):
+        return open_whole(MclForPreTraining, name, where, dtype=torch.float32, **hub).generator
+    return open_whole(AutoModelForMaskedLM, name, where, dtype=torch.float32, **hub)
