@@ -3,16 +3,19 @@
 # Without `from __future__ import annotations`: `strict` reads the types of the fields, and cannot read text.
 
 import copy
+import difflib
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
-from transformers import ElectraConfig
+from transformers import CONFIG_MAPPING, ElectraConfig, PreTrainedConfig
 
 from ..errors import UserError, check_name
 from ..method.courses import COURSES, OBJECTIVES, all_losses, known_weights
 from ..method.schedules import SCHEDULES, Curriculum
 from . import hooks
+from .backbones import check_backbone, embedding_width, family_of, sibling
+from .sharing import SHARING
 
 __all__ = ["MclConfig"]
 
@@ -51,9 +54,25 @@ class MclConfig(ElectraConfig):
         detection_head_type (`str`, *optional*, defaults to `"electra"`):
             `"electra"`: a dense layer, its activation and a projection to one logit; `"layer_norm"`: normalised before
             the projection (unilm); `"linear"`: the projection alone (COCO-LM).
-        generator_shares (`str`, *optional*, defaults to `"token"`):
-            What the generator shares with the discriminator: `"token"` embeddings (paper), or `"all"` of the embedding
-            layer, positions, segments and normalisation included (google-research/electra).
+        backbone_config, generator_backbone_config (`PreTrainedConfig` or `dict`, *optional*):
+            Of a pair of another family: the configuration of the discriminator's encoder, and that of the generator,
+            any that transformers opens as a masked language model; a dictionary names its `model_type`. The generator
+            is by default of the same family and width with a third of the layers. The sizes of this configuration are
+            then the encoder's, `max_position_embeddings` the tokens of the longest row that both take, and there is no
+            relative position bias.
+        generator_shares (`str`, *optional*):
+            What the generator shares with the discriminator: `"token"` embeddings (paper, the default), `"all"` of the
+            embedding layer, positions, segments and normalisation included (google-research/electra), `"none"` (the
+            default of a generator that is not trained), or `"gdes"`: the discriminator's token embeddings are the
+            generator's, without gradient, plus a difference of its own (gradient-disentangled embedding sharing,
+            DeBERTaV3).
+        generator_trainable (`bool`, *optional*, defaults to `True`):
+            Whether the generator learns; if not, its losses have no weight and it has no dropout.
+        generator_temperature (`float`, *optional*, defaults to 1.0):
+            What the generator's logits are divided by before a token is sampled.
+        generator_temperature_decay (`float`, *optional*):
+            Share of a training run in which the distance of the temperature to 1 falls by the factor e
+            (Fast-ELECTRA); by default the temperature stays as it is.
         generator_hidden_size, generator_num_hidden_layers, generator_num_attention_heads, generator_intermediate_size
         (`int`, *optional*, defaults to 0):
             Shape of the generator. 0 (the default) stands for ELECTRA-small's: a quarter of the discriminator's width
@@ -105,7 +124,12 @@ class MclConfig(ElectraConfig):
     generator_num_attention_heads: int = 0
     generator_intermediate_size: int = 0
     generator_dropout: float | int | None = None
-    generator_shares: str = "token"
+    generator_shares: str | None = None
+    generator_trainable: bool = True
+    generator_temperature: float | int = 1.0
+    generator_temperature_decay: float | int | None = None
+    backbone_config: dict[str, Any] | PreTrainedConfig | None = None
+    generator_backbone_config: dict[str, Any] | PreTrainedConfig | None = None
     generator_prediction_layers: list[int] | None = None
     classifier_activation: str = "gelu"
     detection_head_type: str = "electra"
@@ -131,11 +155,48 @@ class MclConfig(ElectraConfig):
             self.objective = "mcl" if objective is None else objective
         else:
             self.loss_weights = known_weights(self.loss_weights)
+        if self.generator_shares is None:
+            self.generator_shares = "token" if self.generator_trainable else "none"
+        self.backbone_config = _configuration(self.backbone_config, "backbone_config")
+        self.generator_backbone_config = _configuration(self.generator_backbone_config, "generator_backbone_config")
+        if self.backbone_config is not None:
+            self._adopt(self.backbone_config)
         for size in ("hidden_size", "num_attention_heads", "intermediate_size"):
             setattr(self, f"generator_{size}", getattr(self, f"generator_{size}") or max(getattr(self, size) // 4, 1))
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
         super().__post_init__(**kwargs)
         self.check()
+
+    def _adopt(self, backbone: PreTrainedConfig) -> None:
+        """What is true of the encoder is true of the pair."""
+        if self.generator_backbone_config is None:
+            self.generator_backbone_config = sibling(backbone)
+        self.relative_attention_num_buckets = 0
+        for name in _MIRRORED:
+            if (value := getattr(backbone, name, None)) is not None:
+                setattr(self, name, value)
+        self.embedding_size = embedding_width(backbone)
+        halves = (backbone, self.generator_backbone_config)
+        self.max_position_embeddings = min(family_of(half).longest_row(half) for half in halves)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As any configuration's; what the caller changes of the encoder of another family is changed there, too."""
+        given, asked = dict(kwargs), kwargs.pop("return_unused_kwargs", False)
+        config, unused = super().from_dict(config_dict, return_unused_kwargs=True, **kwargs)
+        if (backbone := config.backbone_config) is not None:
+            for name in given.keys() & (backbone.to_dict().keys() - _PLACES):
+                setattr(backbone, name, given[name])
+                unused.pop(name, None)
+        return (config, unused) if asked else config
+
+    def native_config(self) -> PreTrainedConfig:
+        """The configuration of the encoder of another family, with what a task has set on this one."""
+        config = copy.deepcopy(self.backbone_config)
+        assert isinstance(config, PreTrainedConfig)
+        for name in _OF_TASKS:
+            setattr(config, name, getattr(self, name))
+        return config
 
     @classmethod
     def get_config_dict(
@@ -160,7 +221,9 @@ class MclConfig(ElectraConfig):
             raise UserError(
                 "is_decoder=True: the models of this package are encoders, whose attention sees both sides"
             )
-        self._check_shape()
+        self._check_generator()
+        if self.backbone_config is None:
+            self._check_shape()
 
     def _check_courses(self, curriculum: Curriculum) -> None:
         if not curriculum.schedule.together:
@@ -181,6 +244,43 @@ class MclConfig(ElectraConfig):
             raise UserError(
                 f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
             )
+
+    def _check_generator(self) -> None:
+        sharing = SHARING[str(self.generator_shares)]
+        if not self.generator_trainable and sharing.needs_training:
+            raise UserError(
+                f"generator_shares={self.generator_shares!r}: a generator that is not trained (generator_trainable="
+                "False) has embeddings of its own, which the discriminator must not change: use 'none' or 'gdes'"
+            )
+        if not self.generator_temperature > 0:
+            raise UserError(f"generator_temperature={self.generator_temperature} must be above 0")
+        if self.generator_temperature_decay is not None and not self.generator_temperature_decay > 0:
+            raise UserError(
+                f"generator_temperature_decay={self.generator_temperature_decay} must be above 0, a share of the run"
+            )
+        if (ours := self.backbone_config) is None or (theirs := self.generator_backbone_config) is None:
+            return
+        assert isinstance(ours, PreTrainedConfig) and isinstance(theirs, PreTrainedConfig)
+        for config, name in ((ours, "backbone_config"), (theirs, "generator_backbone_config")):
+            check_backbone(config, name)
+        if ours.vocab_size != theirs.vocab_size:
+            raise UserError(
+                f"the discriminator has a vocabulary of {ours.vocab_size} tokens and the generator one of "
+                f"{theirs.vocab_size}: a pair has one; give two that were trained with the same tokenizer"
+            )
+        widths = embedding_width(ours), embedding_width(theirs)
+        if sharing.one_width and widths[0] != widths[1]:
+            raise UserError(
+                f"generator_shares={self.generator_shares!r}: the discriminator's token embeddings are {widths[0]} "
+                f"wide and the generator's {widths[1]}: share nothing (generator_shares='none'), or take a generator "
+                f"of width {widths[0]}"
+            )
+        for config in (ours, theirs):
+            if self.document_attention and not family_of(config).reads_documents(config):
+                raise UserError(
+                    f"document_attention: the attention of the family {config.model_type!r} cannot keep the documents "
+                    "of a row apart: leave it out"
+                )
 
     def _check_shape(self) -> None:
         for side in ("", "generator_"):
@@ -204,15 +304,26 @@ class MclConfig(ElectraConfig):
 
     @property
     def weights(self) -> dict[str, float]:
-        """`loss_weights`, of all losses of the method and of others that have one."""
-        return self.loss_weights or {}
+        """`loss_weights`, of all losses of the method and of others that have one; of a generator that is not trained
+        none."""
+        return self._trained(self.loss_weights or {})
+
+    def _trained(self, weights: Mapping[str, float]) -> dict[str, float]:
+        losses = all_losses()
+        return {
+            name: weight if self.generator_trainable or losses[name].detects else 0.0
+            for name, weight in weights.items()
+        }
 
     @property
     def objective(self) -> str:
         """The objective whose weights these are, or `"custom"`. Setting it sets `loss_weights`."""
         check_name("course_schedule", self.course_schedule, SCHEDULES)
-        used = {name: weight for name, weight in self.weights.items() if weight}
-        return next((name for name, weights in OBJECTIVES.items() if weights == used), "custom")
+        used = self._used(self.weights)
+        return next((name for name, weights in OBJECTIVES.items() if self._used(weights) == used), "custom")
+
+    def _used(self, weights: Mapping[str, float]) -> dict[str, float]:
+        return {name: weight for name, weight in self._trained(weights).items() if weight}
 
     @objective.setter
     def objective(self, name: str) -> None:
@@ -227,7 +338,7 @@ class MclConfig(ElectraConfig):
             training: whether it is training.
         """
         check_name("course_schedule", self.course_schedule, SCHEDULES)
-        used = {name: weight for name, weight in (self.weights if weights is None else weights).items() if weight}
+        used = self._used(self.weights if weights is None else weights)
         return Curriculum(
             courses=tuple(course for course in COURSES.values() if course.is_on(used)),
             weights=used,
@@ -332,12 +443,34 @@ class MclConfig(ElectraConfig):
         )
 
 
+def _configuration(given: Any, name: str) -> PreTrainedConfig | None:
+    if given is None or isinstance(given, PreTrainedConfig):
+        return given
+    fields = dict(given)
+    kind = fields.pop("model_type", None)
+    if kind not in CONFIG_MAPPING:
+        near = difflib.get_close_matches(str(kind), CONFIG_MAPPING.keys(), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UserError(f"{name}: transformers has no model_type {kind!r}{hint}")
+    config: PreTrainedConfig = CONFIG_MAPPING[kind](**fields)
+    return config
+
+
+# Of the encoder of another family.
+_MIRRORED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_MIRRORED += ("initializer_range", "type_vocab_size", "pad_token_id")
+# What a task sets on a configuration, whatever its family.
+_OF_TASKS = ("id2label", "label2id", "problem_type", "output_hidden_states", "output_attentions", "return_dict")
+# Not of the encoder, although its configuration has them.
+_PLACES = {"name_or_path", "_name_or_path", "dtype", "torch_dtype", "architectures", "transformers_version"}
+_PLACES |= {"model_type", *_OF_TASKS}
+
 _CHOICES: dict[str, Any] = {
     "detection_heads": ("per_course", "shared"),
     "detection_head_type": ("electra", "layer_norm", "linear"),
     "relative_attention_bias_type": ("t5", "coco_lm"),
     "classifier_activation": ("gelu", "tanh"),
-    "generator_shares": ("token", "all"),
+    "generator_shares": SHARING,
     "course_schedule": SCHEDULES,
     "correction_average": ("all", "own"),
 }

@@ -21,7 +21,6 @@ from transformers import (
 )
 from transformers import initialization as init
 from transformers.activations import get_activation
-from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
@@ -29,8 +28,12 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 from ..errors import UserError
 from ..method.documents import positions_in_documents
 from . import hooks
+from .backbones import native_class
 from .configuration_mcl import MclConfig
 from .heads import LayerMixture, detection_head
+from .masks import check_documents, document_mask
+from .native import auto_name, open_native, pair_config
+from .sharing import new_size, resize
 
 __all__ = [
     "MclDiscriminator",
@@ -42,7 +45,6 @@ __all__ = [
     "MclGenerator",
     "MclModel",
     "MclPreTrainedModel",
-    "MclWithGenerator",
     "RelativePositionBias",
     "check_length",
 ]
@@ -106,25 +108,47 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
 
     config_class = MclConfig
     config: MclConfig
+    _is_pair = False  # whether it is both networks, of any family
     _no_split_modules: Any = ["ElectraLayer", "ElectraEmbeddings"]
     _keys_to_ignore_on_load_unexpected: Any = [
         r"^generator\.",
         r"^discriminator_predictions\.",
         r"^course_predictions\.",
+        r"\.word_embeddings\.delta$",
     ]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """As any model's, repositories of fairseq's included."""
+        """As any model's, repositories of fairseq's included; of a pair of another family, transformers' own class."""
         folder = hooks.locate(pretrained_model_name_or_path, **kwargs)
+        if not cls._is_pair and folder is not None:
+            config = pair_config(cls.config_class, folder, kwargs)
+            if config.backbone_config is not None:
+                return open_native(cls.__name__, folder, config, **kwargs)
+            kwargs["config"] = config
         opened: Any = super().from_pretrained(folder, *args, **kwargs)
         if folder != pretrained_model_name_or_path:
             model = opened[0] if isinstance(opened, tuple) else opened
             model.name_or_path = model.config.name_or_path = str(pretrained_model_name_or_path)
         return opened
 
+    @classmethod
+    def _from_config(cls, config: MclConfig, **kwargs: Any) -> Any:
+        """As any model's, new; of a pair of another family, transformers' own class."""
+        if cls._is_pair or config.backbone_config is None:
+            return super()._from_config(config, **kwargs)
+        return native_class(auto_name(cls.__name__), config.native_config())._from_config(
+            config.native_config(), **kwargs
+        )
+
     def __init__(self, config: MclConfig, *args: Any, **kwargs: Any):
         config.check()
+        if config.backbone_config is not None and not self._is_pair:
+            raise UserError(
+                f"{type(self).__name__}: this is the configuration of a pair of another family "
+                f"({config.backbone_config.model_type}), whose models are transformers' own: open them with "
+                f"{auto_name(type(self).__name__)}"
+            )
         super().__init__(config, *args, **kwargs)
 
     @property
@@ -163,10 +187,7 @@ def _check_attention(config: MclConfig, attn_implementation: str | None, documen
             "or 'eager', or pre-train with relative_attention_num_buckets=0"
         )
     if documents:
-        raise UserError(
-            f"attn_implementation={attn_implementation!r} cannot keep the documents of a row apart "
-            "(document_attention): use 'sdpa', 'flex_attention' or 'eager'"
-        )
+        check_documents(attn_implementation)
 
 
 def check_length(config: MclConfig, length: int) -> None:
@@ -223,25 +244,8 @@ class MclModel(MclPreTrainedModel, ElectraModel):
             kwargs["position_bias"] = self.relative_attention_bias(shape[1]).expand(shape[0], -1, -1, -1)
         if document_ids is not None:
             position_ids = positions_in_documents(document_ids) if position_ids is None else position_ids
-            attention_mask = self._document_mask(document_ids, attention_mask)
+            attention_mask = document_mask(self.config, document_ids, attention_mask, self.dtype)
         return super().forward(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, **kwargs)
-
-    def _document_mask(self, document_ids: Tensor, attention_mask: Tensor | None) -> Any:
-        """Every query's own mask, in the form that the attention function takes."""
-        if attention_mask is not None:
-            if attention_mask.dim() != 2:
-                raise UserError("document_ids: the attention_mask beside them must be (batch, length), 0 at padding")
-            document_ids = document_ids.masked_fill(attention_mask == 0, -1)  # so that no row of the mask is empty
-        if self.config._attn_implementation == "flex_attention":
-            documents = packed_sequence_mask_function(document_ids)
-            return create_bidirectional_mask(self.config, document_ids[..., None], None, and_mask_function=documents)
-        # The same function makes these too, at twenty times the cost.
-        same = document_ids[:, None, :, None] == document_ids[:, None, None, :]
-        if self.config._attn_implementation == "eager":
-            return torch.zeros(same.shape, dtype=self.dtype, device=same.device).masked_fill(
-                ~same, torch.finfo(self.dtype).min
-            )
-        return same
 
     def _create_attention_masks(
         self, attention_mask: Any, encoder_attention_mask: Any, embedding_output: Tensor, *args: Any, **kwargs: Any
@@ -370,33 +374,7 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         return self.generator_lm_head(self._features(hidden.gather(-2, rows)))
 
 
-class MclWithGenerator(MclPreTrainedModel):
-    """What holds a generator, whose vocabulary is its own."""
-
-    generator: MclGenerator
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.generator.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.generator.set_output_embeddings(value)
-
-    def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
-    ) -> nn.Embedding:
-        """As any model's; the shared embeddings, the generator's head and its bias, and both configurations agree."""
-        old = self.config.vocab_size
-        embeddings = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, mean_resizing)
-        self.generator.config.vocab_size = self.config.vocab_size
-        if mean_resizing and self.config.vocab_size > old:
-            # Of a head that is not tied, transformers starts these at the mean too; of a tied one, at 0, which is far
-            # above it where most tokens are rare.
-            bias = self.generator.generator_lm_head.bias.data
-            bias[old:] = bias[:old].mean()
-        return embeddings
-
-
-class MclForMaskedLM(MclWithGenerator):
+class MclForMaskedLM(MclPreTrainedModel):
     """The generator of a pair, as a masked language model of its own. Saves and loads the pair's `generator.` keys."""
 
     # Not "generator": loading would put that before the discriminator's keys, and find them fitting.
@@ -421,9 +399,25 @@ class MclForMaskedLM(MclWithGenerator):
             hub = {k: v for k, v in kwargs.items() if k in hooks.HUB_ARGUMENTS}
             config = MclConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         # Named one by one: saving reverses the mapping, and a mere prefix would also fit `embeddings_project`.
-        names = "word_embeddings" if config.generator_shares == "token" else r"\w+_embeddings|LayerNorm"
-        kwargs.setdefault("key_mapping", {rf"^electra\.embeddings\.({names})": r"generator.electra.embeddings.\1"})
+        names = {"token": "word_embeddings", "all": r"\w+_embeddings|LayerNorm"}.get(config.generator_shares)
+        if names:
+            kwargs.setdefault("key_mapping", {rf"^electra\.embeddings\.({names})": r"generator.electra.embeddings.\1"})
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Module:
+        """As any model's; the head, its bias, and both configurations agree."""
+        tokens = new_size(self.config.vocab_size, new_num_tokens, pad_to_multiple_of)
+        resize(self.generator, tokens, mean_resizing=mean_resizing)
+        self.config.vocab_size = tokens
+        return self.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.generator.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.generator.set_output_embeddings(value)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.generator.get_input_embeddings()

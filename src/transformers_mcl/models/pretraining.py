@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
 from ..errors import UserError, check_name, check_names
@@ -33,9 +34,11 @@ from ..method.metrics import detection_sums, generator_counts
 from ..method.notebook import correction_notebook, rediscrimination_input, regeneration_input
 from ..method.schedules import Curriculum
 from . import hooks
+from .backbones import Halves, NativeHalves
 from .configuration_mcl import MclConfig
 from .heads import detection_head
-from .modeling_mcl import MclGenerator, MclModel, MclWithGenerator, check_length
+from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
+from .sharing import SHARING, DisentangledEmbedding, new_size, resize, tie
 
 __all__ = ["CourseRecord", "CoursesMixin", "MclForPreTraining", "MclForPreTrainingOutput"]
 
@@ -107,6 +110,7 @@ class CoursesMixin:
     config: Any  # an MclConfig, which transformers' own classes declare otherwise
     training: bool
     turn: int = 0
+    _temperature: Tensor | None = None
     # The loss is a mean over this batch: a plain Trainer has to divide it by its accumulation steps.
     accepts_loss_kwargs = False
 
@@ -157,6 +161,16 @@ class CoursesMixin:
         self._loss_weights = known_weights(weights)
         # Which are in use decides what is computed: known outside of a compiled graph, to which a weight is a number.
         self._weights_in_use = {name: weight for name, weight in self._loss_weights.items() if weight}
+
+    @property
+    def temperature(self) -> float:
+        """What the generator's logits are divided by before a token is sampled; may be changed in training."""
+        return 1.0 if self._temperature is None else self._temperature.item()
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        # A tensor, so that a compiled step is not compiled anew whenever it changes.
+        self._temperature = None if value == 1.0 else torch.tensor(float(value))
 
     @property
     def active_courses(self) -> tuple[str, ...]:
@@ -254,7 +268,7 @@ class CoursesMixin:
         parts = logits.split(widths, 1) if len(courses) > 1 else (logits,)  # which costs a copy, going back
         records = {}
         for course, corruption, its in zip(courses, corruptions, parts, strict=True):
-            samples = sample_tokens(its, draws)
+            samples = sample_tokens(its if self._temperature is None else its / self._temperature, draws)
             records[course.name] = CourseRecord(corruption, corrupted.original, samples)
             if course.generate is not None:
                 counts = generator_counts(its, samples, corruption.labels, corruption.valid)
@@ -360,50 +374,111 @@ class CoursesMixin:
         return self.detection_head(course)(self.encode(input_ids, attention_mask, document_ids))
 
 
-class MclForPreTraining(CoursesMixin, MclWithGenerator):
-    """A discriminator and a generator that share embeddings, and the courses that train them.
+class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
+    """A discriminator, a generator, and the courses that train them.
 
-    The discriminator's encoder lies under `electra.`, as in every task head, so that a checkpoint of the pair opens as
-    any of them; the generator lies under `generator.`. Takes clean token ids and does all the courses itself, on the
-    device.
+    By default both are ELECTRA's encoder with a relative position bias; with `backbone_config` they are transformers'
+    own models of another family, as they are. The discriminator lies under the prefix that its task heads give it
+    (`electra.`, `bert.`, `model.`, …), so that a checkpoint of the pair opens as any of them; the generator lies under
+    `generator.`. Takes clean token ids and does all the courses itself, on the device.
     """
 
+    _is_pair = True
     _keys_to_ignore_on_load_unexpected: Any = None
 
     def __init__(self, config: MclConfig):
+        asked = config._attn_implementation
         super().__init__(config)
-        self.electra = MclModel(config)
+        self._halves = halves_of(config, asked)
+        discriminator = self._halves.discriminator()
+        self.base_model_prefix = discriminator.base_model_prefix
+        setattr(self, self.base_model_prefix, discriminator)
         # The head for replaced tokens, and with shared heads the one for every course.
         self.discriminator_predictions = detection_head(config)
         own_heads = [k for k in config.active_courses if k != MAIN_COURSE and config.detection_heads == "per_course"]
         self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
-        self.generator = MclGenerator(config.generator_config())
-        shared = [n for n, _ in self.electra.embeddings.named_parameters()]
-        if config.generator_shares == "token":
-            shared = ["word_embeddings.weight"]
-        self._tied_weights_keys = {f"generator.electra.embeddings.{n}": f"electra.embeddings.{n}" for n in shared}
+        self.generator: Any = self._halves.generator()
+        self.sharing = SHARING[str(config.generator_shares)]
+        self.sharing.prepare(self.discriminator, self.generator.base_model)
+        self._tied_weights_keys = tie(self.sharing, self.discriminator, self.generator)
+        self.generator.requires_grad_(config.generator_trainable)
         self.loss_weights = dict(config.weights)
-        self.turn = 0
+        self.turn, self.temperature = 0, config.generator_temperature
         self.post_init()
+        config._attn_implementation = self.discriminator.config._attn_implementation
         # The halves ignore each other's keys; the pair must miss none and have none left over.
-        self._keys_to_ignore_on_load_unexpected = None
+        self._keys_to_ignore_on_load_unexpected = self.sharing.ignored(self)
         # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest.
-        self._no_split_modules = {"ElectraLayer"}
+        self._no_split_modules = {name for name in self._no_split_modules or () if "Embedding" not in name}
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self and isinstance(table := self.get_input_embeddings(), DisentangledEmbedding):
+            init.zeros_(table.delta)  # the encoder, in whose charge it is, does not know it
+
+    @property
+    def discriminator(self) -> PreTrainedModel:
+        """The discriminator's encoder, without its heads."""
+        encoder: PreTrainedModel = getattr(self, self.base_model_prefix)
+        return encoder
+
+    @property
+    def predicts_everywhere(self) -> bool:
+        """Whether the generator's head cannot be had at chosen positions alone, which costs time and memory."""
+        return not self._halves.predicts_at(self.generator)
+
+    def train(self, mode: bool = True) -> MclForPreTraining:
+        """As any module's; a generator that is not trained stays as it is in use."""
+        super().train(mode)
+        if not self.config.generator_trainable:
+            self.generator.eval()
+        return self
 
     def share_modules(self) -> None:
         """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes."""
-        ours, its = self.electra.embeddings, self.generator.electra.embeddings
-        for name, module in list(ours.named_children()):
-            if any(key.startswith(f"electra.embeddings.{name}.") for key in self._tied_weights_keys.values()):
-                setattr(its, name, module)
+        for target, source in self._tied_weights_keys.items():
+            self.set_submodule(target.rpartition(".")[0], self.get_submodule(source.rpartition(".")[0]))
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.discriminator.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.discriminator.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.generator.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.generator.set_output_embeddings(value)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Module:
+        """As any model's, of both networks, with what they share and all that says how many tokens there are."""
+        tokens = new_size(self.config.vocab_size, new_num_tokens, pad_to_multiple_of)
+        for half in (self.generator, self.discriminator):
+            resize(half, tokens, mean_resizing=mean_resizing)
+        self.config.vocab_size = tokens
+        self.tie_weights()
+        return self.get_input_embeddings()
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *args: Any,
+        state_dict: dict[str, Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """As any model's; the discriminator's embeddings are there as they are used, whatever they are made of."""
+        state = self.sharing.fold(self, self.state_dict() if state_dict is None else state_dict)
+        super().save_pretrained(save_directory, *args, state_dict=state, **{"save_original_format": False, **kwargs})
 
     @property
     def _reads_documents(self) -> bool:
         return self.config.document_attention
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
-        hidden: Tensor = self.electra(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
-        return hidden
+        return self._halves.encode(self.discriminator, input_ids, attention_mask, document_ids)
 
     def predict_at(
         self,
@@ -412,7 +487,7 @@ class MclForPreTraining(CoursesMixin, MclWithGenerator):
         positions: Tensor,
         document_ids: Tensor | None = None,
     ) -> Tensor:
-        return self.generator.logits_at(input_ids, attention_mask, positions, document_ids)
+        return self._halves.predict_at(self.generator, input_ids, attention_mask, positions, document_ids)
 
     def detection_head(self, course: str) -> Any:
         if course == MAIN_COURSE or self.config.detection_heads == "shared":
@@ -442,3 +517,44 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Of `logits` `(batch, length)` in float32, by token."""
     return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+
+
+class _MclHalves(Halves):
+    """ELECTRA's encoder with a relative position bias, twice: the default."""
+
+    def __init__(self, config: MclConfig):
+        self.config = config
+
+    def discriminator(self) -> MclModel:
+        return MclModel(self.config)
+
+    def generator(self) -> MclGenerator:
+        return MclGenerator(self.config.generator_config())
+
+    def encode(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> Tensor:
+        hidden: Tensor = model(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
+        return hidden
+
+    def predict_at(
+        self,
+        generator: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None,
+    ) -> Tensor:
+        logits: Tensor = generator.logits_at(input_ids, attention_mask, positions, document_ids)
+        return logits
+
+
+def halves_of(config: MclConfig, attn_implementation: str | None) -> Halves:
+    """The two networks that a configuration describes.
+
+    Args:
+        attn_implementation: what was asked for; `None` for what each family has.
+    """
+    if config.backbone_config is None:
+        return _MclHalves(config)
+    return NativeHalves(config.backbone_config, config.generator_backbone_config, attn_implementation)

@@ -1,0 +1,403 @@
+"""The families of encoders that a pair can be made of: what is particular to each, and what holds for all.
+
+A pair takes transformers' own classes as they are: the base model for the discriminator, the masked language model for
+the generator. What it must know beyond their `forward` is in a [`Family`]; one that is not registered is taken for an
+encoder like any other, which works wherever its `forward` does. See `docs/add_an_encoder.md`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.auto_factory import _get_model_class
+
+from ..errors import UserError
+from ..method.documents import positions_in_documents
+from .masks import document_mask
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Halves",
+    "NativeHalves",
+    "check_backbone",
+    "embedding_width",
+    "family_of",
+    "native_class",
+    "register_family",
+    "sibling",
+]
+
+
+class Family:
+    """An encoder that nothing is known of but that transformers opens it as a masked language model.
+
+    Attributes:
+        known: whether its prediction head is known to take hidden states of chosen positions alone; of others a pair
+            tries it out (`predicts_at`).
+    """
+
+    known = False
+
+    def longest_row(self, config: PreTrainedConfig) -> int:
+        """Tokens of the longest row that it has positions for."""
+        return int(getattr(config, "max_position_embeddings", None) or 512)
+
+    def reads_documents(self, config: PreTrainedConfig) -> bool:
+        """Whether `inputs` can keep the documents of a row apart."""
+        return False
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        """What the base model needs once, after it was made."""
+
+    def inputs(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> dict[str, Any]:
+        """The arguments of the forward of `model`, base model or masked language model.
+
+        Args:
+            input_ids (`LongTensor` of shape `(batch, length)`): tokens.
+            attention_mask (`Tensor` of shape `(batch, length)`, *optional*): 0 at padding.
+            document_ids (`LongTensor` of shape `(batch, length)`, *optional*): which document each token belongs to;
+                given only where `reads_documents`.
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return {"input_ids": input_ids, "attention_mask": mask}
+
+
+class AbsolutePositions(Family):
+    """BERT and its like: position embeddings that are counted from 0, masks of any shape."""
+
+    known = True
+
+    def reads_documents(self, config: PreTrainedConfig) -> bool:
+        return True
+
+    def inputs(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> dict[str, Any]:
+        if document_ids is None:
+            return {"input_ids": input_ids, "attention_mask": attention_mask}
+        mask = document_mask(model.config, document_ids, attention_mask, model.dtype)
+        return {
+            "input_ids": input_ids,
+            "attention_mask": mask,
+            "position_ids": positions_in_documents(document_ids) + self.offset(model.config),
+        }
+
+    def offset(self, config: PreTrainedConfig) -> int:
+        """The position of a row's first token."""
+        return 0
+
+
+class OffsetPositions(AbsolutePositions):
+    """RoBERTa and its like: positions begin after that of padding, which takes one and leaves those before unused.
+
+    transformers counts the tokens that are not the padding *token*. A generator may sample this, and every position
+    after it would move: they are counted by the attention mask here, with the same result for all other rows.
+    """
+
+    def offset(self, config: PreTrainedConfig) -> int:
+        return (config.pad_token_id or 0) + 1
+
+    def longest_row(self, config: PreTrainedConfig) -> int:
+        return super().longest_row(config) - self.offset(config)
+
+    def inputs(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> dict[str, Any]:
+        given = super().inputs(model, input_ids, attention_mask, document_ids)
+        if document_ids is None:
+            present = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
+            given["position_ids"] = present.cumsum(1) * present + self.offset(model.config) - 1
+        return given
+
+
+class ModernBert(Family):
+    """Rotary positions; layers that see a window only have a mask of their own."""
+
+    known = True
+
+    def reads_documents(self, config: PreTrainedConfig) -> bool:
+        return True
+
+    def inputs(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> dict[str, Any]:
+        if document_ids is None:
+            return {"input_ids": input_ids, "attention_mask": attention_mask}
+        windows = {"full_attention": None, "sliding_attention": model.config.sliding_window}
+        masks = {
+            kind: document_mask(model.config, document_ids, attention_mask, model.dtype, window)
+            for kind, window in windows.items()
+        }
+        # Rotary positions tell distances alone: those within a document are what they are in it alone.
+        return {"input_ids": input_ids, "attention_mask": masks}
+
+
+class DebertaV2(Family):
+    """Distances in place of positions, in an attention that is always eager."""
+
+    known = True
+
+    def reads_documents(self, config: PreTrainedConfig) -> bool:
+        # A convolution over the tokens mixes neighbours, whatever the mask says.
+        return not getattr(config, "conv_kernel_size", 0)
+
+    def prepare(self, model: PreTrainedModel) -> None:
+        def of_tokens(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            if (mask := kwargs.get("mask")) is not None and mask.dim() == 3:
+                kwargs = {**kwargs, "mask": mask.diagonal(dim1=1, dim2=2)}
+            return args, kwargs
+
+        # The embeddings of padding are set to 0, by the mask that says for every query what it sees.
+        embeddings: Any = model.embeddings
+        embeddings.register_forward_pre_hook(of_tokens, with_kwargs=True)
+
+    def inputs(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> dict[str, Any]:
+        given = super().inputs(model, input_ids, attention_mask, None)
+        if document_ids is not None:
+            present = given["attention_mask"].bool()
+            same = document_ids[:, :, None] == document_ids[:, None, :]
+            given["attention_mask"] = same & present[:, :, None] & present[:, None, :]
+            given["position_ids"] = positions_in_documents(document_ids)
+        return given
+
+
+FAMILIES: dict[str, Family] = {
+    "bert": AbsolutePositions(),
+    "distilbert": AbsolutePositions(),
+    "roberta": OffsetPositions(),
+    "xlm-roberta": OffsetPositions(),
+    "camembert": OffsetPositions(),
+    "modernbert": ModernBert(),
+    "deberta-v2": DebertaV2(),
+}
+"""By model type. Others are taken for a plain [`Family`]."""
+
+
+def register_family(model_type: str, family: Family, exist_ok: bool = False) -> None:
+    """Has pairs treat encoders of a model type as `family` says.
+
+    Raises:
+        UserError: the type has a family already, and not `exist_ok`.
+    """
+    if model_type in FAMILIES and not exist_ok:
+        raise UserError(f"model_type {model_type!r} has a family already: give exist_ok=True to replace it")
+    FAMILIES[model_type] = family
+
+
+def family_of(config: PreTrainedConfig) -> Family:
+    """The family of an encoder's own configuration."""
+    return FAMILIES.get(config.model_type, _UNKNOWN)
+
+
+_UNKNOWN = Family()
+
+
+def native_class(auto: str, config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """transformers' own class for a configuration.
+
+    Args:
+        auto: the Auto class that has it: `"AutoModel"`, `"AutoModelForMaskedLM"`, …
+
+    Raises:
+        UserError: the family has none.
+    """
+    mapping = getattr(transformers, auto)._model_mapping
+    if type(config) not in mapping:
+        raise UserError(f"{auto}: transformers has no such model of the family {config.model_type!r}")
+    found: type[PreTrainedModel] = _get_model_class(config, mapping)
+    return found
+
+
+def check_backbone(config: PreTrainedConfig, where: str) -> None:
+    """Whether a pair can be made of encoders of this configuration.
+
+    Args:
+        where: what messages begin with: the argument and the name.
+
+    Raises:
+        UserError: a decoder, an encoder-decoder, a model of images or sound, or no model of text at all.
+    """
+    needed = "a pair needs an encoder of text that transformers opens with AutoModelForMaskedLM"
+    if config.is_encoder_decoder:
+        raise UserError(f"{where} is an encoder-decoder ({config.model_type}): {needed}")
+    if getattr(config, "is_decoder", False):
+        raise UserError(f"{where} is a decoder ({config.model_type}, is_decoder=True): {needed}")
+    if type(config) not in transformers.AutoModelForMaskedLM._model_mapping:
+        decoder = type(config) in transformers.AutoModelForCausalLM._model_mapping
+        kind = "a decoder" if decoder else "no masked language model"
+        raise UserError(f"{where} is {kind} ({config.model_type}): {needed}")
+    if not isinstance(getattr(config, "vocab_size", None), int) or hasattr(config, "vision_config"):
+        raise UserError(f"{where} does not read text alone ({config.model_type}): {needed}")
+
+
+def embedding_width(config: PreTrainedConfig) -> int:
+    """Numbers in the embedding of a token."""
+    return int(getattr(config, "embedding_size", None) or config.hidden_size)
+
+
+def sibling(config: PreTrainedConfig, layers: int | None = None) -> PreTrainedConfig:
+    """The configuration of a smaller encoder: the same family and width with fewer layers, the first ones.
+
+    Args:
+        layers: how many; a third by default.
+
+    Raises:
+        UserError: the family's configuration does not say how many layers it has.
+    """
+    depth = getattr(config, "num_hidden_layers", None)
+    if not isinstance(depth, int):
+        raise UserError(
+            f"the family {config.model_type!r} does not say its layers in one number: give a generator of your own "
+            "(generator_name_or_path, generator_backbone_config)"
+        )
+    smaller = copy.deepcopy(config)
+    layers = layers or max(round(depth / 3), 1)
+    for name, value in config.to_dict().items():
+        if isinstance(value, list) and len(value) == depth:  # what each layer is, one by one
+            setattr(smaller, name, value[:layers])
+    smaller.num_hidden_layers = layers
+    return smaller
+
+
+class Gather:
+    """A forward hook of a base model: has what comes after it see hidden states at chosen positions alone.
+
+    The vocabulary projection costs more than the rest of a small generator. A masked language model applies its head,
+    whatever it consists of, to all that its base model gives it: so this one hook serves every family.
+
+    Attributes:
+        positions (`LongTensor` of shape `(batch, slots)`, *optional*): where; `None` for everywhere.
+    """
+
+    positions: Tensor | None = None
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        if self.positions is None:
+            return None
+        hidden = output[0]
+        chosen = hidden.gather(1, self.positions.unsqueeze(-1).expand(-1, -1, hidden.shape[-1]))
+        if isinstance(output, tuple):
+            return (chosen, *output[1:])
+        output["last_hidden_state"] = chosen
+        return output
+
+
+class Halves(Protocol):
+    """What a pair needs of its two networks."""
+
+    def discriminator(self) -> PreTrainedModel:
+        """The encoder, new."""
+        raise NotImplementedError
+
+    def generator(self) -> PreTrainedModel:
+        """The masked language model, new."""
+        raise NotImplementedError
+
+    def encode(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> Tensor:
+        """As `CoursesMixin.encode`."""
+        raise NotImplementedError
+
+    def predict_at(
+        self,
+        generator: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None,
+    ) -> Tensor:
+        """As `CoursesMixin.predict_at`."""
+        raise NotImplementedError
+
+    def predicts_at(self, generator: Any) -> bool:
+        """Whether `predict_at` costs the vocabulary projection at `positions` alone."""
+        return True
+
+
+class NativeHalves(Halves):
+    """transformers' own models of a family, or of two."""
+
+    def __init__(self, backbone: PreTrainedConfig, generator: PreTrainedConfig, attn_implementation: str | None):
+        # "sdpa" is what transformers writes where nothing was asked for; a family without it takes what it has.
+        asked = None if attn_implementation == "sdpa" else attn_implementation
+        for config in (backbone, generator):
+            config._attn_implementation = asked
+        self.backbone, self.generator_backbone = backbone, generator
+
+    def discriminator(self) -> PreTrainedModel:
+        """The encoder. A pooler is kept for the tasks that use it, and not trained: no course does."""
+        model = native_class("AutoModel", self.backbone)(self.backbone)
+        family_of(self.backbone).prepare(model)
+        if isinstance(pooler := getattr(model, "pooler", None), nn.Module):
+            pooler.requires_grad_(False)
+        return model
+
+    def generator(self) -> PreTrainedModel:
+        model: Any = native_class("AutoModelForMaskedLM", self.generator_backbone)(self.generator_backbone)
+        family_of(self.generator_backbone).prepare(model.base_model)
+        model.gather = Gather()
+        model.base_model.register_forward_hook(model.gather)
+        # Found out when it is first asked for; of a base model that is the whole model there is nothing to find out.
+        known = family_of(self.generator_backbone).known
+        model.predicts_at = False if model.base_model is model else known or None
+        return model
+
+    def encode(
+        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+    ) -> Tensor:
+        hidden: Tensor = model(**family_of(model.config).inputs(model, input_ids, attention_mask, document_ids))[0]
+        return hidden
+
+    def predict_at(
+        self,
+        generator: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        positions: Tensor,
+        document_ids: Tensor | None,
+    ) -> Tensor:
+        given = family_of(generator.config).inputs(generator, input_ids, attention_mask, document_ids)
+        if self.predicts_at(generator):
+            generator.gather.positions = positions
+            try:
+                logits: Tensor = generator(**given).logits
+            finally:
+                generator.gather.positions = None
+            return logits
+        logits = generator(**given).logits
+        return logits.gather(1, positions.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
+
+    @torch.no_grad()
+    def predicts_at(self, generator: Any) -> bool:
+        """Of a family that is not known to, it is tried out, once."""
+        if generator.predicts_at is None:
+            training, device = generator.training, generator.device
+            ids = torch.arange(8, device=device)[None] % generator.config.vocab_size
+            given = family_of(generator.config).inputs(generator, ids, None, None)
+            at = torch.tensor([[1, 4, 5]], device=device)
+            generator.eval()
+            try:
+                everywhere = generator(**given).logits
+                generator.gather.positions = at
+                there = generator(**given).logits
+                expected = everywhere[:, at[0]]
+                generator.predicts_at = there.shape == expected.shape and there.allclose(
+                    expected, rtol=1e-4, atol=1e-5
+                )
+            except Exception:  # whatever a head does that needs the whole row
+                generator.predicts_at = False
+            finally:
+                generator.gather.positions = None
+                generator.train(training)
+        return bool(generator.predicts_at)
