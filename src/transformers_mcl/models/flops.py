@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig
 from ..method.counts import correction_rows, group_rows, slot_counts
 from ..method.courses import Loss
 from ..method.schedules import Curriculum
+from .backbones import family_of
 from .configuration_mcl import MclConfig
 
 __all__ = ["PassFlops", "known_peak_flops", "pass_flops", "step_flops"]
@@ -158,7 +159,7 @@ class _Network(NamedTuple):
         return self.batch + rows * length * (self.token + length * self.pair) if rows else 0.0
 
 
-def _network(config: PreTrainedConfig) -> _Network:
+def _network(config: Any) -> _Network:
     if isinstance(config, MclConfig):
         return _by_formula(config)
     return _counted(config.to_json_string(use_diff=False))
@@ -179,7 +180,7 @@ def _counted(values: str) -> _Network:
             model.eval().requires_grad_(False)
             model.config.pad_token_id = None  # nothing is padded: a model does not look
             with mode:
-                return _of_model(model, (getattr(config, "max_position_embeddings", None) or 512) // 2)
+                return _of_model(model, family_of(config).longest_row(config))
     return _by_formula(config)
 
 
@@ -219,8 +220,8 @@ class _Pair:
     """Both networks, and the passes that they make."""
 
     def __init__(self, config: MclConfig):
-        self._generator = _network(getattr(config, "generator_backbone_config", None) or config.generator_config())
-        self._discriminator = _network(getattr(config, "backbone_config", None) or config)
+        self._generator = _network(config.generator_backbone_config or config.generator_config())
+        self._discriminator = _network(config.backbone_config or config)
         dense = 0 if config.detection_head_type == "linear" else config.hidden_size
         self._detection = 2.0 * config.hidden_size * (dense + 1)  # of a token
 
