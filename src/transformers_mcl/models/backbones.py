@@ -46,7 +46,13 @@ class Family:
 
     def longest_row(self, config: PreTrainedConfig) -> int:
         """Tokens of the longest row that it has positions for."""
-        return int(getattr(config, "max_position_embeddings", None) or 512)
+        most = int(getattr(config, "max_position_embeddings", None) or _NO_LIMIT)
+        with torch.device("meta"):
+            model = native_class("AutoModel", config)(_of_one_layer(config))
+        # Position embeddings that know padding begin after it.
+        tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
+        padding = [table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None]
+        return most - padding[0] - 1 if padding else most
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         """Whether `inputs` can keep the documents of a row apart."""
@@ -74,6 +80,9 @@ class AbsolutePositions(Family):
     """BERT and its like: position embeddings that are counted from 0, masks of any shape."""
 
     known = True
+
+    def longest_row(self, config: PreTrainedConfig) -> int:
+        return int(config.max_position_embeddings) - self.offset(config)
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
@@ -105,9 +114,6 @@ class OffsetPositions(AbsolutePositions):
     def offset(self, config: PreTrainedConfig) -> int:
         return (config.pad_token_id or 0) + 1
 
-    def longest_row(self, config: PreTrainedConfig) -> int:
-        return super().longest_row(config) - self.offset(config)
-
     def inputs(
         self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
     ) -> dict[str, Any]:
@@ -122,6 +128,9 @@ class ModernBert(Family):
     """Rotary positions; layers that see a window only have a mask of their own."""
 
     known = True
+
+    def longest_row(self, config: PreTrainedConfig) -> int:
+        return int(config.max_position_embeddings)
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
@@ -144,6 +153,9 @@ class DebertaV2(Family):
     """Distances in place of positions, in an attention that is always eager."""
 
     known = True
+
+    def longest_row(self, config: PreTrainedConfig) -> int:
+        return int(config.max_position_embeddings)
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         # A convolution over the tokens mixes neighbours, whatever the mask says.
@@ -200,6 +212,8 @@ def family_of(config: PreTrainedConfig) -> Family:
 
 
 _UNKNOWN = Family()
+_NO_LIMIT = 1 << 20
+_GIVE_ONE = "give a generator of your own (generator_name_or_path, generator_backbone_config)"
 
 
 def native_class(auto: str, config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -242,7 +256,8 @@ def check_backbone(config: PreTrainedConfig, where: str) -> None:
 
 def embedding_width(config: PreTrainedConfig) -> int:
     """Numbers in the embedding of a token."""
-    return int(getattr(config, "embedding_size", None) or config.hidden_size)
+    names = ("embedding_size", "input_embedding_size", "hidden_size")  # ELECTRA's, RemBERT's, everyone's
+    return int(next(width for name in names if (width := getattr(config, name, None))))
 
 
 def sibling(config: PreTrainedConfig, layers: int | None = None) -> PreTrainedConfig:
@@ -257,16 +272,26 @@ def sibling(config: PreTrainedConfig, layers: int | None = None) -> PreTrainedCo
     depth = getattr(config, "num_hidden_layers", None)
     if not isinstance(depth, int):
         raise UserError(
-            f"the family {config.model_type!r} does not say its layers in one number: give a generator of your own "
-            "(generator_name_or_path, generator_backbone_config)"
+            f"the family {config.model_type!r} does not say how many layers it has in one number: {_GIVE_ONE}"
         )
     smaller = copy.deepcopy(config)
     layers = layers or max(round(depth / 3), 1)
     for name, value in config.to_dict().items():
         if isinstance(value, list) and len(value) == depth:  # what each layer is, one by one
             setattr(smaller, name, value[:layers])
-    smaller.num_hidden_layers = layers
+    try:
+        smaller.num_hidden_layers = layers
+    except NotImplementedError as error:  # Funnel's layers come in blocks
+        raise UserError(f"the family {config.model_type!r}: {error} {_GIVE_ONE}") from error
     return smaller
+
+
+def _of_one_layer(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Cheaper to build; the same where a family does not say how many layers it has."""
+    try:
+        return sibling(config, 1)
+    except UserError:
+        return config
 
 
 class Gather:

@@ -128,8 +128,8 @@ class MclConfig(ElectraConfig):
     generator_trainable: bool = True
     generator_temperature: float | int = 1.0
     generator_temperature_decay: float | int | None = None
-    backbone_config: dict[str, Any] | PreTrainedConfig | None = None
-    generator_backbone_config: dict[str, Any] | PreTrainedConfig | None = None
+    backbone_config: Any = None  # PreTrainedConfig, when made
+    generator_backbone_config: Any = None
     generator_prediction_layers: list[int] | None = None
     classifier_activation: str = "gelu"
     detection_head_type: str = "electra"
@@ -192,8 +192,7 @@ class MclConfig(ElectraConfig):
 
     def native_config(self) -> PreTrainedConfig:
         """The configuration of the encoder of another family, with what a task has set on this one."""
-        config = copy.deepcopy(self.backbone_config)
-        assert isinstance(config, PreTrainedConfig)
+        config: PreTrainedConfig = copy.deepcopy(self.backbone_config)
         for name in _OF_TASKS:
             setattr(config, name, getattr(self, name))
         return config
@@ -260,7 +259,6 @@ class MclConfig(ElectraConfig):
             )
         if (ours := self.backbone_config) is None or (theirs := self.generator_backbone_config) is None:
             return
-        assert isinstance(ours, PreTrainedConfig) and isinstance(theirs, PreTrainedConfig)
         for config, name in ((ours, "backbone_config"), (theirs, "generator_backbone_config")):
             check_backbone(config, name)
         if ours.vocab_size != theirs.vocab_size:
@@ -308,6 +306,9 @@ class MclConfig(ElectraConfig):
         none."""
         return self._trained(self.loss_weights or {})
 
+    def _used(self, weights: Mapping[str, float]) -> dict[str, float]:
+        return {name: weight for name, weight in self._trained(weights).items() if weight}
+
     def _trained(self, weights: Mapping[str, float]) -> dict[str, float]:
         losses = all_losses()
         return {
@@ -321,9 +322,6 @@ class MclConfig(ElectraConfig):
         check_name("course_schedule", self.course_schedule, SCHEDULES)
         used = self._used(self.weights)
         return next((name for name, weights in OBJECTIVES.items() if self._used(weights) == used), "custom")
-
-    def _used(self, weights: Mapping[str, float]) -> dict[str, float]:
-        return {name: weight for name, weight in self._trained(weights).items() if weight}
 
     @objective.setter
     def objective(self, name: str) -> None:
@@ -457,8 +455,16 @@ def _configuration(given: Any, name: str) -> PreTrainedConfig | None:
 
 
 # Of the encoder of another family.
-_MIRRORED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-_MIRRORED += ("initializer_range", "type_vocab_size", "pad_token_id")
+_MIRRORED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "initializer_range",
+    "type_vocab_size",
+    "pad_token_id",
+)
 # What a task sets on a configuration, whatever its family.
 _OF_TASKS = ("id2label", "label2id", "problem_type", "output_hidden_states", "output_attentions", "return_dict")
 # Not of the encoder, although its configuration has them.

@@ -53,9 +53,8 @@ def document_mask(
     if config._attn_implementation == "flex_attention":
         documents = packed_sequence_mask_function(document_ids)
 
-        def near(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            apart: Tensor = (query - key).abs()
-            return documents(batch, head, query, key) & (apart <= window)
+        def near(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Any:
+            return documents(batch, head, query, key) & ((query - key).abs() <= (window or 0))
 
         function = documents if window is None else near
         return create_bidirectional_mask(config, document_ids[..., None], None, and_mask_function=function)

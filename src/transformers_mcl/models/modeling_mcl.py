@@ -406,12 +406,13 @@ class MclForMaskedLM(MclPreTrainedModel):
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
-    ) -> nn.Module:
+    ) -> nn.Embedding:
         """As any model's; the head, its bias, and both configurations agree."""
         tokens = new_size(self.config.vocab_size, new_num_tokens, pad_to_multiple_of)
         resize(self.generator, tokens, mean_resizing=mean_resizing)
         self.config.vocab_size = tokens
-        return self.get_input_embeddings()
+        embeddings: Any = self.get_input_embeddings()
+        return embeddings
 
     def get_output_embeddings(self) -> nn.Module:
         return self.generator.get_output_embeddings()

@@ -20,12 +20,10 @@ __all__ = ["auto_name", "open_native", "pair_config"]
 
 
 def auto_name(kind: str) -> str:
-    """The Auto class that opens as our class `kind`: `MclForTokenClassification`, `AutoModelForTokenClassification`."""
-    return (
-        "AutoModelForPreTraining"
-        if kind == "MclDiscriminator"
-        else f"AutoModel{kind.removeprefix('Mcl').removeprefix('Model')}"
-    )
+    """The Auto class that has models of the kind that our class `kind` is."""
+    if kind == "MclDiscriminator":
+        return "AutoModelForPreTraining"
+    return f"AutoModel{kind.removeprefix('Mcl').removeprefix('Model')}"
 
 
 def pair_config(kind: Any, folder: str | os.PathLike[str], arguments: dict[str, Any]) -> Any:

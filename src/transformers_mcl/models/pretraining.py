@@ -383,6 +383,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     `generator.`. Takes clean token ids and does all the courses itself, on the device.
     """
 
+    electra: Any  # the discriminator by default, as any other has the name of its family
+
     _is_pair = True
     _keys_to_ignore_on_load_unexpected: Any = None
 
@@ -453,25 +455,23 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
-    ) -> nn.Module:
+    ) -> nn.Embedding:
         """As any model's, of both networks, with what they share and all that says how many tokens there are."""
         tokens = new_size(self.config.vocab_size, new_num_tokens, pad_to_multiple_of)
         for half in (self.generator, self.discriminator):
             resize(half, tokens, mean_resizing=mean_resizing)
         self.config.vocab_size = tokens
         self.tie_weights()
-        return self.get_input_embeddings()
+        embeddings: Any = self.get_input_embeddings()
+        return embeddings
 
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        *args: Any,
-        state_dict: dict[str, Tensor] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """As any model's; the discriminator's embeddings are there as they are used, whatever they are made of."""
-        state = self.sharing.fold(self, self.state_dict() if state_dict is None else state_dict)
-        super().save_pretrained(save_directory, *args, state_dict=state, **{"save_original_format": False, **kwargs})
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """As any model's, but that names are those of the models, never of an older format; the discriminator's
+        embeddings are there as they are used, whatever they are made of."""
+        state = kwargs.pop("state_dict", None)
+        kwargs.setdefault("save_original_format", False)
+        kwargs["state_dict"] = self.sharing.fold(self, self.state_dict() if state is None else state)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     @property
     def _reads_documents(self) -> bool:

@@ -154,7 +154,7 @@ def tie(sharing: Sharing, discriminator: PreTrainedModel, generator: PreTrainedM
     Raises:
         UserError: the two are not of one shape.
     """
-    base = generator.base_model
+    base: Any = generator.base_model
     names = sharing.tied(discriminator, base)
     for theirs, ours in names.items():
         one, two = discriminator.get_parameter(ours), base.get_parameter(theirs)
