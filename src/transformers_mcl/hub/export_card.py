@@ -169,11 +169,11 @@ def _onnx_usage(model: PreTrainedModel, name: str) -> str:
     imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
-    longest = longest_row(model)
+    bound = f" up to {longest}" if (longest := longest_row(model)) else ""
     return (
         f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes "
         f"{', '.join(f'`{given}`' for given in input_names(model))},\n"
-        f"all `(batch, length)` of int64, at any batch size and any length{f' up to {longest}' if longest else ''}.\n\n"
+        f"all `(batch, length)` of int64, at any batch size and any length{bound}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
