@@ -287,6 +287,9 @@ def test_a_pair_goes_on_whole_and_its_half_is_a_source(pair: Callable[[str], str
     new = begin(discriminator_name_or_path=name, generator_name_or_path=save("bert"), generator_shares="none").model
     torch.testing.assert_close(encoded(new.discriminator), encoded(whole.discriminator))
     assert new.detection_head("itd").dense.weight.equal(whole.detection_head("itd").dense.weight)
+    layers = begin(discriminator_name_or_path=name, generator_init="layers", generator_shares="none").model
+    assert equal(layers.generator.base_model, opened(name))
+    assert equal(layers.generator.head, whole.generator.head)
     its = begin(discriminator_name_or_path=save("bert"), generator_name_or_path=name, generator_shares="none").model
     assert equal(its.generator, whole.generator)
     for changes, said in {

@@ -316,23 +316,17 @@ def start_generator(
             f"no {GENERATOR}: the generator starts new, and what it fills in at first is easily detected; the "
             "discriminator's figures will look too good until it has learnt"
         )
-    elif not _give_prediction_head(pair, source, name, hub):
+    elif not _give_prediction_head(pair, name, hub):
         logger.warning(f"{DISCRIMINATOR} {name!r} has no prediction head that fits: the generator's starts new")
 
 
-def _give_prediction_head(pair: MclForPreTraining, source: PreTrainedModel, name: str, hub: Mapping[str, Any]) -> bool:
-    """Gives the generator the head for the vocabulary of the checkpoint `name`, opened as `source`, if it has one."""
-    if isinstance(source, MclForPreTraining):
-        model: Any = source.generator
-    else:
-        opened = open_model(AutoModelForMaskedLM, name, f"{DISCRIMINATOR} {name!r}", dtype=torch.float32, **hub)
-        if opened.missing:
-            return False
-        model = opened.model
-    inside = f"{model.base_model_prefix}."
-    head = {key: value for key, value in model.named_parameters() if not key.startswith(inside)}
+def _give_prediction_head(pair: MclForPreTraining, name: str, hub: Mapping[str, Any]) -> bool:
+    """Gives the generator the head for the vocabulary that the checkpoint `name` has, if it fits; whether it has."""
+    opened = open_model(AutoModelForMaskedLM, name, f"{DISCRIMINATOR} {name!r}", dtype=torch.float32, **hub)
+    inside = f"{opened.model.base_model_prefix}."
+    head = {key: value for key, value in opened.model.named_parameters() if not key.startswith(inside)}
     own = pair.generator.state_dict()
-    if any(key not in own or own[key].shape != value.shape for key, value in head.items()):
+    if opened.missing or any(key not in own or own[key].shape != value.shape for key, value in head.items()):
         return False
     pair.generator.load_state_dict({**own, **head})
     return True
