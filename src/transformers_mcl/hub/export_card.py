@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file, hf_api
 
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..models.loading import open_model
+from ..models.structure import input_names, longest_row
 
-__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -29,6 +30,15 @@ _SECTION = re.compile(r"^## How to use it\n.*?(?=^## |\Z)", re.MULTILINE | re.DO
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _NAME = re.compile(r'^checkpoint = ".*"$', re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+)\)")
+_HEAD = re.compile(r"For[A-Z]\w*")  # not the "Former" of some families
+
+
+def family_tags(config: PreTrainedConfig) -> list[str]:
+    """What the Hub finds a model of this configuration by: a pair, one half of it, or a transformers' own encoder."""
+    family = getattr(config, "backbone_config", None) or config
+    if family.model_type in ("mcl", "electra"):
+        return ["mcl", "electra"]
+    return ["mcl", "replaced-token-detection", family.model_type]
 
 
 def auto_class(model: PreTrainedModel) -> str:
@@ -36,7 +46,8 @@ def auto_class(model: PreTrainedModel) -> str:
     kind = type(model).__name__
     if kind.endswith(("Discriminator", "ForPreTraining")):
         return "AutoModelForPreTraining"
-    return f"AutoModel{kind[kind.index('For') :]}" if "For" in kind else "AutoModel"
+    head = _HEAD.search(kind)
+    return f"AutoModel{head[0] if head else ''}"
 
 
 def export_card(model: PreTrainedModel, folder: Path, format: str, source: str = "", name: str = "") -> ModelCard:
@@ -53,7 +64,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     name = name or folder.name
     card = _take_card(source, folder)
     if card is None:
-        card = ModelCard(f"---\n{ModelCardData(tags=['mcl', 'electra'])}\n---\n\n# {name}\n")
+        card = ModelCard(f"---\n{ModelCardData(tags=family_tags(model.config))}\n---\n\n# {name}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
     data: Any = card.data
@@ -143,7 +154,7 @@ def _file_of(checkpoint: str, file: str) -> str | None:
 def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     kind = type(model).__name__
     if format == "onnx":
-        return _onnx_usage(kind, name, model.config.max_position_embeddings)
+        return _onnx_usage(model, name)
     opener, first = auto_class(model), ""
     imports = f"from transformers import {opener}, AutoTokenizer"
     if format == "mcl" and opener == "AutoModelForPreTraining":  # which opens pairs
@@ -155,6 +166,7 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         "mcl": "It needs `pip install transformers-mcl`.",
         "remote-code": "It brings the code that it needs.",
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
+        "native": "It is of Transformers' own class, which opens it as it is.",
     }[format]
     return (
         f"What is here is a `{kind}` alone. {needs}\n\n```python\n{first}{imports}\n\n"
@@ -164,17 +176,21 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     )
 
 
-def _onnx_usage(kind: str, name: str, longest: int) -> str:
+def _onnx_usage(model: PreTrainedModel, name: str) -> str:
     imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
+    whose = " of `transformers-mcl`" if model.config.model_type == "mcl" else ""
+    *inputs, last = (f"`{name}`" for name in input_names(model))
+    longest = longest_row(model)
+    token_types = ", return_token_type_ids=True" if last == "`token_type_ids`" else ""
     return (
-        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes. It takes `input_ids`, "
-        f"`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and "
-        f"any length up to {longest}.\n\n"
+        f"`model.onnx` computes what a `{type(model).__name__}`{whose} computes. It takes {', '.join(inputs)} and "
+        f"{last},\nall `(batch, length)` of int64, at any batch size and any length"
+        f"{f' up to {longest}' if longest else ''}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
-        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
+        f'rows = tokenizer(["The chef cooked the meal."], return_tensors="np"{token_types})\n'
         "outputs = session.run(None, dict(rows))\n```"
     )
