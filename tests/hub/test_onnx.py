@@ -28,7 +28,7 @@ def test_the_graph_takes_what_the_model_takes_and_gives_the_same(family: str, tm
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    model: Any = FAMILIES[family].from_config(tiny_config(family, layers=1, length=32, initializer_range=0.3))
+    model: Any = FAMILIES[family].from_config(tiny_config(family, length=32, initializer_range=0.3))
     save_onnx(model.eval(), tmp_path)
     session = runtime.InferenceSession(tmp_path / "model.onnx")
     types = {"token_type_ids"} if family == "albert" else set()

@@ -139,12 +139,11 @@ def test_nothing_better_leaves_the_uniform_average(folders: list[Path], tmp_path
 def test_layers_and_embeddings_of_every_family(family: str) -> None:
     model = AutoModelForSequenceClassification.from_config(tiny_config(family))
     groups = group_tensors(model.state_dict(), "layer")
-    layers = [
-        f"{model.base_model_prefix}.{LAYERS[family]}.{number}" for number in range(1 if family == "albert" else 2)
-    ]
-    assert {group for group in groups.values() if "layer" in group} == set(layers)
-    for tensor, group in groups.items():
-        assert group in layers or not tensor.startswith(f"{model.base_model_prefix}.{LAYERS[family]}.")
+    place = f"{model.base_model_prefix}.{LAYERS[family]}."
+    layers = {tensor: group for tensor, group in groups.items() if tensor.startswith(place)}
+    assert set(layers.values()) == {f"{place}{number}" for number in range(1 if family == "albert" else 2)}
+    assert all(tensor.startswith(f"{group}.") for tensor, group in layers.items())
+    assert not set(layers.values()) & {group for tensor, group in groups.items() if tensor not in layers}
     table = next(name for name, value in model.named_parameters() if value is model.get_input_embeddings().weight)
     assert groups[table].split(".")[1] in ("embeddings", "embed_tokens")
 

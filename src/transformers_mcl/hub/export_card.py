@@ -180,17 +180,14 @@ def _onnx_usage(model: PreTrainedModel, name: str) -> str:
     imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
-    whose = " of `transformers-mcl`" if model.config.model_type == "mcl" else ""
-    *inputs, last = (f"`{name}`" for name in input_names(model))
-    longest = longest_row(model)
-    token_types = ", return_token_type_ids=True" if last == "`token_type_ids`" else ""
+    bound = f" up to {longest}" if (longest := longest_row(model)) else ""
     return (
-        f"`model.onnx` computes what a `{type(model).__name__}`{whose} computes. It takes {', '.join(inputs)} and "
-        f"{last},\nall `(batch, length)` of int64, at any batch size and any length"
-        f"{f' up to {longest}' if longest else ''}.\n\n"
+        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes "
+        f"{', '.join(f'`{given}`' for given in input_names(model))},\n"
+        f"all `(batch, length)` of int64, at any batch size and any length{bound}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
-        f'rows = tokenizer(["The chef cooked the meal."], return_tensors="np"{token_types})\n'
-        "outputs = session.run(None, dict(rows))\n```"
+        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
+        "outputs = session.run(None, {given.name: rows[given.name] for given in session.get_inputs()})\n```"
     )
