@@ -193,11 +193,12 @@ def _own_config(pair: MclConfig, half: str) -> MclConfig:
 
 def _copy(kind: Any, config: PreTrainedConfig, weights: dict[str, Tensor], prefix: str = "") -> PreTrainedModel:
     """A model of its own with the `weights` that begin with `prefix`."""
-    copied: Any = kind(config)
-    state = {name: weights[f"{prefix}{name}"] for name in copied.state_dict()}
-    copied.to(next(weight.dtype for weight in state.values() if weight.is_floating_point())).load_state_dict(state)
-    model: PreTrainedModel = copied
-    return model
+    copied: PreTrainedModel = kind(config)
+    state = {name: weights[f"{prefix}{name}"].to("cpu", copy=True) for name in copied.state_dict()}
+    # Assigned, not cast: what is no weight, as the frequencies of rotary positions, stays in the format it is made in.
+    copied.load_state_dict(state, assign=True)
+    copied.tie_weights()
+    return copied
 
 
 def as_electra(model: PreTrainedModel) -> PreTrainedModel:
