@@ -82,7 +82,7 @@ def take_notes() -> None:
             masked.append(ids == config.mask_token_id)
             return logits_at(ids, *rest)
 
-        self.model.generator.logits_at = watched  # type: ignore[method-assign, assignment]
+        self.model.generator.logits_at = watched
         loss = step(self, model, inputs, *args)
         del self.model.generator.logits_at
         notes = {
