@@ -17,7 +17,11 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    ElectraModel,
     PreTrainedTokenizerBase,
+    RoFormerConfig,
+    RoFormerForMaskedLM,
+    RoFormerModel,
     pipeline,
 )
 
@@ -25,6 +29,7 @@ from tests.families import ADAPTED, demo_tokenizer, tiny_pair
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, MclForPreTraining, MclModel, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.hub.export import export_model, open_half, take_half
+from transformers_mcl.hub.export_card import auto_class
 
 FAMILY = pytest.mark.parametrize("family", ADAPTED)
 SHARES = ("token", "all", "none", "gdes")
@@ -75,6 +80,12 @@ def test_each_half_is_a_model_of_the_family(
         model(**AutoTokenizer.from_pretrained(tmp_path / half)("who ate ?", "the chef", return_tensors="pt"))
         if half == "generator":
             assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def test_a_pair_of_transformers_own_electras_is_electra(tmp_path: Path) -> None:
+    written = tiny_pair("electra").export(tmp_path / "electra", format="electra")
+    assert type(written) is ElectraModel
+    assert ModelCard.load(tmp_path / "electra" / "README.md").data.tags == ["mcl", "electra"]
 
 
 @pytest.mark.parametrize("shares", ["none", "gdes"])
@@ -220,6 +231,13 @@ def test_the_card_opens_it_without_this_package(family: str, tmp_path: Path) -> 
         names: dict[str, Any] = {}
         exec(code.split("```")[0].replace(f'"{half}"', f'"{tmp_path / half}"'), names)
         assert type(names["model"]) is type(pair.generator if half == "generator" else pair.discriminator)
+
+
+def test_a_family_may_be_called_former() -> None:
+    with torch.device("meta"):
+        encoder = RoFormerModel(RoFormerConfig(num_hidden_layers=1))
+        masked = RoFormerForMaskedLM(RoFormerConfig(num_hidden_layers=1))
+    assert [auto_class(encoder), auto_class(masked)] == ["AutoModel", "AutoModelForMaskedLM"]
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

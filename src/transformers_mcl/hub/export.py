@@ -114,12 +114,14 @@ def written_format(config: PreTrainedConfig, format: str, where: str) -> str:
         )
     if (backbone := config.backbone_config) is None:
         return "electra" if format == "native" else format
+    if format in ("mcl", backbone.model_type):  # "electra" of a pair that is made of transformers' own
+        return "native"
     if format in ("electra", "remote-code"):
         raise UserError(
             f"format={format!r}: {where} is of the family {backbone.model_type!r}, whose models are transformers' own "
             "and need no code: export it with format native"
         )
-    return "native" if format == "mcl" else format
+    return format
 
 
 def open_half(name_or_path: str, half: str, format: str = "mcl", **hub: Any) -> PreTrainedModel:
