@@ -74,7 +74,7 @@ def push_pair_of_another_family(folder: Path) -> None:
     """From the folder `other`, where it lies with its tokenizer and card: the pair, and an encoder for everyone."""
     pair: Any = MclForPreTraining.from_pretrained(folder / "other")
     pair.push_to_hub("ada/other")
-    words = f"--model_name_or_path ada/other --format native --output_dir {folder / 'native'}"
+    words = f"--model_name_or_path {folder / 'other'} --format native --output_dir {folder / 'native'}"
     assert main(["export", *words.split(), "--push_to_hub", "ada/native"]) == 0
     for name in ("other", "native"):
         ModelCard.load(f"ada/{name}").validate()
