@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 
-__all__ = ["FAMILIES", "LAYERS", "OFFSET", "demo_tokenizer", "save_encoder", "tiny_config"]
+from transformers_mcl import MclConfig, MclForPreTraining
+
+__all__ = ["ADAPTED", "FAMILIES", "LAYERS", "OFFSET", "demo_tokenizer", "save_encoder", "tiny_config", "tiny_pair"]
 
 _DEMO = Path(__file__).parents[1] / "src" / "transformers_mcl" / "data" / "demo" / "tokenizer"
 _DEBERTA = {"relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True}
@@ -41,6 +43,9 @@ LAYERS = dict.fromkeys(_FIELDS, "encoder.layer") | {
     "nomic_bert": "layers",
 }
 """Where the layers of each lie in its base model."""
+
+ADAPTED = ("bert", "roberta", "modernbert", "deberta-v2", "distilbert")
+"""Those that what is done with a pair, once it is trained, is tried on."""
 
 OFFSET = ("roberta", "xlm-roberta", "mpnet")
 """Families whose first position is that after the padding id, so that a row is shorter than the table."""
@@ -92,3 +97,27 @@ def save_encoder(
     kind.from_config(tiny_config(model_type, **more), dtype=torch.float32).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def tiny_pair(model_type: str, encoder: dict[str, Any] | None = None, **fields: Any) -> MclForPreTraining:
+    """A pair of a family, the same at each call, of wild weights, so that every part of it matters.
+
+    Args:
+        model_type: of `FAMILIES`, or `"mcl"` for the default, without relative positions.
+        encoder: of `tiny_config`, for both networks.
+        fields: of the pair's configuration.
+    """
+    torch.manual_seed(0)
+    special = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3, "mask_token_id": 4}
+    if model_type == "mcl":
+        shape = {"vocab_size": 1024, "max_position_embeddings": 64, "relative_attention_num_buckets": 0}
+        config = MclConfig.tiny(**{**special, **shape, **(encoder or {}), **fields})
+    else:
+        own = tiny_config(model_type, **{"initializer_range": 0.3, **(encoder or {})})
+        config = MclConfig(backbone_config=own, **{**special, **fields})
+    pair: Any = MclForPreTraining(config)
+    with torch.no_grad():
+        for parameter in pair.parameters():  # biases and norms, too
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    made: MclForPreTraining = pair.eval()
+    return made

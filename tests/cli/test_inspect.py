@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertTokenizer
 
+from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl import MclConfig, MclForPreTraining, MclForSequenceClassification
 from transformers_mcl.cli.main import main
 from transformers_mcl.inspection import inspect_text, render
@@ -151,3 +152,12 @@ def test_mistakes_are_one_line(
     assert out == ""
     assert err.startswith("transformers-mcl inspect: error: ") and err.count("\n") == 1
     assert [word for word in words if word not in err] == []
+
+
+def test_a_pair_of_another_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_pair("modernbert", generator_shares="gdes").save_pretrained(tmp_path)
+    demo_tokenizer().save_pretrained(tmp_path)
+    words = f"inspect --model_name_or_path {tmp_path} --json --mask_ratio 0.5 --text".split()
+    assert main([*words, "the chef cooked a meal"]) == 0
+    rtd = json.loads(capsys.readouterr().out)["courses"]["rtd"]
+    assert sum(rtd["operated"]) > 1 and rtd["generator_says_again"] is not None

@@ -13,9 +13,10 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceCl
 
 from tests.families import FAMILIES, LAYERS, demo_tokenizer, save_encoder
 from transformers_mcl.cli.main import main
+from transformers_mcl.data.tokenizer import fit_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.finetuning.arguments import EncoderArguments, TaskArguments
-from transformers_mcl.finetuning.encoders import fit_tokenizer, load_encoder, task_length
+from transformers_mcl.finetuning.encoders import load_encoder, task_length
 from transformers_mcl.finetuning.loading import load_task
 from transformers_mcl.finetuning.task import LoadedTask, find_task
 from transformers_mcl.models.structure import input_names

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelCard, create_repo
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
 from transformers_mcl import MclDiscriminator, MclForPreTraining, MclForSequenceClassification, UserError
 from transformers_mcl.cli.main import main
@@ -59,6 +59,7 @@ def run(folder: Path) -> None:
     generator: Any = AutoModelForMaskedLM.from_pretrained("ada/generator")
     with torch.no_grad():
         assert generator(ids).logits.equal(pair.generator(ids).logits)
+    push_pair_of_another_family(folder)
     (folder / "generator" / "optimizer.pt").touch()
     push_folder(folder / "generator", "ada/generator")
     try:
@@ -67,6 +68,20 @@ def run(folder: Path) -> None:
         assert re.match(r"push_to_hub='ada/forbidden': http://\S+ refused: .*rights", str(error)), error
     else:
         raise AssertionError("a refusal went unnoticed")
+
+
+def push_pair_of_another_family(folder: Path) -> None:
+    """From the folder `other`, where it lies with its tokenizer and card: the pair, and an encoder for everyone."""
+    pair: Any = MclForPreTraining.from_pretrained(folder / "other")
+    pair.push_to_hub("ada/other")
+    words = f"--model_name_or_path {folder / 'other'} --format native --output_dir {folder / 'native'}"
+    assert main(["export", *words.split(), "--push_to_hub", "ada/native"]) == 0
+    for name in ("other", "native"):
+        ModelCard.load(f"ada/{name}").validate()
+        encoder: Any = AutoModel.from_pretrained(f"ada/{name}")
+        ids = AutoTokenizer.from_pretrained(f"ada/{name}")("the chef cooked", return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            assert encoder(ids)[0].equal(pair.discriminator(ids)[0])
 
 
 if __name__ == "__main__":

@@ -438,7 +438,7 @@ def test_what_cannot_be_exported(make_pair: Pairs, tmp_path: Path) -> None:
     (tmp_path / "full" / "notes.txt").touch()
     mistakes: dict[str, dict[str, Any]] = {
         "half: there is no 'encoder'; choose from discriminator, generator": {"half": "encoder"},
-        "format: there is no 'gguf'; choose from mcl, electra, remote-code, onnx": {"format": "gguf"},
+        "format: there is no 'gguf'; choose from mcl, electra, native, remote-code, onnx": {"format": "gguf"},
         "relative_attention_num_buckets=32.*remote-code": {"format": "electra"},
         "full' is not an empty folder": {"output_dir": tmp_path / "full"},
     }

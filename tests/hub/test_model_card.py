@@ -9,6 +9,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl.hub.model_card import RunSummary, model_card
 from transformers_mcl.models.configuration_mcl import MclConfig
 
@@ -246,3 +247,29 @@ def test_code_of_the_card_runs(summary: RunSummary, tmp_path: Path, monkeypatch:
     assert torch.equal(
         names["encoder"].embeddings.word_embeddings.weight, pair.electra.embeddings.word_embeddings.weight
     )
+
+
+def test_a_pair_of_another_family_is_told_as_one(summary: RunSummary, tmp_path: Path) -> None:
+    frozen: dict[str, Any] = {"generator_trainable": False, "generator_shares": "gdes", "generator_temperature": 2.0}
+    pair = tiny_pair("modernbert", **frozen, objective="electra")
+    pair.save_pretrained(tmp_path / "mcl-novels")
+    demo_tokenizer().save_pretrained(tmp_path / "mcl-novels")
+    card = model_card(replace(summary, config=pair.config))
+    assert card.data.to_dict()["tags"] == ["mcl", "replaced-token-detection", "modernbert", "pretraining"]
+    lines = card.text.splitlines()
+    shape = "layers of width 32, attention heads 4, feed-forward 64"
+    assert f"- Discriminator: modernbert, 2 {shape}" in lines
+    assert f"- Generator: modernbert, 1 {shape}; not trained; sampled from at temperature 2" in lines
+    assert "- Shared: token embeddings, disentangled (gdes)" in lines
+    assert "`ModernBertModel` and `ModernBertForMaskedLM`" in card.text and "--format native" in card.text
+    (code,) = re.findall(r"```python\n(.*?)```", card.text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace('"mcl-novels"', repr(str(tmp_path / "mcl-novels"))), names)
+    assert type(names["encoder"]).__name__ == "ModernBertModel"
+    assert type(names["generator"]).__name__ == "ModernBertForMaskedLM"
+
+
+def test_the_default_pair_says_what_it_shares(summary: RunSummary) -> None:
+    card = model_card(summary)
+    assert "- Shared: token embeddings\n" in card.text and "--format native" not in card.text
+    assert "temperature" not in card.text and "not trained" not in card.text

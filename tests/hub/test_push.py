@@ -10,7 +10,9 @@ import pytest
 import yaml
 from transformers import BertTokenizer
 
+from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl import UserError
+from transformers_mcl.hub.model_card import RunSummary
 from transformers_mcl.hub.push import check_repo_name
 
 MODEL = {"README.md", "config.json", "model.safetensors"}
@@ -19,12 +21,23 @@ TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 
 def test_pushes_and_what_arrives(hub: Any, run_with_hub: Any, tokenizer: BertTokenizer, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "tokenizer")
+    other = tiny_pair("modernbert", generator_shares="gdes")
+    other.save_pretrained(tmp_path / "other")
+    demo_tokenizer().save_pretrained(tmp_path / "other")
+    RunSummary(other.config, {}, "", "", 1, 1, 1.0, "", {}, {}, {}).save(tmp_path / "other")
     run_with_hub(Path(__file__).with_name("pushes.py"), tmp_path)
     run_with_hub("-c", OPENED_BY_NAME, tmp_path)
     trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
     assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json"}
     assert set(by_model) == MODEL | TOKENIZER | {"curves.png"}
     assert set(generator) == MODEL | TOKENIZER | {"curves.png"}
+    pushed = {name: hub.repositories[f"ada/{name}"]["README.md"].decode() for name in ("other", "native")}
+    for name, card in pushed.items():
+        assert set(hub.repositories[f"ada/{name}"]) == MODEL | TOKENIZER
+        tags = yaml.safe_load(card.split("---")[1])["tags"]
+        assert {"mcl", "modernbert", "replaced-token-detection"} <= set(tags) and "electra" not in tags
+        assert f'"ada/{name}"' in card and "- Shared: token embeddings, disentangled (gdes)" in card
+    assert "import transformers_mcl" in pushed["other"] and "import transformers_mcl" not in pushed["native"]
     for name, files in hub.repositories.items():
         pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl"))]
         assert pickles == [], name

@@ -7,8 +7,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from transformers import BertTokenizer
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel as ByteLevelPieces
+from tokenizers.trainers import BpeTrainer
+from transformers import BertTokenizer, PreTrainedTokenizerFast
 
+from tests.families import ADAPTED, demo_tokenizer, tiny_pair
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.inspection import Inspection, describe_course, inspect_text, render
 from transformers_mcl.method import corruptions as c
@@ -361,3 +367,40 @@ def test_a_tokenizer_of_another_model(make_pair: Callable[..., MclForPreTraining
         inspect_text(make_pair(vocab_size=7), tokenizer, TEXT)
     with pytest.raises(UserError, match="mask_token_id is 4, the model's is 5"):
         inspect_text(make_pair(mask_token_id=5), tokenizer, TEXT)
+
+
+# --- pairs of other families -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("family", ADAPTED)
+def test_any_family_is_inspected(family: str) -> None:
+    pair, tokenizer = tiny_pair(family, mask_ratio=0.5, swap_ratio=0.5, generator_shares="gdes"), demo_tokenizer()
+    shown = inspect_text(pair, tokenizer, "the chef cooked a meal, who ate it?").courses
+    assert list(shown) == ["rtd", "std", "itd"]
+    said = 0
+    for course in ("rtd", "std"):
+        again, says = shown[course].generator_reads_again, shown[course].generator_says_again
+        assert again is not None and says is not None and shown[course].probability_again is not None
+        with torch.no_grad():
+            ids = torch.tensor([tokenizer.convert_tokens_to_ids(again)])
+            best = tokenizer.convert_ids_to_tokens(pair.generator(ids).logits[0].argmax(-1).tolist())
+        said += len(at := [place for place, token in enumerate(says) if token is not None])
+        assert [says[place] for place in at] == [best[place] for place in at]
+    assert said, "nothing was caught: another seed"
+
+
+def test_pieces_of_bytes_are_shown_as_text() -> None:
+    backend = Tokenizer(BPE())
+    backend.pre_tokenizer, backend.decoder = ByteLevelPieces(add_prefix_space=False), ByteLevel()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    alphabet = ByteLevelPieces.alphabet()
+    trainer = BpeTrainer(vocab_size=290, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(["le chef é é é"] * 9, trainer)
+    names: dict[str, str] = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{f"{name}_token": token for name, token in names.items()}
+    )
+    ids = {f"{name}_token_id": special.index(token) for name, token in names.items() if name != "unk"}
+    pair = tiny_pair("roberta", {"vocab_size": len(tokenizer), "pad_token_id": 1}, **ids)
+    inspection = inspect_text(pair, tokenizer, "le chef é 厨")
+    # A character whose bytes are pieces of their own has no text: they stay as they are.
+    assert inspection.tokens == ["<s>", "le", "▁chef", "▁é", "▁", "å", "İ", "¨", "</s>"]
+    assert "▁chef" in render(inspection, color=False, width=200)

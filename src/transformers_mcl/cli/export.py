@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..data.tokenizer import load_tokenizer
-from ..hub.export import export_model, open_half
+from ..hub.export import export_model, open_half, written_format
 from ..hub.push import check_repo_name, push_folder
 from ..io import check_empty_folder
 from .arguments import parse_arguments
@@ -18,17 +18,21 @@ class ExportArguments:
     """Which half of which checkpoint, in what form, and where to."""
 
     model_name_or_path: str = field(
-        metadata={"help": "A pair, one half of one, or a fine-tuned model: its directory, or its name on the Hub."}
+        metadata={
+            "help": "A pair, one half of one, or a fine-tuned model: its directory, or its name on the Hub. One of "
+            "Transformers' own classes needs no export, but for onnx."
+        }
     )
     output_dir: str = field(metadata={"help": "A directory that is empty or does not exist."})
     half: Literal["discriminator", "generator"] = field(
         default="discriminator", metadata={"help": "A fine-tuned model counts as a discriminator."}
     )
-    format: Literal["mcl", "electra", "remote-code", "onnx"] = field(
+    format: Literal["mcl", "electra", "native", "remote-code", "onnx"] = field(
         default="mcl",
         metadata={
-            "help": "mcl: a small checkpoint of this package; electra: one that Transformers opens without it; "
-            "remote-code: with its code beside it, for trust_remote_code=True; onnx: a graph."
+            "help": "mcl: a small checkpoint of this package, and of a pair of another family the same as native; "
+            "native: one that Transformers opens without it, by its own class of the family; electra: as native, of "
+            "ELECTRA alone; remote-code: with its code beside it, for trust_remote_code=True; onnx: a graph."
         },
     )
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
@@ -45,7 +49,7 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl export --help`."""
     given: ExportArguments
     (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
-    model = open_half(given.model_name_or_path, given.half, token=given.token)
+    model = open_half(given.model_name_or_path, given.half, given.format, token=given.token)
     tokenizer = load_tokenizer(given.model_name_or_path, token=given.token)
     exported = export_model(
         model,
@@ -55,7 +59,8 @@ def run(argv: list[str]) -> None:
         tokenizer=tokenizer,
         name=given.push_to_hub or "",
     )
-    print(f"{type(exported).__name__}, format {given.format}, with its tokenizer and card: {given.output_dir}")
+    format = written_format(model.config, given.format, given.model_name_or_path)
+    print(f"{type(exported).__name__}, format {format}, with its tokenizer and card: {given.output_dir}")
     if given.push_to_hub is not None:
         url = push_folder(
             given.output_dir, given.push_to_hub, private=given.hub_private_repo, token=given.token, message="Export"

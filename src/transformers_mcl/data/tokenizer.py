@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.trainers import WordPieceTrainer
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
+from ..models.structure import input_names
 
 logger = logging.get_logger(__name__)
 
@@ -150,3 +151,10 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int | None =
         raise UserError(
             f"tokenizer: {name!r} has {len(tokenizer)} tokens, but the model's vocab_size is only {vocab_size}"
         )
+
+
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
+    types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
+    tokenizer.model_input_names = list(input_names(model))
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names

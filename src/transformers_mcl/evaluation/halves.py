@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator
+from ..models.pretraining import MclForPreTraining
 
 __all__ = ["ScorerName", "open_scorer", "open_scorers"]
 
@@ -22,7 +23,8 @@ class _NoHead(UserError):
 
 
 def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32", **hub: Any) -> PreTrainedModel:
-    """The half of a checkpoint that `scorer` needs: any masked language model, or a detector of replaced tokens.
+    """The half of a checkpoint that `scorer` needs: any masked language model, or a detector of replaced tokens, which
+    of a pair of another family is the pair itself.
 
     `hub` is `token`, `revision` and the like, of `from_pretrained`.
 
@@ -32,8 +34,11 @@ def open_scorer(name_or_path: str, scorer: ScorerName, dtype: str = "float32", *
     where, config = f"model_name_or_path: {name_or_path!r}", load_config(name_or_path, **hub)
     kind: Any = AutoModelForMaskedLM
     if scorer == "discriminator":
-        kind = MclDiscriminator if isinstance(config, MclConfig) else ElectraForPreTraining
-        if not isinstance(config, MclConfig) and config.model_type != "electra":
+        if isinstance(config, MclConfig):
+            kind = MclDiscriminator if config.backbone_config is None else MclForPreTraining
+        elif config.model_type == "electra":
+            kind = ElectraForPreTraining
+        else:
             raise _NoHead(f"{where} is a {config.model_type!r} checkpoint, which has no discriminator")
     elif not isinstance(config, MclConfig) and type(config) not in AutoModelForMaskedLM._model_mapping:
         raise _NoHead(f"{where} is a {config.model_type!r} checkpoint, which is no masked language model")

@@ -12,12 +12,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_
 from ..errors import UserError
 from ..evaluation.digest import model_digest
 from ..models.loading import load_config, open_model
-from ..models.structure import input_names, longest_row
+from ..models.structure import longest_row
 from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
 from .task import LoadedTask
 
-__all__ = ["fit_tokenizer", "layerwise_optimizer", "load_encoder", "own_names", "task_length"]
+__all__ = ["layerwise_optimizer", "load_encoder", "own_names", "task_length"]
 
 
 def load_encoder(
@@ -82,13 +82,6 @@ def task_length(
     if asked is not None and asked > most:
         raise UserError(f"max_seq_length={asked} is more than the {most} tokens that the model or its tokenizer takes")
     return asked or min(task.max_seq_length, most)
-
-
-def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
-    types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
-    tokenizer.model_input_names = list(input_names(model))
-    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
-from ..data.tokenizer import load_tokenizer
+from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
 from ..io import versions, write_json
@@ -25,7 +25,7 @@ from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
-from .encoders import fit_tokenizer, layerwise_optimizer, load_encoder, own_names, task_length
+from .encoders import layerwise_optimizer, load_encoder, own_names, task_length
 from .figures import best_result, evaluation_figures, trainer_name
 from .grid import Run, checkpoint_of, plan_runs, run_arguments
 from .loading import load_task

@@ -8,8 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from transformers import ElectraConfig, ElectraModel, PreTrainedModel, PreTrainedTokenizerBase
+import transformers
+from torch import Tensor
+from transformers import ElectraConfig, ElectraModel, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from ..data.tokenizer import fit_tokenizer
 from ..errors import UserError, check_name
 from ..io import check_empty_folder
 from ..method.courses import OBJECTIVES
@@ -21,10 +24,10 @@ from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
 from .remote_code import save_code
 
-__all__ = ["FORMATS", "HALVES", "as_electra", "export_model", "open_half", "take_half"]
+__all__ = ["FORMATS", "HALVES", "as_electra", "export_model", "open_half", "take_half", "written_format"]
 
 HALVES = ("discriminator", "generator")
-FORMATS = ("mcl", "electra", "remote-code", "onnx")
+FORMATS = ("mcl", "electra", "native", "remote-code", "onnx")
 
 # What a folder of remote code opens as, by class of the Auto classes'.
 _DISCRIMINATORS = {
@@ -51,24 +54,26 @@ def export_model(
     """Writes one half of a pair into a folder of its own.
 
     Args:
-        model: a pair, or a model that is one half already: a discriminator, an encoder, a task model, a generator.
+        model: a pair, or a model that is one half already: a discriminator, an encoder, a task model, a generator; for
+            `"onnx"` also a model of transformers' own.
         output_dir: a folder that is empty or does not exist.
         half: `"discriminator"` (a task model counts as one) or `"generator"`.
         format: `"mcl"`, a small checkpoint of this package; `"electra"`, one of transformers' own ELECTRA classes;
-            `"remote-code"`, a folder with the code that it needs, for `trust_remote_code=True`; `"onnx"`, a graph with
-            dynamic batch and length (needs the extra `onnx`).
+            `"native"`, one of transformers' own classes of the pair's family, which may be ELECTRA's; `"remote-code"`,
+            a folder with the code that it needs, for `trust_remote_code=True`; `"onnx"`, a graph with dynamic batch
+            and length (needs the extra `onnx`). Of another family than ELECTRA `"mcl"` is `"native"`.
         tokenizer: written beside the model.
         name: what the model card calls it, its name on the Hub say; by default that of the folder.
 
     Returns:
-        The model that was written, on the CPU: for `"electra"` an object of transformers' class.
+        The model that was written, on the CPU: for `"electra"` and `"native"` an object of transformers' class.
 
     Raises:
-        UserError: an unknown half or format, a folder that holds something, a half that `model` is not, or relative
-            positions for ELECTRA.
+        UserError: an unknown half or format, a format that the model's family has not, a folder that holds something,
+            a half that `model` is not, or relative positions for ELECTRA.
     """
     check_name("half", half, HALVES)
-    check_name("format", format, FORMATS)
+    format = written_format(model.config, format, f"a {type(model).__name__}")
     folder = check_empty_folder(output_dir)
     taken = take_half(model, half).eval()
     if format == "electra":
@@ -82,29 +87,70 @@ def export_model(
     else:
         taken.save_pretrained(folder)
     if tokenizer is not None:
+        if not isinstance(taken.config, MclConfig):
+            fit_tokenizer(tokenizer := copy.deepcopy(tokenizer), taken)
         tokenizer.save_pretrained(folder)
     export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
     return taken
 
 
-def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:
-    """Opens one half of a checkpoint, a pair's or one that holds that half alone.
+def written_format(config: PreTrainedConfig, format: str, where: str) -> str:
+    """The format that a model is written in when `format` is asked for.
+
+    Args:
+        config: the model's.
+        where: what messages call it.
+
+    Raises:
+        UserError: no such format, or one that the family has not.
+    """
+    check_name("format", format, FORMATS)
+    if not isinstance(config, MclConfig):
+        if format == "onnx":
+            return format
+        raise UserError(
+            f"{where} is a {config.model_type!r} model of transformers' own, which opens without this package: it "
+            "needs no export, but for format onnx"
+        )
+    if (backbone := config.backbone_config) is None:
+        return "electra" if format == "native" else format
+    if format in ("mcl", backbone.model_type):  # "electra" of a pair that is made of transformers' own
+        return "native"
+    if format in ("electra", "remote-code"):
+        raise UserError(
+            f"format={format!r}: {where} is of the family {backbone.model_type!r}, whose models are transformers' own "
+            "and need no code: export it with format native"
+        )
+    return format
+
+
+def open_half(name_or_path: str, half: str, format: str = "mcl", **hub: Any) -> PreTrainedModel:
+    """Opens what holds one half: a pair, or a checkpoint of that half alone.
 
     Args:
         name_or_path: a folder, or a name on the Hub.
         half: `"discriminator"` or `"generator"`.
+        format: what it is to be exported to, checked before weights are read.
         hub: `token`, `revision` and the like, of `from_pretrained`.
 
     Raises:
-        UserError: no such checkpoint, another model's, or one that lacks weights of that half.
+        UserError: no such checkpoint, one that has no such format, or one that lacks weights of that half.
     """
     where = f"model_name_or_path {name_or_path!r}"
     config = load_config(name_or_path, **hub)
-    if not isinstance(config, MclConfig):
-        raise UserError(f"{where} is a {config.model_type!r} model: give a checkpoint of this package")
+    written_format(config, format, where)
     architecture = (config.architectures or [""])[0]
-    kind = MclForMaskedLM if half == "generator" else MclDiscriminator
-    if half == "discriminator" and architecture not in ("MclForPreTraining", "MclForMaskedLM"):
+    if not isinstance(config, MclConfig):
+        kind = getattr(transformers, architecture, None)
+        if kind is None:
+            raise UserError(f"{where}: transformers has no class {architecture!r} to open it with")
+    elif config.backbone_config is not None:
+        kind = MclForPreTraining
+    elif half == "generator":
+        kind = MclForMaskedLM
+    elif architecture in ("MclForPreTraining", "MclForMaskedLM"):
+        kind = MclDiscriminator
+    else:
         kind = getattr(modeling_mcl, architecture, MclDiscriminator)
     opened = open_model(kind, name_or_path, where, config=config, **hub)
     if parts := sorted({".".join(key.split(".")[:2]) for key in opened.missing}):
@@ -116,24 +162,45 @@ def open_half(name_or_path: str, half: str, **hub: Any) -> PreTrainedModel:
 def take_half(model: PreTrainedModel, half: str) -> PreTrainedModel:
     """A copy, on the CPU, of the `half` that `model` holds or is; its configuration describes it alone.
 
+    Of a pair of another family it is an object of transformers' own class: the encoder, or the masked language model.
+
     Raises:
-        UserError: `model` is the other half, or no model of this package.
+        UserError: `model` is the other half.
     """
-    is_pair = isinstance(model, MclForPreTraining)
+    if isinstance(model, MclForPreTraining):
+        weights = model.sharing.fold(model, model.state_dict())
+        if model.config.backbone_config is not None:
+            prefix = "generator" if half == "generator" else model.base_model_prefix
+            network: PreTrainedModel = getattr(model, prefix)
+            return _copy(type(network), copy.deepcopy(network.config), weights, f"{prefix}.")
+        kind: Any = MclForMaskedLM if half == "generator" else MclDiscriminator
+        return _copy(kind, _own_config(model.config, half), weights)
+    kind = type(model)
+    if kind.__name__.endswith("ForMaskedLM") != (half == "generator"):
+        raise UserError(f"a {kind.__name__} holds no {half}: give the pair, or export its other half")
     if not isinstance(model.config, MclConfig):
-        raise UserError(f"a {type(model).__name__} is no model of this package: there is nothing to export")
-    if not is_pair and isinstance(model, MclForMaskedLM) != (half == "generator"):
-        raise UserError(f"a {type(model).__name__} holds no {half}: give the pair, or export its other half")
-    kind: Any = MclForMaskedLM if half == "generator" else MclDiscriminator if is_pair else type(model)
-    config = model.config.generator_config() if half == "generator" else copy.deepcopy(model.config)
+        return copy.deepcopy(model).cpu()
+    return _copy(kind, _own_config(model.config, half), model.state_dict())
+
+
+def _own_config(pair: MclConfig, half: str) -> MclConfig:
+    """The configuration of a half of this one's family."""
+    config = pair.generator_config() if half == "generator" else copy.deepcopy(pair)
     config.__dict__.pop("auto_map", None)  # of a folder of remote code, whose code does not come along
     # Who opens a half alone need not know the courses of others that trained it.
     own = {name: weight for name, weight in config.weights.items() if name in OBJECTIVES["mcl"]}
     config.loss_weights = own if any(own.values()) else OBJECTIVES["mcl"]
-    taken: PreTrainedModel = kind(config).to(model.dtype)
-    weights = model.state_dict()
-    taken.load_state_dict({name: weights[name] for name in taken.state_dict()})
-    return taken
+    return config
+
+
+def _copy(kind: Any, config: PreTrainedConfig, weights: dict[str, Tensor], prefix: str = "") -> PreTrainedModel:
+    """A model of its own with the `weights` that begin with `prefix`."""
+    copied: PreTrainedModel = kind(config)
+    state = {name: weights[f"{prefix}{name}"].to("cpu", copy=True) for name in copied.state_dict()}
+    # Assigned, not cast: what is no weight, as the frequencies of rotary positions, stays in the format it is made in.
+    copied.load_state_dict(state, assign=True)
+    copied.tie_weights()
+    return copied
 
 
 def as_electra(model: PreTrainedModel) -> PreTrainedModel:
@@ -145,9 +212,9 @@ def as_electra(model: PreTrainedModel) -> PreTrainedModel:
     config = model.config
     if buckets := config.relative_attention_num_buckets:
         raise UserError(
-            f"format='electra': the model has relative positions (relative_attention_num_buckets={buckets}), which "
-            "ELECTRA has no place for: export it with format remote-code, or pre-train with --config_overrides "
-            "relative_attention_num_buckets=0"
+            "format='electra', which 'native' is here: the model has relative positions "
+            f"(relative_attention_num_buckets={buckets}), which ELECTRA has no place for: export it with format "
+            "remote-code, or pre-train with --config_overrides relative_attention_num_buckets=0"
         )
     _check_head(model)
     ours = model.generator if isinstance(model, MclForMaskedLM) else model
@@ -171,8 +238,8 @@ def _check_head(model: PreTrainedModel) -> None:
     for kind, (field, value) in theirs.items():
         if isinstance(model, kind) and (own := getattr(model.config, field)) != value:
             raise UserError(
-                f"format='electra': the head has {field}={own!r}, which ELECTRA's has not: export it with format "
-                "remote-code, or the encoder alone, an MclModel"
+                f"format='electra', which 'native' is here: the head has {field}={own!r}, which ELECTRA's has not: "
+                "export it with format remote-code, or the encoder alone, an MclModel"
             )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file, hf_api
 
 from ..data.tokenizer import load_tokenizer
@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..models.loading import open_model
 from ..models.structure import input_names, longest_row
 
-__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -30,6 +30,15 @@ _SECTION = re.compile(r"^## How to use it\n.*?(?=^## |\Z)", re.MULTILINE | re.DO
 _TITLE = re.compile(r"^# .*\n", re.MULTILINE)
 _NAME = re.compile(r'^checkpoint = ".*"$', re.MULTILINE)
 _PICTURE = re.compile(r"!\[[^\]]*\]\(([\w.-]+)\)")
+_HEAD = re.compile(r"For[A-Z]\w*")  # not the "Former" of some families
+
+
+def family_tags(config: PreTrainedConfig) -> list[str]:
+    """What the Hub finds a model of this configuration by: a pair, one half of it, or a transformers' own encoder."""
+    family = getattr(config, "backbone_config", None) or config
+    if family.model_type in ("mcl", "electra"):
+        return ["mcl", "electra"]
+    return ["mcl", "replaced-token-detection", family.model_type]
 
 
 def auto_class(model: PreTrainedModel) -> str:
@@ -37,7 +46,8 @@ def auto_class(model: PreTrainedModel) -> str:
     kind = type(model).__name__
     if kind.endswith(("Discriminator", "ForPreTraining")):
         return "AutoModelForPreTraining"
-    return f"AutoModel{kind[kind.index('For') :]}" if "For" in kind else "AutoModel"
+    head = _HEAD.search(kind)
+    return f"AutoModel{head[0] if head else ''}"
 
 
 def export_card(model: PreTrainedModel, folder: Path, format: str, source: str = "", name: str = "") -> ModelCard:
@@ -54,7 +64,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     name = name or folder.name
     card = _take_card(source, folder)
     if card is None:
-        card = ModelCard(f"---\n{ModelCardData(tags=['mcl', 'electra'])}\n---\n\n# {name}\n")
+        card = ModelCard(f"---\n{ModelCardData(tags=family_tags(model.config))}\n---\n\n# {name}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
     data: Any = card.data
@@ -156,6 +166,7 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         "mcl": "It needs `pip install transformers-mcl`.",
         "remote-code": "It brings the code that it needs.",
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
+        "native": "It is of Transformers' own class, which opens it as it is.",
     }[format]
     return (
         f"What is here is a `{kind}` alone. {needs}\n\n```python\n{first}{imports}\n\n"

@@ -13,10 +13,14 @@ from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import PreTrainedConfig
 
 from ..method.courses import COURSES, all_losses
 from ..method.metrics import COURSE_FIGURES
+from ..models.backbones import native_class
 from ..models.configuration_mcl import MclConfig
+from ..models.sharing import SHARING
+from .export_card import family_tags
 
 __all__ = ["RunSummary", "model_card"]
 
@@ -87,7 +91,7 @@ def model_card(summary: RunSummary) -> ModelCard:
         # The pair opens as its encoder, whose vectors are what there is to use before fine-tuning. Filling masks is
         # what the generator can do, the half that is not the aim.
         pipeline_tag="feature-extraction",
-        tags=["mcl", "electra", "pretraining"],
+        tags=[*family_tags(summary.config), "pretraining"],
     )
     card = ModelCard.from_template(
         data,
@@ -97,6 +101,8 @@ def model_card(summary: RunSummary) -> ModelCard:
         config=summary.config,
         bases=bases,
         duration=timedelta(seconds=round(summary.seconds)),
+        halves=_halves(summary.config),
+        native=_native_names(summary.config),
         courses=[_course(summary.config, course) for course in summary.config.active_courses],
         recipe=summary.recipe and yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000).strip(),
         tables=_tables(summary),
@@ -106,6 +112,37 @@ def model_card(summary: RunSummary) -> ModelCard:
     for path in sorted(local, key=len, reverse=True):
         text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?![\w/\\])", local[path].replace("\\", r"\\"), text)
     return ModelCard(_LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text))
+
+
+def _halves(config: MclConfig) -> dict[str, str]:
+    """The shape of each network, what is special about the generator, and what both share."""
+    generator = [_shape(config.generator_backbone_config or config.generator_config())]
+    if not config.generator_trainable:
+        generator.append("not trained")
+    if (temperature := config.generator_temperature) != 1:
+        generator.append(f"sampled from at temperature {temperature:g}")
+        if config.generator_temperature_decay is not None:
+            generator[-1] += " at first"
+    return {
+        "Discriminator": _shape(config.backbone_config or config),
+        "Generator": "; ".join(generator),
+        "Shared": SHARING[str(config.generator_shares)].description,
+    }
+
+
+def _shape(config: PreTrainedConfig) -> str:
+    family = "" if isinstance(config, MclConfig) else f"{config.model_type}, "
+    sizes = {"attention heads": "num_attention_heads", "feed-forward": "intermediate_size"}
+    rest = [f"{title} {getattr(config, name)}" for title, name in sizes.items() if hasattr(config, name)]
+    return ", ".join([f"{family}{config.num_hidden_layers} layers of width {config.hidden_size}", *rest])
+
+
+def _native_names(config: MclConfig) -> dict[str, str]:
+    """Of a pair of another family: what the Auto classes make of it, transformers' own."""
+    if (ours := config.backbone_config) is None:
+        return {}
+    halves = {"AutoModel": ours, "AutoModelForMaskedLM": config.generator_backbone_config}
+    return {auto: native_class(auto, half).__name__ for auto, half in halves.items()}
 
 
 def _eval_results(summary: RunSummary) -> list[EvalResult]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from tokenizers.decoders import ByteLevel
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -257,4 +258,13 @@ class _Row:
 def _tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     # A vocabulary may be padded to a round number: the generator can draw an id that stands for no token.
     tokens = tokenizer.convert_ids_to_tokens(ids)
-    return [f"[{number}]" if token is None else token for number, token in zip(ids, tokens, strict=True)]
+    decoder = tokenizer.backend_tokenizer.decoder if tokenizer.is_fast else None
+    shown = _text if isinstance(decoder, ByteLevel) else str
+    return [f"[{number}]" if token is None else shown(token) for number, token in zip(ids, tokens, strict=True)]
+
+
+def _text(piece: str) -> str:
+    """A piece of a byte-level vocabulary as the text it stands for, with SentencePiece's sign for a space; bytes that
+    are no whole character stay as they are."""
+    text: str = ByteLevel().decode([piece])
+    return piece if "\N{REPLACEMENT CHARACTER}" in text else text.replace(" ", "\N{LOWER ONE EIGHTH BLOCK}")

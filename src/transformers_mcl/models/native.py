@@ -32,10 +32,12 @@ def pair_config(kind: Any, folder: str | os.PathLike[str], arguments: dict[str, 
     config = arguments.pop("config", None)
     if isinstance(config, PreTrainedConfig):
         return config
-    config, unused = kind.from_pretrained(config or folder, return_unused_kwargs=True, **arguments)
-    hub = {name: value for name, value in arguments.items() if name in hooks.HUB_ARGUMENTS}
+    # "auto" is a format of models, and none of configurations.
+    kept = {name: arguments[name] for name in (*hooks.HUB_ARGUMENTS, "dtype", "torch_dtype") if name in arguments}
+    fields = {name: value for name, value in arguments.items() if not name.endswith("dtype")}
+    config, unused = kind.from_pretrained(config or folder, return_unused_kwargs=True, **fields)
     arguments.clear()
-    arguments.update(unused, **hub)
+    arguments.update(unused, **kept)
     return config
 
 

@@ -82,13 +82,19 @@ class Sharing:
         """Which parameters are one: the name in the generator's base model, and that in the discriminator."""
         return {}
 
+    def sums(self, pair: Any) -> dict[str, tuple[str, str]]:
+        """What a saved pair has beyond its parameters, so that each network can be opened alone: the name of a tensor,
+        and those of the two parameters that it is the sum of."""
+        return {}
+
     def fold(self, pair: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The weights `state` of a pair as they are saved: all that each network needs to be opened alone."""
-        return state
+        """The weights `state` of a pair as they are saved, with the `sums`."""
+        sums = self.sums(pair).items()
+        return {**state, **{name: state[one].to(state[other].device) + state[other] for name, (one, other) in sums}}
 
     def ignored(self, pair: Any) -> set[str] | None:
-        """What a saved pair has beyond its parameters, as patterns."""
-        return None
+        """The names of the `sums`, as patterns."""
+        return {rf"^{re.escape(name)}$" for name in self.sums(pair)} or None
 
 
 class Tokens(Sharing):
@@ -127,15 +133,10 @@ class Disentangled(Sharing):
         source: Any = generator.get_input_embeddings()
         discriminator.set_input_embeddings(DisentangledEmbedding(source))
 
-    def fold(self, pair: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        table = f"{pair.base_model_prefix}.{_table(pair.discriminator, 'delta')}".removesuffix(".delta")
+    def sums(self, pair: Any) -> dict[str, tuple[str, str]]:
+        delta = f"{pair.base_model_prefix}.{_table(pair.discriminator, 'delta')}"
         source = f"generator.{pair.generator.base_model_prefix}.{_table(pair.generator.base_model)}"
-        delta = state[f"{table}.delta"]
-        return {**state, f"{table}.weight": state[source].to(delta.device) + delta}
-
-    def ignored(self, pair: Any) -> set[str] | None:
-        table = _table(pair.discriminator, "delta").removesuffix(".delta")
-        return {rf"^{re.escape(f'{pair.base_model_prefix}.{table}')}\.weight$"}
+        return {f"{delta.removesuffix('delta')}weight": (source, delta)}
 
 
 SHARING: dict[str, Sharing] = {

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,7 +52,8 @@ def formats(ingredients: Sequence[Ingredient], dtype: torch.dtype | None = None)
         for other in others:
             widest = torch.promote_types(widest, other)
         found[tensor] = (dtype or widest) if widest.is_floating_point else widest
-    return found
+    sums = ingredients[0].sums.items()
+    return found | {name: torch.promote_types(found[one], found[other]) for name, (one, other) in sums}
 
 
 def average(
@@ -61,7 +63,7 @@ def average(
 
     Sums are in float64, whatever the files' format, and taken in the order of the ingredients' names: the result does
     not depend on the order in which they are given, and that of copies is the copy. Tensors of whole numbers are
-    those of all.
+    those of all. What is the sum of two tensors is that of their averages, as the model adds them.
 
     Args:
         ingredients: as `open_ingredients` checked them.
@@ -73,13 +75,15 @@ def average(
         UserError: an ingredient holds a NaN or an infinity, or whole numbers that are not the others', or numbers that
             `dtype` has no room for.
     """
-    shapes, dtypes = ingredients[0].shapes, formats(ingredients, dtype)
+    (first, *_), dtypes = ingredients, formats(ingredients, dtype)
+    shapes = first.shapes | {name: first.shapes[one] for name, (one, _) in first.sums.items()}
     size = sum(torch.Size(shape).numel() for shape in shapes.values())
     with open(path, "wb") as file, tqdm(total=size, unit="", unit_scale=True, desc="averaging", leave=False) as bar:
         _write_header(file, dtypes, shapes)
         for tensor, kind in dtypes.items():
-            for part in read_parts(ingredients, coefficients, tensor):
-                part = part.to(kind)
+            summands = [read_parts(ingredients, coefficients, name) for name in first.sums.get(tensor, (tensor,))]
+            for pieces in zip(*summands, strict=True):
+                part = reduce(torch.add, [piece.to(kind) for piece in pieces])
                 if part.is_floating_point() and not part.isfinite().all():
                     raise UserError(f"tensor {tensor} holds numbers that {kind} has no room for: give another dtype")
                 # A view as bytes needs a dimension, and numpy knows no bfloat16.

@@ -9,7 +9,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
-from ..hub.export_card import PIPELINES
+from ..hub.export_card import PIPELINES, family_tags
 from ..io import markdown_table
 from .soup import Soup
 
@@ -49,7 +49,7 @@ def soup_card(soup: Soup, name: str, config: PreTrainedConfig) -> ModelCard:
         pipeline_tag=pipeline,
         base_model=on_the_hub or None,
         base_model_relation="merge" if on_the_hub else None,
-        tags=["merge", "model-soup", *(["mcl", "electra"] if config.model_type == "mcl" else [])],
+        tags=["merge", "model-soup", *(family_tags(config) if config.model_type == "mcl" else [])],
         eval_results=_eval_results(soup, pipeline or "fill-mask"),
     )
     scored = f" Scores are {soup.measure} on {soup.source}." if soup.source else ""

@@ -27,7 +27,7 @@ class Conflicts:
         losses: their names, generator's first.
         cosines (`(m, m)`): of the gradients of all weights. A generator's loss and a discriminator's have only the
             shared embeddings in common.
-        shared_cosines (`(m, m)`): of the gradients of what both halves share alone.
+        shared_cosines (`(m, m)`): of the gradients of what both halves share alone; NaN if that is nothing.
         spreads (`(m, m)`): standard deviation of `cosines` over the batches.
         norms (`(m,)`): of the gradients as they enter the objective, weights included.
         batches: how many there were.

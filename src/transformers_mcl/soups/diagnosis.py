@@ -232,6 +232,7 @@ def save_conflicts(found: Conflicts, folder: Path, name: str) -> str:
             (found.cosines, "all weights"),
             (found.shared_cosines, "the embeddings that both halves share"),
         )
+        if np.isfinite(values).any()  # of halves that share nothing
     ]
     title = f"{name}: cosines of the losses' gradients, means over {found.batches} batches"
     save_panels(folder / "gradients.png", title, found.losses, panels)

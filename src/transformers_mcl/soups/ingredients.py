@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,14 +22,17 @@ from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..errors import UserError
 from ..io import check_empty_folder, one_line
+from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config
+from ..models.pretraining import MclForPreTraining
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
 __all__ = ["DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
-    r".*dropout.*|.*initializer_range|loss_weights|(mask|swap|insert)_ratio|correction_(average|rows)|course_schedule"
+    r".*dropout.*|.*initializer_.*|loss_weights|(mask|swap|insert)_ratio|correction_(average|rows)|course_schedule"
+    r"|generator_(trainable|temperature(_decay)?)|sparse_pred.*|deterministic_flash_attn|reference_compile"
     r"|_.*|architectures|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
 
@@ -56,7 +59,8 @@ class Ingredient:
         name: what the user called it.
         folder: where its configuration and tokenizer lie: a folder, or a name on the Hub.
         config: its configuration.
-        files: the file of each tensor, by the tensor's name.
+        files: the file of each tensor, by the tensor's name; of those alone that are weights of their own.
+        sums: the other tensors, and the two that each is the sum of: embeddings that a pair's networks share in part.
         hub: `token`, `revision` and the like, for whoever opens it again.
     """
 
@@ -64,6 +68,7 @@ class Ingredient:
     folder: str
     config: PreTrainedConfig
     files: Mapping[str, str]
+    sums: Mapping[str, tuple[str, str]]
     hub: Mapping[str, Any]
 
     @cached_property
@@ -157,12 +162,21 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
                 tensors.update(dict.fromkeys(opened.keys(), str(file)))
     except (OSError, SafetensorError) as error:
         raise UserError(f"ingredient {name!r} cannot be read: {one_line(error)}") from error
-    return Ingredient(name, folder, config, tensors, hub)
+    sums = _sums(config, tensors)
+    return Ingredient(name, folder, config, {t: file for t, file in tensors.items() if t not in sums}, sums, hub)
+
+
+def _sums(config: PreTrainedConfig, tensors: Iterable[str]) -> dict[str, tuple[str, str]]:
+    if not isinstance(config, MclConfig) or not any(tensor.endswith(".delta") for tensor in tensors):
+        return {}
+    with torch.device("meta"):
+        pair = MclForPreTraining(config)
+    return pair.sharing.sums(pair)
 
 
 def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
-    """The first's; with every loss that one of them was trained on, so that the average can be gone on from, and where
-    their schedules differ, every course on every row."""
+    """The first's; with every loss that one of them was trained on, so that the average can be gone on from, with a
+    generator that learns if one did, and where their schedules differ, every course on every row."""
     config = deepcopy(ingredients[0].config)
     weights: dict[str, float] = {}
     for ingredient in ingredients:
@@ -170,6 +184,7 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
             weights[name] = max(weight, weights.get(name, 0.0))
     if weights:
         config.loss_weights = weights
+        config.generator_trainable = any(ingredient.config.generator_trainable for ingredient in ingredients)
     if len({getattr(ingredient.config, "course_schedule", "all") for ingredient in ingredients}) > 1:
         config.course_schedule = "all"
     return config
@@ -197,9 +212,9 @@ def check_alike(first: Ingredient, other: Ingredient) -> None:
     def refuse(what: str, ours: Any, its: Any) -> None:
         raise UserError(f"{what}: {ours} in {first.name!r} and {its} in {other.name!r}; they cannot be averaged")
 
-    ours, its = first.config.to_dict(), other.config.to_dict()
-    for field in sorted(ours.keys() | its.keys(), key=lambda field: (field != "model_type", field)):
-        if ours.get(field) != its.get(field) and not _OF_TRAINING.fullmatch(field):
+    ours, its = _fields(first.config), _fields(other.config)
+    for field in sorted(ours.keys() | its.keys(), key=lambda field: (not field.endswith("model_type"), field)):
+        if ours.get(field) != its.get(field) and not _OF_TRAINING.fullmatch(field.rpartition(".")[2]):
             refuse(f"field {field} of the configurations differs", repr(ours.get(field)), repr(its.get(field)))
     for ingredient, tensors in ((first, other.files), (other, first.files)):
         if missing := sorted(tensors.keys() - ingredient.files.keys()):
@@ -211,6 +226,16 @@ def check_alike(first: Ingredient, other: Ingredient) -> None:
         if shape != other.shapes[tensor]:
             refuse(f"tensor {tensor} differs in shape", shape, other.shapes[tensor])
     _check_tokenizers(_tokenizer(first), _tokenizer(other), refuse)
+
+
+def _fields(config: PreTrainedConfig) -> dict[str, Any]:
+    """Those of the configurations in this one, too: `backbone_config.hidden_size`."""
+    found = config.to_dict()
+    for name, inner in vars(config).items():
+        if isinstance(inner, PreTrainedConfig):
+            del found[name]
+            found |= {f"{name}.{field}": value for field, value in _fields(inner).items()}
+    return found
 
 
 def check_apart(output_dir: str | os.PathLike[str], checkpoints: Sequence[str]) -> Path:

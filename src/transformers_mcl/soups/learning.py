@@ -180,6 +180,11 @@ class Gradient:
             loss += piece.double().item()
             if piece.requires_grad:
                 piece.backward()
+        for source, difference in self.ingredients[0].sums.values():
+            # What the discriminator reads is the sum of both, and its losses move with either, in training or not.
+            if (gradient := self.tensors[difference].grad) is not None:
+                known = self.tensors[source].grad
+                self.tensors[source].grad = gradient if known is None else known + gradient
         slopes = {name: self._slopes(name, tensor.grad) for name, tensor in self.tensors.items()}
         for tensor in self.tensors.values():
             tensor.grad = None

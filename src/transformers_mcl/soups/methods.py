@@ -134,8 +134,8 @@ def _plan(
 ) -> str:
     """What is going to be done, and what it costs; the disk has room for it."""
     kinds, n = formats(ingredients, dtype), len(ingredients)
-    numbers = {tensor: math.prod(shape) for tensor, shape in ingredients[0].shapes.items()}
-    size = sum(numbers[tensor] * kind.itemsize for tensor, kind in kinds.items())
+    numbers, sums = {t: math.prod(shape) for t, shape in ingredients[0].shapes.items()}, ingredients[0].sums
+    size = sum(numbers[sums[t][0] if t in sums else t] * kind.itemsize for t, kind in kinds.items())
     check_room(folder, size, "the soup")
     read = sum(ingredient.size for ingredient in ingredients) / 1e9
     line = (
@@ -222,7 +222,9 @@ def _learn(
 
 def _warn_of_other_start(first: Ingredient, other: Ingredient) -> None:
     """Rows of an embedding that training hardly touched are alike in models of one initialisation, and in no other."""
-    wide = [tensor for tensor, shape in first.shapes.items() if len(shape) == 2 and shape[1] >= 64]
+    differences = {difference for _, difference in first.sums.values()}  # from 0, where training touched them
+    shapes = {tensor: shape for tensor, shape in first.shapes.items() if tensor not in differences}
+    wide = [tensor for tensor, shape in shapes.items() if len(shape) == 2 and shape[1] >= 64]
     if not wide:
         return
     tensor = max(wide, key=lambda tensor: first.shapes[tensor][0])

@@ -30,6 +30,7 @@ from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import open_whole
 from ..models.pretraining import MclForPreTraining
+from ..models.structure import longest_row
 from ..training.preflight import check_seq_length
 from ..training.trainer import evaluation_draws
 from .ingredients import Ingredient, common_config
@@ -202,7 +203,9 @@ class TaskScore(LossScore):
         self.metric = metric or task.main_metric
         self.is_loss = self.metric == "loss"
         self.device = device or torch.device("cpu")
-        most = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
+        with torch.device("meta"):
+            model = task.auto.from_config(config)
+        most = min(longest_row(model) or tokenizer.model_max_length, tokenizer.model_max_length)
         if length is not None and length > most:
             raise UserError(f"max_seq_length={length} is more than the {most} tokens that the ingredients take")
         self.length = length or min(task.max_seq_length, most)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import BertTokenizer
+from transformers import BertConfig, BertTokenizer
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, UserError
 from transformers_mcl.evaluation.halves import ScorerName
@@ -89,7 +89,7 @@ class Planted(nn.Module):
     def __init__(self, table: Tensor) -> None:
         super().__init__()
         self.table, self.device, self.dtype = table, torch.device("cpu"), torch.float32
-        self.config = SimpleNamespace(max_position_embeddings=24)
+        self.config = BertConfig(max_position_embeddings=24)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:
         return SimpleNamespace(logits=self.table[input_ids])

@@ -18,8 +18,10 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...errors import UserError
-from ...models.modeling_mcl import MclForMaskedLM, MclGenerator
+from ...method.courses import MAIN_COURSE
+from ...models.modeling_mcl import MclForMaskedLM
 from ...models.pretraining import MclForPreTraining
+from ...models.structure import longest_row
 from ..halves import ScorerName
 
 __all__ = ["PairScorer", "PairScores", "PllMetric", "score_pairs"]
@@ -141,9 +143,8 @@ class PairScorer:
         """
         good = self._encode([pair[0] for pair in pairs])
         encoded = list(zip(good, self._encode([pair[1] for pair in pairs]), strict=True))
-        config = self.model.config
-        longest = min(getattr(config, "max_position_embeddings", 2**31), self.tokenizer.model_max_length)
-        entries = getattr(config, "vocab_size", 2**31)
+        longest = min(longest_row(self.model) or 2**31, self.tokenizer.model_max_length)
+        entries = getattr(self.model.config, "vocab_size", 2**31)
         for number, (pair, sentences) in enumerate(zip(pairs, encoded, strict=True), 1):
             for text, sentence in zip(pair[:2], sentences, strict=True):
                 if not sentence.scored:
@@ -246,9 +247,10 @@ class PairScorer:
 
 def _vocabulary_logits(model: Any, ids: Tensor, mask: Tensor, at: Tensor) -> Tensor:
     """`(rows, vocabulary)`, at one position `at` `(2, rows)` of each row; where it can, projected there alone."""
-    generator = model.generator if isinstance(model, (MclForPreTraining, MclForMaskedLM)) else model
-    if isinstance(generator, MclGenerator):
-        return generator.logits_at(ids, mask, at[1][:, None])[:, 0]
+    if isinstance(model, MclForPreTraining):
+        return model.predict_at(ids, mask, at[1][:, None])[:, 0]
+    if isinstance(model, MclForMaskedLM):
+        return model.generator.logits_at(ids, mask, at[1][:, None])[:, 0]
     logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
     if logits.dim() != 3:
         raise UserError(f"scorer generator: {type(model).__name__} is no masked language model")
@@ -258,7 +260,7 @@ def _vocabulary_logits(model: Any, ids: Tensor, mask: Tensor, at: Tensor) -> Ten
 def _detection_logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
     """`(rows, length)`, positive = replaced."""
     if isinstance(model, MclForPreTraining):
-        return model.discriminator_predictions(model.electra(ids, mask).last_hidden_state)
+        return model.detect(MAIN_COURSE, ids, mask)
     logits: Tensor = model(input_ids=ids, attention_mask=mask).logits
     if logits.shape != ids.shape:
         raise UserError(f"scorer discriminator: {type(model).__name__} has no head for replaced tokens")
