@@ -243,9 +243,15 @@ def check_backbone(config: PreTrainedConfig, where: str) -> None:
 
 
 def embedding_width(config: PreTrainedConfig) -> int:
-    """Numbers in the embedding of a token."""
-    names = ("embedding_size", "input_embedding_size", "hidden_size")  # ELECTRA's, RemBERT's, everyone's
-    return int(next(width for name in names if (width := getattr(config, name, None))))
+    """Numbers in the embedding of a token.
+
+    Raises:
+        UserError: the family's configuration does not say.
+    """
+    for name in ("embedding_size", "input_embedding_size", "hidden_size"):  # ELECTRA's, RemBERT's, everyone's
+        if width := getattr(config, name, None):
+            return int(width)
+    raise UserError(f"the family {config.model_type!r} does not say how wide its embeddings are: no pair is made of it")
 
 
 def sibling(config: PreTrainedConfig, layers: int | None = None) -> PreTrainedConfig:
