@@ -79,7 +79,8 @@ def test_each_half_is_a_model_of_the_family(
         # Rows as the tokenizer beside it gives them, of two segments, too.
         model(**AutoTokenizer.from_pretrained(tmp_path / half)("who ate ?", "the chef", return_tensors="pt"))
         if half == "generator":
-            assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+            for one in (model, written):
+                assert one.get_output_embeddings().weight is one.get_input_embeddings().weight
 
 
 def test_a_pair_of_transformers_own_electras_is_electra(tmp_path: Path) -> None:
