@@ -46,7 +46,7 @@ class Arguments:
     tokenizer_name: str
     output_dir: str = "encoders"
     families: list[str] = field(default_factory=lambda: list(SHAPES))
-    max_steps: int = 1000
+    max_steps: int = 400
     learning_rate: float = 1e-3
     seed: int = 42
     bf16: bool = field(default=False, metadata={"help": "Much slower on a CPU without units for it."})
