@@ -18,6 +18,7 @@ from transformers_mcl.method.courses import COURSES
 from transformers_mcl.models.backbones import FAMILIES, sibling
 from transformers_mcl.models.modeling_mcl import MclGenerator, MclModel
 from transformers_mcl.models.pretraining import CourseRecord
+from transformers_mcl.models.sharing import embedding_layer
 
 from .conftest import CLS, MASK, PAD, SEP, VOCABULARY, make_config
 
@@ -27,6 +28,7 @@ __all__ = [
     "KINDS",
     "NATIVE",
     "Plain",
+    "assert_of_the_plain_loop",
     "backbone",
     "every",
     "gradients",
@@ -41,7 +43,13 @@ __all__ = [
 
 # As RoBERTa has them: padding is not 0, and positions begin after it.
 _ROBERTA = {"pad_token_id": CLS, "cls_token_id": PAD, "bos_token_id": PAD}
-_OURS = {"pad_token_id": PAD, "cls_token_id": CLS, "bos_token_id": CLS, "sep_token_id": SEP, "eos_token_id": SEP}
+_OURS: dict[str, Any] = {
+    "pad_token_id": PAD,
+    "cls_token_id": CLS,
+    "bos_token_id": CLS,
+    "sep_token_id": SEP,
+    "eos_token_id": SEP,
+}
 _OURS |= {"mask_token_id": MASK, "vocab_size": VOCABULARY, "length": 40, "initializer_range": 0.2}
 _CONVOLUTIONS = {"conv_kernel_size": 3, "conv_act": "gelu"}
 
@@ -102,7 +110,7 @@ def make_pair(kind: str, encoder: dict[str, Any] | None = None, **fields: Any) -
         )
     with torch.no_grad():
         for parameter in pair.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
         if KINDS[kind][0] in ("roberta", "xlm-roberta", "mpnet"):
             # transformers has no position for a padding token among the others, which a generator may sample.
             pair.generator.get_output_embeddings().bias[pair.config.pad_token_id] = -1e4
@@ -148,8 +156,7 @@ def undecided(model: MclForPreTraining, inputs: dict[str, Any]) -> MclForPreTrai
 
 
 class Plain(nn.Module):
-    """The encoder and the masked language model of a pair as one opens them without it, with the pair's weights; they
-    share the table of tokens."""
+    """The encoder and the masked language model of a pair as one makes them without it, with the pair's weights."""
 
     def __init__(self, pair: MclForPreTraining):
         super().__init__()
@@ -162,9 +169,16 @@ class Plain(nn.Module):
             encoder, generator = map(copy.deepcopy, (pair.discriminator.config, pair.generator.config))
             self.discriminator = AutoModel.from_config(encoder)
             self.generator = AutoModelForMaskedLM.from_config(generator)
-        self.discriminator.load_state_dict(pair.discriminator.state_dict())
+        state, table = pair.discriminator.state_dict(), pair.generator.get_input_embeddings().weight.detach()
+        for name in [name for name in state if name.endswith(".delta")]:
+            state[f"{name.removesuffix('.delta')}.weight"] = table + state.pop(name)
+        self.discriminator.load_state_dict(state)
         self.generator.load_state_dict(pair.generator.state_dict())
-        self.generator.set_input_embeddings(self.discriminator.get_input_embeddings())
+        if pair.config.generator_shares == "token":
+            self.generator.set_input_embeddings(self.discriminator.get_input_embeddings())
+        elif pair.config.generator_shares == "all":
+            name, layer = embedding_layer(self.discriminator)
+            setattr(self.generator.base_model, name, layer)
         self.generator.tie_weights()
         self.discriminator_predictions = copy.deepcopy(pair.discriminator_predictions)
         self.course_predictions = copy.deepcopy(pair.course_predictions)
@@ -217,3 +231,24 @@ def plain_losses(
     losses[regenerate] = generate(mixed, caught) / (operated if all_known else caught).sum()
     losses[rediscriminate] = detect(restored, wrong) / (present if all_known else wrong).sum()
     return losses
+
+
+def assert_of_the_plain_loop(pair: MclForPreTraining, inputs: dict[str, Tensor]) -> None:
+    """Losses and gradients of the pair are those of [`Plain`], which does the same with the same draws."""
+    output = pair(**inputs, generator=seeded(), output_records=True)
+    output.loss.backward()
+    plain = Plain(pair)
+    losses: dict[str, Tensor] = {}
+    for course, record in output.records.items():
+        losses |= plain_losses(plain, course, inputs["input_ids"], record)
+    weights = {name: weight for name, weight in pair.loss_weights.items() if weight}
+    total = sum((weight * losses[name] for name, weight in weights.items()), torch.zeros(()))
+    total.backward()
+
+    assert output.losses.keys() == weights.keys()
+    torch.testing.assert_close(output.losses, {name: losses[name].detach() for name in output.losses})
+    expected = gradients_of_halves(plain)
+    found = {name.replace(".delta", ".weight"): gradient for name, gradient in gradients_of_halves(pair).items()}
+    assert {name for name, gradient in expected.items() if not gradient.any()} == set()
+    assert {name for name in expected if "pooler" in name} == set()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)

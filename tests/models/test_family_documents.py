@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -125,7 +124,7 @@ def test_flash_attention_is_refused(kind: str, tmp_path: Path) -> None:
     flash, explained = "flash_attention_2", r"'flash_attention_2'.*document_attention.*sdpa"
     pair = make_pair(kind, document_attention=True)
     with pytest.raises(UserError, match=explained):
-        MclForPreTraining._from_config(pair.config, attn_implementation=flash)
+        MclForPreTraining._from_config(copy.deepcopy(pair.config), attn_implementation=flash)
     with pytest.raises(UserError, match=explained):
         pair.set_attn_implementation(flash)
     pair.save_pretrained(tmp_path)
