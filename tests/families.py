@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 
-__all__ = ["FAMILIES", "OFFSET", "demo_tokenizer", "save_encoder", "tiny_config"]
+__all__ = ["FAMILIES", "LAYERS", "OFFSET", "demo_tokenizer", "save_encoder", "tiny_config"]
 
 _DEMO = Path(__file__).parents[1] / "src" / "transformers_mcl" / "data" / "demo" / "tokenizer"
 _DEBERTA = {"relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True}
@@ -32,6 +32,15 @@ _WIDTHS = {"albert": ("embedding_size",), "electra": ("embedding_size",)}
 
 FAMILIES = tuple(_FIELDS)
 """The `model_type` of each."""
+
+LAYERS = dict.fromkeys(_FIELDS, "encoder.layer") | {
+    "modernbert": "layers",
+    "distilbert": "transformer.layer",
+    "albert": "encoder.albert_layer_groups",  # one, which all layers share
+    "eurobert": "layers",
+    "nomic_bert": "layers",
+}
+"""Where the layers of each lie in its base model."""
 
 OFFSET = ("roberta", "xlm-roberta", "mpnet")
 """Families whose first position is that after the padding id, so that a row is shorter than the table."""

@@ -71,23 +71,34 @@ def test_the_page_on_adding_a_course() -> None:
 
 
 def test_the_page_on_adding_an_encoder(tmp_path: Path) -> None:
-    from transformers import AutoModel, BertModel
+    from transformers import AlbertModel, AutoModel
+
+    from transformers_mcl import MclForPreTraining
+    from transformers_mcl.models.backbones import FAMILIES
 
     names: dict[str, Any] = {}
-    for block in blocks_of("add_an_encoder.md"):
-        exec(compile(block, "docs/add_an_encoder.md", "exec"), names)
-    pair, ids = names["pair"], torch.randint(200, 1000, (2, 24))
-    ids[:, 0], ids[:, -1] = 101, 102
-    output = pair(ids)
-    assert len(output.losses) == 9
-    assert {name: output.metrics[name][1] for name in output.losses} == pair.count_items(ids)
-    output.loss.backward()
-    untrained = [name for name, parameter in pair.named_parameters() if parameter.grad is None]
-    assert all("pooler" in name for name in untrained)
-    table = pair.discriminator.get_input_embeddings().weight
-    assert pair.generator.get_input_embeddings().weight is pair.generator.get_output_embeddings().weight is table
-    pair.discriminator.save_pretrained(tmp_path)
-    assert type(AutoModel.from_pretrained(tmp_path)) is BertModel
+    try:
+        for block in blocks_of("add_an_encoder.md"):
+            exec(compile(block, "docs/add_an_encoder.md", "exec"), names)
+        ids = torch.randint(200, 1000, (2, 24))
+        ids[:, 0], ids[:, -1], ids[:, 11], ids[:, 12] = 101, 102, 102, 101
+        for pair in (names["pair"], names["recurrent"]):
+            output = pair(ids)
+            assert len(output.losses) == 9
+            assert {name: output.metrics[name][1] for name in output.losses} == pair.count_items(ids)
+            output.loss.backward()
+            untrained = [name for name, parameter in pair.named_parameters() if parameter.grad is None]
+            assert all("pooler" in name for name in untrained)
+        pair = names["pair"]
+        assert not pair.predicts_everywhere
+        pair.save_pretrained(tmp_path)
+        assert type(AutoModel.from_pretrained(tmp_path)) is AlbertModel
+        apart = MclForPreTraining(names["documents"]).eval()
+        together = apart.encode(ids, None, (ids == 101).cumsum(1))
+        alone = torch.cat([apart.encode(part, None) for part in ids.split(12, 1)], 1)
+        torch.testing.assert_close(together, alone)
+    finally:
+        FAMILIES.pop("albert", None)
 
 
 def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

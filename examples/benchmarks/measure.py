@@ -1,4 +1,4 @@
-"""What all sides of the benchmark share: its settings, the batches, the optimizer, the clock."""
+"""What all sides of the benchmarks share: its settings, the batches, the optimizer, the clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from transformers_mcl import MclConfig
 class Arguments:
     """What is measured; the defaults are those of docs/speed.md."""
 
-    preset: str = field(default="small", metadata={"choices": ["tiny", "small", "base", "large"]})
     batch_size: int = 16
     max_seq_length: int = 128
     vocab_size: int = 30522
@@ -36,13 +35,8 @@ class Arguments:
             "help": "cpu: processor time of all threads, for a busy machine; means most with OMP_NUM_THREADS=1",
         },
     )
-    sides: list[str] = field(default_factory=list, metadata={"help": "names of the table; all by default"})
-    memory: bool = field(default=True, metadata={"help": "measure peak memory as well"})
     seed: int = 0
     json: Path | None = field(default=None, metadata={"help": "also write all figures to this file"})
-    peak_memory_of: str | None = field(
-        default=None, metadata={"help": "print the peak memory of this side in bytes, and nothing else"}
-    )
 
 
 class Step:

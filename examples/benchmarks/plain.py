@@ -1,4 +1,4 @@
-"""The other side of the benchmark: ELECTRA and MCL written plainly over transformers' two ELECTRA classes.
+"""The other side of the benchmarks: ELECTRA and MCL written plainly over transformers' two classes of a family.
 
 As a competent user writes them after the public recipes for ELECTRA in PyTorch: a data collator masks, the generator
 is called with `labels`, its samples go into a copy of the batch, the discriminator is called with `labels`, the losses
@@ -7,17 +7,23 @@ are added and sent back at once. Every choice that costs time is commented on.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor, nn
 from transformers import (
+    AutoModel,
+    AutoModelForMaskedLM,
     DataCollatorForLanguageModeling,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.generic import ModelOutput
 
 from transformers_mcl import MclConfig
 
@@ -29,18 +35,23 @@ class PlainElectra(nn.Module):
 
     def __init__(self, config: MclConfig):
         super().__init__()
-        self.discriminator = ElectraForPreTraining(_electra_config(config))
-        self.generator = ElectraForMaskedLM(_electra_config(config.generator_config()))
-        if config.generator_shares == "all":
-            self.generator.electra.embeddings = self.discriminator.electra.embeddings
-        else:
-            self.generator.set_input_embeddings(self.discriminator.get_input_embeddings())
+        self.generator, self.discriminator = self.networks(config)
         self.generator.tie_weights()
         # All chosen tokens become [MASK], as in ELECTRA. The collator is called in the step: on the CPUs that this is
         # measured on, a worker process would take its time from the model.
         self.collator = DataCollatorForLanguageModeling(
             _tokenizer(config), mlm_probability=config.mask_ratio, mask_replace_prob=1.0, random_replace_prob=0.0
         )
+
+    def networks(self, config: MclConfig) -> tuple[Any, Any]:
+        """The generator, and the discriminator whose embeddings it has taken."""
+        discriminator = ElectraForPreTraining(_electra_config(config))
+        generator = ElectraForMaskedLM(_electra_config(config.generator_config()))
+        if config.generator_shares == "all":
+            generator.electra.embeddings = discriminator.electra.embeddings
+        else:
+            generator.set_input_embeddings(discriminator.get_input_embeddings())
+        return generator, discriminator
 
     def masked(self, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Masked ids, labels (-100 where nothing is masked) and attention mask, all `(batch, length)`."""
@@ -129,6 +140,30 @@ class PlainMcl(PlainElectra):
         judged = self.filled(ids, logits, where)
         verdict = self.discriminator(input_ids=judged, attention_mask=longer, labels=where.long())
         return loss + DETECTION_WEIGHT * verdict.loss
+
+
+class Detector(nn.Module):
+    """Any encoder under a linear head, called as `ElectraForPreTraining` is."""
+
+    def __init__(self, config: PreTrainedConfig):
+        super().__init__()
+        self.encoder = AutoModel.from_config(config)
+        self.head = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> ModelOutput:
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        logits = self.head(hidden).squeeze(-1)
+        return ModelOutput(loss=nn.functional.binary_cross_entropy_with_logits(logits, labels.float()), logits=logits)
+
+
+class PlainFamily(PlainElectra):
+    """[`PlainElectra`] of the family of `config.backbone_config`, which shares token embeddings."""
+
+    def networks(self, config: MclConfig) -> tuple[Any, Any]:
+        discriminator = Detector(config.backbone_config)
+        generator = AutoModelForMaskedLM.from_config(config.generator_backbone_config)
+        generator.set_input_embeddings(discriminator.encoder.get_input_embeddings())
+        return generator, discriminator
 
 
 class SamplingEverywhere:

@@ -17,8 +17,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,20 @@ from torch import Tensor
 from transformers import HfArgumentParser
 
 from transformers_mcl import MclConfig, MclForPreTraining
+from transformers_mcl.method.corruptions import operated_count
 from transformers_mcl.models.flops import pass_flops
+
+
+@dataclass
+class StepArguments(Arguments):
+    """What is measured; the defaults are those of docs/speed.md."""
+
+    preset: str = field(default="small", metadata={"choices": ["tiny", "small", "base", "large"]})
+    sides: list[str] = field(default_factory=list, metadata={"help": "names of the table; all by default"})
+    memory: bool = field(default=True, metadata={"help": "measure peak memory as well"})
+    peak_memory_of: str | None = field(
+        default=None, metadata={"help": "print the peak memory of this side in bytes, and nothing else"}
+    )
 
 
 def plain(model_class: type[PlainElectra]) -> Callable[[MclConfig, Arguments], Step]:
@@ -95,7 +108,7 @@ SIDES = {
 }
 
 
-def configuration(side: Side, arguments: Arguments) -> MclConfig:
+def configuration(side: Side, arguments: StepArguments) -> MclConfig:
     """The preset; without the relative bias, which transformers' ELECTRA lacks, unless the side asks for it."""
     fields = {"vocab_size": arguments.vocab_size, "objective": side.objective, "document_attention": side.documents}
     if not side.bias:
@@ -103,38 +116,48 @@ def configuration(side: Side, arguments: Arguments) -> MclConfig:
     return getattr(MclConfig, arguments.preset)(**fields)
 
 
-def built(name: str, arguments: Arguments) -> Step:
+def built(name: str, arguments: StepArguments) -> Step:
     torch.manual_seed(arguments.seed)
     return SIDES[name].build(configuration(SIDES[name], arguments), arguments)
 
 
-def gflop(side: Side, arguments: Arguments) -> float:
+def gflop(config: MclConfig, arguments: Arguments, plain: bool) -> float:
     """Of one step. The plain sides project every position to the vocabulary."""
-    config = configuration(side, arguments)
-    half = config.generator_config()
-    row = 2.0 * arguments.batch_size * half.embedding_size * (half.hidden_size + half.vocab_size)
-    passes = list(pass_flops(config, arguments.batch_size, arguments.max_seq_length).values())
-    if side.plain:
-        passes = [one._replace(head=row * one.length) if one.network == "generator" else one for one in passes]
+    named = pass_flops(config, arguments.batch_size, arguments.max_seq_length)
+    passes = list(named.values())
+    if plain:
+        column = named["mlm"].head / int(operated_count(arguments.max_seq_length, config.mask_ratio))
+        passes = [one._replace(head=column * one.length) if one.network == "generator" else one for one in passes]
     return sum(one.total for one in passes) / 1e9
 
 
-def time_sides(names: Sequence[str], arguments: Arguments) -> dict[str, list[float]]:
-    """Seconds of every side's step in every round. Its models are gone when memory is measured."""
+def time_steps(steps: Mapping[str, Step], arguments: Arguments) -> dict[str, list[float]]:
+    """Seconds of every side's step in every round."""
     batches = [random_batch(arguments, arguments.seed + n) for n in range(arguments.warmup_rounds + arguments.rounds)]
-    steps = {name: built(name, arguments) for name in names}
     work = {name: lambda number, step=step: step(batches[number]) for name, step in steps.items()}
     return interleaved(work, arguments)
 
 
-def measure_sides(names: Sequence[str], arguments: Arguments) -> dict[str, dict[str, Any]]:
+def measure_sides(names: Sequence[str], arguments: StepArguments) -> dict[str, dict[str, Any]]:
     """The figures of the first table, and the seconds of every round."""
-    seconds = time_sides(names, arguments)
+    # Unnamed: the models are gone when memory is measured.
+    seconds = time_steps({name: built(name, arguments) for name in names}, arguments)
     reference = seconds.get(REFERENCE, seconds[names[0]])
     return {name: summary(name, seconds[name], reference, arguments) for name in names}
 
 
-def summary(name: str, seconds: list[float], reference: list[float], arguments: Arguments) -> dict[str, Any]:
+def summary(name: str, seconds: list[float], reference: list[float], arguments: StepArguments) -> dict[str, Any]:
+    side = SIDES[name]
+    return {
+        **in_short(seconds, reference, arguments),
+        "gflop": gflop(configuration(side, arguments), arguments, side.plain),
+        "peak": measure_memory(name, arguments) if arguments.memory else None,
+        "rounds": seconds,
+    }
+
+
+def in_short(seconds: list[float], reference: list[float], arguments: Arguments) -> dict[str, float]:
+    """Of the rounds of a side, and of the side that has the ratio 1."""
     median = statistics.median(seconds)
     return {
         "seconds": median,
@@ -142,13 +165,10 @@ def summary(name: str, seconds: list[float], reference: list[float], arguments: 
         "slowest": max(seconds),
         "tokens_per_second": arguments.batch_size * arguments.max_seq_length / median,
         "ratio": statistics.median(own / its for own, its in zip(seconds, reference, strict=True)),
-        "gflop": gflop(SIDES[name], arguments),
-        "peak": measure_memory(name, arguments) if arguments.memory else None,
-        "rounds": seconds,
     }
 
 
-def measure_memory(name: str, arguments: Arguments) -> float:
+def measure_memory(name: str, arguments: StepArguments) -> float:
     """Peak bytes of a side over its static state, from a process of its own."""
     command = [sys.executable, __file__, "--peak_memory_of", name]
     for key in ("preset", "batch_size", "max_seq_length", "vocab_size", "device", "dtype", "compile", "seed"):
@@ -187,7 +207,7 @@ def sides_table(figures: dict[str, dict[str, Any]]) -> str:
     for name, f in figures.items():
         spread = f"{f['seconds']:.3f} [{f['fastest']:.3f}, {f['slowest']:.3f}]"
         cells = (spread, f"{f['tokens_per_second']:.0f}", f"{f['ratio']:.2f}", f"{f['gflop']:.1f}")
-        peak = "" if f["peak"] is None else f"{f['peak'] / 1e6:.0f}"
+        peak = "" if f.get("peak") is None else f"{f['peak'] / 1e6:.0f}"
         rows.append((name, *cells, f"{f['gflop'] / f['seconds']:.0f}", peak))
     return table(header, rows)
 
@@ -205,7 +225,7 @@ def passes_table(figures: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    arguments = HfArgumentParser(Arguments, description=__doc__).parse_args_into_dataclasses()[0]
+    arguments = HfArgumentParser(StepArguments, description=__doc__).parse_args_into_dataclasses()[0]
     if arguments.peak_memory_of:
         step, clean = built(arguments.peak_memory_of, arguments), random_batch(arguments, arguments.seed)
         print(peak_over_static(lambda: step(clean), arguments.device))

@@ -155,6 +155,7 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
     pair = make_pair()
     exported = pair.export(tmp_path / "remote", format="remote-code")
     assert {path.name for path in (tmp_path / "remote").glob("*.py")} == {
+        "backbones.py",
         "configuration_mcl.py",
         "corruptions.py",
         "courses.py",
@@ -162,9 +163,12 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "errors.py",
         "heads.py",
         "hooks.py",
+        "masks.py",
         "modeling_mcl.py",
+        "native.py",
         "notebook.py",
         "schedules.py",
+        "sharing.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map
     again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForMaskedLM
 
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.models.flops import pass_flops, step_flops
@@ -35,6 +36,7 @@ def counted(config: MclConfig, attn_implementation: str = "eager") -> int:
     """What torch counts in one training step. Eager attention: a fused one computes the scores again going back."""
     config._attn_implementation = attn_implementation
     model = MclForPreTraining(config).train()
+    assert not model.predicts_everywhere  # of some families this is tried out, once
     ids = torch.randint(110, 200, (BATCH, LENGTH))
     with FlopCounterMode(display=False) as counter:
         model(ids).loss.backward()
@@ -119,3 +121,50 @@ def test_mcl_costs_five_electra_steps() -> None:
     """The figure of `docs/speed.md`: at ELECTRA-small's shape and length 128."""
     ratio = step_flops(MclConfig.small(), 16, 128) / step_flops(MclConfig.small(objective="electra"), 16, 128)
     assert ratio == pytest.approx(5.1, abs=0.05)
+
+
+NATIVE_SHAPE = {
+    "vocab_size": 200,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 66,
+    "pad_token_id": 1,
+    "cls_token_id": 2,
+    "sep_token_id": 3,
+}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": {},
+    "roberta": {},
+    "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8},
+    "distilbert": {"hidden_dim": 48},
+    "electra": {"embedding_size": 24},
+    # Looks at the numbers of its mask, which the meta device has not.
+    "rembert": {"input_embedding_size": 24, "output_embedding_size": 40},
+    "xlm": {"intermediate_size": 4 * 32},  # looks at the lengths of its rows: estimated
+}
+POOLED = {"bert", "roberta", "rembert"}  # transformers pools a row's first state, too, which nothing asks for
+
+
+def native_pair(family: str, **overrides: Any) -> MclConfig:
+    backbone = AutoConfig.for_model(family, **{**NATIVE_SHAPE, **FAMILIES[family], **overrides})
+    return MclConfig(backbone_config=backbone)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_step_flops_of_any_family_are_those_torch_counts(family: str, seeded: int) -> None:
+    config = native_pair(family)
+    tolerance = 3e-3 if family in {*POOLED, "xlm"} else 0
+    assert step_flops(config, BATCH, LENGTH) == pytest.approx(counted(config), rel=tolerance)
+
+
+def test_counting_takes_no_draws_and_is_done_once(seeded: int) -> None:
+    config = native_pair("deberta-v2", num_hidden_layers=4)  # which no other test has counted
+    before = torch.get_rng_state()
+    first = step_flops(config, BATCH, LENGTH)
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AutoModelForMaskedLM, "from_config", None)
+        assert step_flops(native_pair("deberta-v2", num_hidden_layers=4), BATCH, LENGTH) == first

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.func import functional_call
-from transformers import BertTokenizer
+from transformers import AutoModelForSequenceClassification, BertTokenizer
 
+from tests.families import FAMILIES, LAYERS, tiny_config
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups import averaging
 from transformers_mcl.soups.ingredients import Ingredient, open_ingredients
@@ -132,6 +133,19 @@ def test_nothing_better_leaves_the_uniform_average(folders: list[Path], tmp_path
     scores = iter([0.0] * 3 + [1.0] + [0.5] * 100)  # the ingredients', the uniform average's, all others'
     soup = make_soup(folders, tmp_path / "soup", "learned", score=lambda folder: next(scores), max_evaluations=10)
     assert soup.coefficients == pytest.approx([1 / 3] * 3) and soup.uniform == 1.0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layers_and_embeddings_of_every_family(family: str) -> None:
+    model = AutoModelForSequenceClassification.from_config(tiny_config(family))
+    groups = group_tensors(model.state_dict(), "layer")
+    place = f"{model.base_model_prefix}.{LAYERS[family]}."
+    layers = {tensor: group for tensor, group in groups.items() if tensor.startswith(place)}
+    assert set(layers.values()) == {f"{place}{number}" for number in range(1 if family == "albert" else 2)}
+    assert all(tensor.startswith(f"{group}.") for tensor, group in layers.items())
+    assert not set(layers.values()) & {group for tensor, group in groups.items() if tensor not in layers}
+    table = next(name for name, value in model.named_parameters() if value is model.get_input_embeddings().weight)
+    assert groups[table].split(".")[1] in ("embeddings", "embed_tokens")
 
 
 def test_layers_of_any_model() -> None:

@@ -14,11 +14,19 @@ from datasets import Dataset
 from torch import nn
 from torch.optim import AdamW, Muon
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import ElectraConfig, ElectraForSequenceClassification, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForMaskedLM,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+)
 
+from tests import families
+from tests.families import FAMILIES, LAYERS
 from tests.launching import torchrun
 from transformers_mcl import MclForSequenceClassification, MclTrainer, MclTrainingArguments, UserError
-from transformers_mcl.training.optimizers import MuonWithAdamW, layerwise_parameter_groups
+from transformers_mcl.training.optimizers import MuonWithAdamW, layerwise_parameter_groups, optimizer_and_groups
 
 from .conftest import tiny_config
 
@@ -77,6 +85,17 @@ def test_muon_has_the_matrices_of_the_layers(make_trainer: Make) -> None:
     assert rates == pytest.approx(expected)
     assert {group["adjust_lr_fn"] for name, group in found.items() if name in matrices} == {"match_rms_adamw"}
     assert {group["momentum"] for name, group in found.items() if name in matrices} == {0.95}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_muon_has_the_matrices_of_the_layers_of_any_family(family: str, tmp_path: Path) -> None:
+    model = AutoModelForMaskedLM.from_config(families.tiny_config(family))
+    args = MclTrainingArguments(output_dir=str(tmp_path), optim="muon", use_cpu=True)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    _, given = optimizer_and_groups(args, model)
+    found = {names[id(p)] for group in given["params"] if group["use_muon"] for p in group["params"]}
+    layer = f"{model.base_model_prefix}.{LAYERS[family]}."
+    assert found == {name for name, p in model.named_parameters() if p.ndim == 2 and name.startswith(layer)} != set()
 
 
 def test_optim_args_reach_muon(make_trainer: Make) -> None:
@@ -226,7 +245,7 @@ def test_layerwise_decay_outside_its_range_is_refused(decay: float) -> None:
 def test_layerwise_decay_of_other_layers_is_refused() -> None:
     model = MclForSequenceClassification(tiny_config(num_hidden_layers=2))
     model.config.num_hidden_layers = 3
-    with pytest.raises(UserError, match=r"its 3 layers are not named layer\.0 to layer\.2"):
+    with pytest.raises(UserError, match="its layers cannot be told: 3 in its config, 2 numbered"):
         layerwise_parameter_groups(model, 1e-4, 0.8)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 
 from ..errors import UserError
 from ..evaluation.digest import model_digest
 from ..models.loading import load_config, open_model
+from ..models.structure import input_names, longest_row
 from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
 from .task import LoadedTask
 
-__all__ = ["layerwise_optimizer", "load_encoder", "task_length"]
+__all__ = ["fit_tokenizer", "layerwise_optimizer", "load_encoder", "own_names", "task_length"]
 
 
 def load_encoder(
@@ -32,6 +37,12 @@ def load_encoder(
     name, hub = encoder.model_name_or_path, encoder.hub
     set_seed(seed)
     config = load_config(name, **hub, **task.model_fields)
+    head = task.auto.__name__
+    if type(config) not in task.auto._model_mapping and head not in (getattr(config, "auto_map", None) or {}):
+        raise UserError(
+            f"model_name_or_path {name!r} is a {config.model_type!r} model, which transformers has no {head} for: "
+            f"{task.name} needs another encoder"
+        )
     model, missing, reshaped, _ = open_model(
         task.auto,
         name,
@@ -46,7 +57,8 @@ def load_encoder(
             f"model_name_or_path {name!r} has a head of another shape than {task.name} needs: give "
             "--ignore_mismatched_sizes to start it anew"
         )
-    lost = [key for key in missing if ".layer" in key and key.startswith(model.base_model_prefix)]
+    base = f"{model.base_model_prefix}."  # but for a pooler, which masked language models have none of
+    lost = [key for key in missing if key.startswith(base) and not key.startswith(f"{base}pooler.")]
     if lost:
         raise UserError(
             f"model_name_or_path {name!r} holds no weights of the encoder to fine-tune ({lost[0]} and "
@@ -59,19 +71,40 @@ def load_encoder(
 
 
 def task_length(
-    asked: int | None, task: LoadedTask, tokenizer: PreTrainedTokenizerBase, encoder: EncoderArguments
+    asked: int | None, task: LoadedTask, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
 ) -> int:
     """The length at which rows are cut: as asked, else the task's usual one or what the model can take.
 
     Raises:
         UserError: it is more than the model can take.
     """
-    config = load_config(encoder.model_name_or_path, **encoder.hub)
-    positions = getattr(config, "max_position_embeddings", None) or 0
-    most = min(positions if positions > 0 else 10**9, tokenizer.model_max_length)
+    most = min(longest_row(model) or tokenizer.model_max_length, tokenizer.model_max_length)
     if asked is not None and asked > most:
         raise UserError(f"max_seq_length={asked} is more than the {most} tokens that the model or its tokenizer takes")
     return asked or min(task.max_seq_length, most)
+
+
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
+    types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
+    tokenizer.model_input_names = list(input_names(model))
+    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
+
+
+@contextmanager
+def own_names(model: PreTrainedModel) -> Iterator[None]:
+    """Has checkpoints hold weights by the names that they have in the model.
+
+    transformers saves them by those of the checkpoint that it opened (`LayerNorm.gamma` of an old BERT), or by others
+    that it knows (NomicBERT's), and a Trainer that loads a checkpoint of its own, to go on or for the best one, misses
+    all whose names differ.
+    """
+    opened: Any = model
+    conversions, opened._weight_conversions = getattr(model, "_weight_conversions", None), []
+    try:
+        yield
+    finally:
+        opened._weight_conversions = conversions
 
 
 def layerwise_optimizer(args: FinetuningArguments, model: PreTrainedModel) -> torch.optim.Optimizer | None:

@@ -25,7 +25,7 @@ from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
-from .encoders import layerwise_optimizer, load_encoder, task_length
+from .encoders import fit_tokenizer, layerwise_optimizer, load_encoder, own_names, task_length
 from .figures import best_result, evaluation_figures, trainer_name
 from .grid import Run, checkpoint_of, plan_runs, run_arguments
 from .loading import load_task
@@ -74,9 +74,10 @@ def prepare_finetuning(
     config = load_config(encoder.model_name_or_path, **hub)
     for task in tasks.values():
         task.adopt(config, args.do_train)
-        task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, encoder))
         run_arguments(args, {}, task)
-        _, weights = load_encoder(encoder, task, args.seed, args.do_train)
+        model, weights = load_encoder(encoder, task, args.seed, args.do_train)
+        fit_tokenizer(tokenizer, model)
+        task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, model))
         prepared.origins[task.name] = {"weights of the model": weights, "data": task.digest()}
     for run in runs:
         prepared.done(run)
@@ -150,14 +151,15 @@ class Finetuning:
         trainer = self._trainer(task, model, args)
         trainer.accelerator.wait_for_everyone()
         if args.do_train:
-            trainer.train(resume_from_checkpoint=checkpoint_of(args))
+            with own_names(model):
+                trainer.train(resume_from_checkpoint=checkpoint_of(args))
         result = {"task": task.name, "main_metric": task.main_metric, "seed": run.seed, "settings": dict(run.settings)}
         result |= {"metrics": evaluation_figures(trainer.evaluate(), task), "steps": trainer.state.global_step}
         result["seconds"] = time.perf_counter() - began
         if (folder := self._model_folder(run, [*earlier, result])) is not None:
             self._save_model(trainer, task, run, folder)
         trainer.compute_metrics = None
-        predicted = {split: trainer.predict(self._rows(task, args)[split]) for split in task.tests}
+        predicted = {split: trainer.predict(self._rows(task, model, args)[split]) for split in task.tests}
         if args.process_index == 0:
             task.save_predictions(run.folder)
             for split, found in predicted.items():
@@ -165,15 +167,15 @@ class Finetuning:
             write_json(run.folder / _RUN, {**result, "arguments": self._identity(run)})
         return result
 
-    def _rows(self, task: LoadedTask, args: FinetuningArguments) -> dict[str, Dataset]:
+    def _rows(self, task: LoadedTask, model: PreTrainedModel, args: FinetuningArguments) -> dict[str, Dataset]:
         if task.name not in self.rows:  # one task's at a time
-            length = task_length(self.length, task, self.tokenizer, self.encoder)
+            length = task_length(self.length, task, self.tokenizer, model)
             with args.main_process_first(desc="tokenizing"):
                 self.rows = {task.name: {s: task.encode(s, self.tokenizer, length) for s in task.tables}}
         return self.rows[task.name]
 
     def _trainer(self, task: LoadedTask, model: PreTrainedModel, args: FinetuningArguments) -> Trainer:
-        rows = self._rows(task, args)
+        rows = self._rows(task, model, args)
         validations = {task.set_name(split): rows[split] for split in task.validations}
         mixed = args.bf16 or args.fp16
         trainer = Trainer(
@@ -272,7 +274,7 @@ class Finetuning:
             folder = self.folder / run.task / "best" if self._keeps_the_best_only else run.folder
             if (self._keeps_the_best_only and result is not best) or not (folder / "config.json").exists():
                 continue
-            self._card(run, result, results if result is best else [result]).save(folder)
+            self._card(run, result, results if result is best else [result], folder).save(folder)
             if result is not best:
                 continue
             if folder != self.folder:
@@ -283,12 +285,14 @@ class Finetuning:
                 hub: dict[str, Any] = {"private": self.args.hub_private_repo, "token": self.args.hub_token}
                 say(f"Pushed to {push_folder(folder, name, ignore=_LOCAL, **hub)}")
 
-    def _card(self, run: Run, result: Mapping[str, Any], among: Sequence[Mapping[str, Any]]) -> FinetunedCard:
+    def _card(
+        self, run: Run, result: Mapping[str, Any], among: Sequence[Mapping[str, Any]], folder: Path
+    ) -> FinetunedCard:
         one = len(self.runs) == 1
         return FinetunedCard(
             name=self.repository(run.task) or (self.folder.name if one else f"{self.folder.name}-{run.task}"),
             base_model=self.encoder.model_name_or_path,
-            model_type=load_config(self.encoder.model_name_or_path, **self.encoder.hub).model_type,
+            model_type=load_config(str(folder)).model_type,
             task=self.tasks[run.task],
             result=result,
             entries=summarize_runs(among),

@@ -14,6 +14,7 @@ from transformers.utils.hub import cached_file, hf_api
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..models.loading import open_model
+from ..models.structure import input_names, longest_row
 
 __all__ = ["PIPELINES", "auto_class", "bring_card", "export_card"]
 
@@ -143,7 +144,7 @@ def _file_of(checkpoint: str, file: str) -> str | None:
 def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     kind = type(model).__name__
     if format == "onnx":
-        return _onnx_usage(kind, name, model.config.max_position_embeddings)
+        return _onnx_usage(model, name)
     opener, first = auto_class(model), ""
     imports = f"from transformers import {opener}, AutoTokenizer"
     if format == "mcl" and opener == "AutoModelForPreTraining":  # which opens pairs
@@ -164,17 +165,18 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
     )
 
 
-def _onnx_usage(kind: str, name: str, longest: int) -> str:
+def _onnx_usage(model: PreTrainedModel, name: str) -> str:
     imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
+    bound = f" up to {longest}" if (longest := longest_row(model)) else ""
     return (
-        f"`model.onnx` computes what a `{kind}` of `transformers-mcl` computes. It takes `input_ids`, "
-        f"`attention_mask` and\n`token_type_ids`, all `(batch, length)` of int64, at any batch size and "
-        f"any length up to {longest}.\n\n"
+        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes "
+        f"{', '.join(f'`{given}`' for given in input_names(model))},\n"
+        f"all `(batch, length)` of int64, at any batch size and any length{bound}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
         'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
-        "outputs = session.run(None, dict(rows))\n```"
+        "outputs = session.run(None, {given.name: rows[given.name] for given in session.get_inputs()})\n```"
     )

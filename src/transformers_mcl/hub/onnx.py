@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..errors import UserError
+from ..io import one_line
 from ..models.modeling_mcl import RelativePositionBias
+from ..models.structure import input_names, longest_row
 
-__all__ = ["INPUTS", "check_onnx", "output_names", "save_onnx"]
+__all__ = ["check_onnx", "output_names", "save_onnx"]
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TOLERANCE = 1e-4
 _LARGEST_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB, and the graph itself needs some
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -31,11 +32,11 @@ class _Positional(nn.Module):
 
     def __init__(self, model: PreTrainedModel):
         super().__init__()
-        self.model, self.names = model, output_names(model)
+        self.model, self.inputs, self.outputs = model, input_names(model), output_names(model)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
-        return tuple(outputs[name] for name in self.names)
+    def forward(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(**dict(zip(self.inputs, rows, strict=True)))
+        return tuple(outputs[name] for name in self.outputs)
 
 
 class _GatheredBias(RelativePositionBias):
@@ -60,12 +61,13 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
 
     The weights are in it, or in `model.onnx.data` where they are too many for one file.
 
-    The graph takes `input_ids`, `attention_mask` and `token_type_ids`, all `(batch, length)` of int64, and is run
-    once in onnxruntime on another batch size and length than it was traced with.
+    The graph takes `input_ids`, `attention_mask` and `token_type_ids`, those that the model takes
+    (`models.structure.input_names`), all `(batch, length)` of int64, and is run once in onnxruntime on another batch
+    size and length than it was traced with.
 
     Raises:
-        UserError: a package of the extra `onnx` is not installed, the model is one for multiple choice, or the
-            graph's outputs differ from the model's.
+        UserError: a package of the extra `onnx` is not installed, the model is one for multiple choice or one that
+            torch cannot export, or the graph's outputs differ from the model's.
     """
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise UserError(f"format='onnx' needs {', '.join(missing)}: pip install 'transformers-mcl[onnx]'")
@@ -81,20 +83,24 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
     path, size = folder / "model.onnx", sum(weight.nbytes for weight in model.state_dict().values())
     axes: dict[int, Any] = {
         0: torch.export.Dim("batch"),
-        1: torch.export.Dim("length", min=2, max=model.config.max_position_embeddings),
+        1: torch.export.Dim("length", min=2, max=longest_row(model)),
     }
-    with _quiet():
-        torch.onnx.export(
-            _Positional(model).eval(),
-            tuple(_example(model, 2, 7).values()),
-            path,
-            input_names=list(INPUTS),
-            output_names=list(output_names(model)),
-            dynamic_shapes=tuple(axes for _ in INPUTS),
-            dynamo=True,
-            external_data=size > _LARGEST_FILE,
-            verbose=False,
-        )
+    rows = _example(model, 2, 7)
+    try:
+        with _quiet():
+            torch.onnx.export(
+                _Positional(model).eval(),
+                tuple(rows.values()),
+                path,
+                input_names=list(rows),
+                output_names=list(output_names(model)),
+                dynamic_shapes=(tuple(axes for _ in rows),),
+                dynamo=True,
+                external_data=size > _LARGEST_FILE,
+                verbose=False,
+            )
+    except Exception as error:  # whatever an operation that it does not know leads to
+        raise UserError(f"format='onnx': torch cannot export a {type(model).__name__}: {one_line(error)}") from error
     try:
         check_onnx(original, path)
     except UserError:
@@ -124,25 +130,34 @@ def _example(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tenso
     ids = torch.randint(model.config.vocab_size, (batch, length), generator=draws)
     mask = torch.ones_like(ids)
     mask[0, length // 2 + 1 :] = 0
-    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    rows = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+    return {name: rows[name] for name in input_names(model)}
 
 
 def check_onnx(model: PreTrainedModel, path: Path, batch: int = 3, length: int = 11) -> float:
-    """The largest difference between the graph's outputs and the model's on rows of this shape.
+    """The largest difference between the graph's outputs and the model's on rows of this shape, but for padding.
 
     Raises:
         UserError: it is above 1e-4.
     """
     import onnxruntime
 
-    rows = _example(model, batch, min(length, model.config.max_position_embeddings))
+    rows = _example(model, batch, min(length, longest_row(model) or length))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = session.run(None, {name: rows[name].numpy() for name in INPUTS})
+    found = session.run(None, {name: row.numpy() for name, row in rows.items()})
     with torch.no_grad():
-        expected = _Positional(model)(**rows)
+        expected = _Positional(model)(*rows.values())
     difference = max(
-        float((torch.from_numpy(ours) - theirs).abs().max()) for ours, theirs in zip(found, expected, strict=True)
+        float(_at_tokens(model, rows, (torch.from_numpy(ours) - theirs).abs()).max())
+        for ours, theirs in zip(found, expected, strict=True)
     )
     if not difference <= TOLERANCE:
         raise UserError(f"format='onnx': the graph's outputs differ from the model's by {difference:.2g}: not written")
     return difference
+
+
+def _at_tokens(model: PreTrainedModel, rows: dict[str, Tensor], output: Tensor) -> Tensor:
+    """Without what is said of padding, which means nothing: a window of padding alone has no attention."""
+    if "attention_mask" not in rows or type(model).__name__.endswith("SequenceClassification"):
+        return output
+    return output[rows["attention_mask"].bool()]

@@ -19,6 +19,7 @@ from transformers.models.auto.auto_factory import _get_model_class
 from ..errors import UserError
 from ..method.documents import positions_in_documents
 from .masks import document_mask
+from .structure import longest_row
 
 __all__ = [
     "FAMILIES",
@@ -46,13 +47,9 @@ class Family:
 
     def longest_row(self, config: PreTrainedConfig) -> int:
         """Tokens of the longest row that it has positions for."""
-        most = int(getattr(config, "max_position_embeddings", None) or _NO_LIMIT)
         with torch.device("meta"):
             model = native_class("AutoModel", config)(_of_one_layer(config))
-        # Position embeddings that know padding begin after it.
-        tables = [part for name, part in model.named_modules() if name.endswith("position_embeddings")]
-        padding = [table.padding_idx for table in tables if getattr(table, "padding_idx", None) is not None]
-        return most - padding[0] - 1 if padding else most
+        return longest_row(model) or _NO_LIMIT
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         """Whether `inputs` can keep the documents of a row apart."""

@@ -72,7 +72,7 @@ class MclConfig(ElectraConfig):
             What the generator's logits are divided by before a token is sampled.
         generator_temperature_decay (`float`, *optional*):
             Share of a training run in which the distance of the temperature to 1 falls by the factor e
-            (Fast-ELECTRA); by default the temperature stays as it is.
+            (after Fast-ELECTRA, which lowers it over the run); by default the temperature stays as it is.
         generator_hidden_size, generator_num_hidden_layers, generator_num_attention_heads, generator_intermediate_size
         (`int`, *optional*, defaults to 0):
             Shape of the generator. 0 (the default) stands for ELECTRA-small's: a quarter of the discriminator's width

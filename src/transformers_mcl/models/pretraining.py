@@ -401,7 +401,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
         self.generator: Any = self._halves.generator()
         self.sharing = SHARING[str(config.generator_shares)]
-        self.sharing.prepare(self.discriminator, self.generator.base_model)
+        base: Any = self.generator.base_model
+        self.sharing.prepare(self.discriminator, base)
         self._tied_weights_keys = tie(self.sharing, self.discriminator, self.generator)
         self.generator.requires_grad_(config.generator_trainable)
         self.loss_weights = dict(config.weights)

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.utils.logging import tqdm
 
 from ..errors import UserError, check_name
+from ..models.structure import layer_numbers
 from .averaging import Coefficients, parts, read_parts
 from .ingredients import Ingredient
 from .scores import LossScore
@@ -29,7 +30,7 @@ Array = NDArray[np.float64]
 
 # How far the logarithms of two coefficients may lie apart from 0: what is smaller than e**-20 of another is none.
 _BOUND = 10.0
-_LAYER = re.compile(r"(.*?\b(?:layers?|h|blocks?)\.\d+)\.")
+_EMBEDDINGS = re.compile(r"(.*?embed(?:dings|_tokens))\.")
 
 
 @dataclass(frozen=True)
@@ -197,18 +198,21 @@ class Gradient:
 
 
 def group_tensors(tensors: Iterable[str], per: str) -> dict[str, str]:
-    """The group that each tensor has its coefficients from: all one, or a layer, the embeddings, each other part.
+    """The group that each tensor has its coefficients from: all one, or a layer (`generator.electra.encoder.layer.3`),
+    the embeddings, each other part.
 
     Raises:
         UserError: `per` is neither `"ingredient"` nor `"layer"`.
     """
     check_name("coefficients_per", per, ("ingredient", "layer"))
-    return {tensor: _part_of(tensor) if per == "layer" else "all" for tensor in tensors}
+    if per == "ingredient":
+        return dict.fromkeys(tensors, "all")
+    tensors = list(tensors)
+    layers = layer_numbers(tensors)
+    return {tensor: ".".join(map(str, layers[tensor])) if tensor in layers else _part(tensor) for tensor in tensors}
 
 
-def _part_of(tensor: str) -> str:
-    """`generator.electra.encoder.layer.3`, `electra.embeddings`, `discriminator_predictions`."""
-    if match := _LAYER.match(tensor):
-        return match[1]
-    before, embeddings, _ = tensor.partition("embeddings.")
-    return f"{before}embeddings" if embeddings else tensor.split(".")[0]
+def _part(tensor: str) -> str:
+    """Outside the layers: `electra.embeddings`, `discriminator_predictions`."""
+    match = _EMBEDDINGS.match(tensor)
+    return match[1] if match else tensor.split(".")[0]

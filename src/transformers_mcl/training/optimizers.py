@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,12 +13,10 @@ from transformers import PreTrainedModel, Trainer
 from transformers.trainer_optimizer import is_optimizer_factory
 
 from ..errors import UserError
+from ..models.structure import layer_numbers, parameter_depths
 from .optimizer_arguments import OptimizerArguments, muon_arguments
 
 __all__ = ["MuonWithAdamW", "apply_settings", "layerwise_parameter_groups", "optimizer_and_groups", "settings"]
-
-_LAYER = re.compile(r"\blayer\.(\d+)\.")
-_INPUT = re.compile(r"embeddings|relative_attention_bias")
 
 
 class MuonWithAdamW(Optimizer):
@@ -91,7 +88,7 @@ def optimizer_and_groups(args: OptimizerArguments, model: nn.Module) -> tuple[An
 
 def _parameter_groups(args: OptimizerArguments, model: nn.Module) -> list[dict[str, Any]]:
     """By network, by weight decay and with Muon by optimizer. The first is the discriminator's: its rate is logged."""
-    decayed = set(_decayed(model))
+    decayed, layers = set(_decayed(model)), layer_numbers(name for name, _ in model.named_parameters())
     by_matrix = {False: args.learning_rate, True: args.muon_learning_rate or args.learning_rate}
     share = 1.0  # of a learning rate of 0 as well
     if args.generator_learning_rate is not None:
@@ -101,7 +98,7 @@ def _parameter_groups(args: OptimizerArguments, model: nn.Module) -> list[dict[s
         if not parameter.requires_grad:
             continue
         generator, decays = "generator." in name, name in decayed
-        muon = args.optim == "muon" and parameter.ndim == 2 and _LAYER.search(name) is not None
+        muon = args.optim == "muon" and parameter.ndim == 2 and name in layers
         rate = by_matrix[muon] * (share if generator else 1.0)
         group: dict[str, Any] = {"params": [], "lr": rate, "weight_decay": args.weight_decay * decays}
         if args.optim == "muon":
@@ -123,17 +120,18 @@ def layerwise_parameter_groups(
     """Parameter groups whose learning rate is the lower the nearer they are to the input, as ELECTRA is fine-tuned.
 
     With `n` layers the rate is `learning_rate * decay ** (n + 2 - depth)`, where the depth of the embeddings, their
-    projection and the relative position bias is 0, of the layers from below 1 to `n`, and of the task's head `n + 2`.
+    projection and relative positions is 0, of the layers from below 1 to `n`, and of the task's head and what else
+    comes after them `n + 2` (`models.structure.parameter_depths`).
 
     The groups are for a `torch.optim` optimizer, the head's first; biases and norms have no weight decay.
 
     Args:
-        model: a task model of ours or any whose layers are named as BERT's, `layer.0` and so on.
+        model: a task model of any family.
         learning_rate: of the task's head.
         decay: factor from a layer to the one below it, in (0, 1].
 
     Raises:
-        UserError: a decay outside (0, 1], or a model whose layers are named otherwise.
+        UserError: a decay outside (0, 1], or a model whose layers cannot be told.
 
     Examples:
 
@@ -144,23 +142,15 @@ def layerwise_parameter_groups(
     """
     if not 0 < decay <= 1:
         raise UserError(f"decay={decay} of the learning rate by layer must be above 0 and at most 1")
-    layers, decayed = model.config.num_hidden_layers, set(_decayed(model))
+    (depths, layers), decayed = parameter_depths(model), set(_decayed(model))
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            depth, decays = _depth(name, layers), name in decayed
+            depth, decays = depths[name], name in decayed
             rate = learning_rate * decay ** (layers + 2 - depth)
             group: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay * decays, "params": []}
             groups.setdefault((depth, decays), group)["params"].append(parameter)
-    if not {depth for depth, _ in groups} >= set(range(1, layers + 1)):
-        raise UserError(f"{type(model).__name__}: its {layers} layers are not named layer.0 to layer.{layers - 1}")
     return [groups[key] for key in sorted(groups, reverse=True)]
-
-
-def _depth(name: str, layers: int) -> int:
-    if match := _LAYER.search(name):
-        return int(match[1]) + 1
-    return 0 if _INPUT.search(name) else layers + 2
 
 
 def settings(optimizer: Any) -> list[dict[str, Any]]:
