@@ -233,14 +233,20 @@ def plain_losses(
     return losses
 
 
-def assert_of_the_plain_loop(pair: MclForPreTraining, inputs: dict[str, Tensor]) -> None:
-    """Losses and gradients of the pair are those of [`Plain`], which does the same with the same draws."""
+def assert_of_the_plain_loop(
+    pair: MclForPreTraining, inputs: dict[str, Tensor], read: Callable[..., Tensor] = whole
+) -> None:
+    """Losses and gradients of the pair are those of [`Plain`], which does the same with the same draws.
+
+    Args:
+        read: as of `plain_losses`.
+    """
     output = pair(**inputs, generator=seeded(), output_records=True)
     output.loss.backward()
     plain = Plain(pair)
     losses: dict[str, Tensor] = {}
     for course, record in output.records.items():
-        losses |= plain_losses(plain, course, inputs["input_ids"], record)
+        losses |= plain_losses(plain, course, inputs["input_ids"], record, read)
     weights = {name: weight for name, weight in pair.loss_weights.items() if weight}
     total = sum((weight * losses[name] for name, weight in weights.items()), torch.zeros(()))
     total.backward()

@@ -76,7 +76,11 @@ def test_a_pair_opens_as_every_class_of_its_family(
         base = model.base_model
         assert base(ids, attention_mask=mask)[0].equal(expected)
         new = {name for name in model.state_dict() if not name.startswith(f"{pair.base_model_prefix}.")}
-        new |= {name for name in model.state_dict() if "pooler" in name and not hasattr(pair.discriminator, "pooler")}
+        new |= {
+            name
+            for name in model.state_dict()
+            if "pooler" in name and getattr(pair.discriminator, "pooler", None) is None
+        }
         assert set(info["missing_keys"]) == (set() if auto == "AutoModel" else new)
         assert not info["mismatched_keys"]
         said = "\n".join(messages)
@@ -123,7 +127,8 @@ def test_keywords_of_from_pretrained(kind: str, batch: Batches, tmp_path: Path) 
             assert {p.dtype for p in model.parameters()} == {dtype} and model.config.dtype == dtype
     eager = AutoModel.from_pretrained(tmp_path, attn_implementation="eager")
     assert eager.config._attn_implementation == "eager"
-    torch.testing.assert_close(eager(**inputs)[0], encoder(**inputs)[0], rtol=1e-3, atol=1e-4)
+    present = inputs["attention_mask"].bool()
+    torch.testing.assert_close(eager(**inputs)[0][present], encoder(**inputs)[0][present], rtol=1e-3, atol=1e-4)
     for auto in (AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining):
         assert not differing(auto.from_pretrained(tmp_path, device_map="cpu"), auto.from_pretrained(tmp_path))
     three = AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=3)
@@ -170,6 +175,7 @@ def test_what_was_opened_saves_and_opens_as_any_of_its_family(kind: str, batch: 
         assert again(**inputs)[0].equal(model(**inputs)[0])
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # which PEFT asks for
 @every(ADAPTED_NATIVE)
 def test_adapters_of_peft_train_on_top(kind: str, batch: Batches, tmp_path: Path) -> None:
     pair = saved(kind, tmp_path / "pair")
@@ -179,7 +185,8 @@ def test_adapters_of_peft_train_on_top(kind: str, batch: Batches, tmp_path: Path
         torch.manual_seed(1)  # of the new head
         return AutoModelForSequenceClassification.from_pretrained(tmp_path / "pair", num_labels=3)
 
-    lora = LoraConfig(task_type="SEQ_CLS", target_modules="all-linear", init_lora_weights=False)
+    layers = [name for name, layer in opened().base_model.named_modules() if isinstance(layer, nn.Linear)]
+    lora = LoraConfig(task_type="SEQ_CLS", target_modules=layers, init_lora_weights=False)
     model = get_peft_model(opened(), lora)
     model(**inputs, labels=torch.zeros(8).long()).loss.backward()
     assert all(p.grad is not None for name, p in model.named_parameters() if "lora_B" in name and "pooler" not in name)
