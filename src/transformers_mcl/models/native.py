@@ -67,9 +67,8 @@ def open_native(kind: str, folder: str | os.PathLike[str], config: Any, **argume
     with torch.device("meta"):
         base: Any = native(own).base_model
     if getattr(base, "pooler", None) is None:  # of a task that does not use it; transformers itself would speak of it
-        state = {
-            name: value for name, value in state.items() if not name.startswith(f"{base.base_model_prefix}.pooler.")
-        }
+        pooler = f"{base.base_model_prefix}.pooler."
+        state = {name: value for name, value in state.items() if not name.startswith(pooler)}
     opened: Any = native.from_pretrained(None, config=own, state_dict=state, **arguments)
     model = opened[0] if isinstance(opened, tuple) else opened
     model.name_or_path = model.config.name_or_path = str(folder)

@@ -447,7 +447,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         """
         for target, source in self._tied_weights_keys.items():
             self.set_submodule(target.rpartition(".")[0], self.get_submodule(source.rpartition(".")[0]))
-        self.get_input_embeddings = self.get_output_embeddings = lambda: None  # type: ignore[assignment, method-assign]
+        self.get_input_embeddings = self.get_output_embeddings = _no_table  # type: ignore[method-assign]
 
     def get_input_embeddings(self) -> nn.Module:
         return self.discriminator.get_input_embeddings()
@@ -514,6 +514,10 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     ) -> PreTrainedModel:
         """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
         return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
+
+
+def _no_table() -> Any:
+    return None
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
