@@ -89,4 +89,4 @@ def test_a_temperature_flattens_what_is_drawn_and_nothing_else(kind: str, batch:
 @pytest.mark.parametrize(("field", "value"), [("temperature", 0.0), ("temperature", -1.0), ("temperature_decay", 0.0)])
 def test_a_temperature_that_means_nothing_is_refused(field: str, value: float) -> None:
     with pytest.raises(UserError, match=f"generator_{field}={value} must be above 0"):
-        make_pair("bert", **{f"generator_{field}": value})
+        make_pair("bert", None, **{f"generator_{field}": value})

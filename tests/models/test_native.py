@@ -44,15 +44,14 @@ def saved(kind: str, folder: Path, size: str = "50GB", **fields: Any) -> MclForP
     return pair
 
 
-def own_class(auto: str, pair: MclForPreTraining) -> type | None:
+def own_class(auto: str, pair: MclForPreTraining) -> Any:
     """transformers' own, by the mapping of the Auto class; `None` where it has none."""
     mapping = getattr(transformers, auto)._model_mapping
     config = type(pair.config.backbone_config)
-    found: type | None = mapping[config] if config in mapping else None
-    return found
+    return mapping[config] if config in mapping else None
 
 
-def differing(found: nn.Module, expected: nn.Module) -> list[str]:
+def differing(found: nn.Module, expected: Any) -> list[str]:
     """Names in both whose values differ."""
     ours, theirs = found.state_dict(), expected.state_dict()
     assert ours.keys() & theirs.keys()
@@ -190,7 +189,7 @@ def test_adapters_of_peft_train_on_top(kind: str, batch: Batches, tmp_path: Path
     model = get_peft_model(opened(), lora)
     model(**inputs, labels=torch.zeros(8).long()).loss.backward()
     assert all(p.grad is not None for name, p in model.named_parameters() if "lora_B" in name and "pooler" not in name)
-    model.save_pretrained(tmp_path / "adapter")
+    model.save_pretrained(str(tmp_path / "adapter"))
     again: Tensor = PeftModel.from_pretrained(opened(), tmp_path / "adapter")(**inputs).logits
     torch.testing.assert_close(again, model.eval()(**inputs).logits)
     assert (again - opened()(**inputs).logits).abs().max() > 1e-3

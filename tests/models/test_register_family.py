@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForMaskedLM,
@@ -45,7 +46,7 @@ class OddPreTrainedModel(PreTrainedModel):
 
 
 class OddModel(OddPreTrainedModel):
-    """A small encoder that must be told every position, and of every token what its neighbours may see of it."""
+    """A small encoder that must be told the position of every token, and which of them there are."""
 
     def __init__(self, config: Any):
         super().__init__(config)
@@ -58,7 +59,7 @@ class OddModel(OddPreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.words
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: Any) -> None:
         self.words = value
 
     def forward(self, input_ids: Tensor, seen: Tensor, position_ids: Tensor) -> BaseModelOutput:
@@ -69,7 +70,7 @@ class OddModel(OddPreTrainedModel):
 class OddForMaskedLM(OddPreTrainedModel):
     _tied_weights_keys = {"decoder.weight": "odd.words.weight"}
 
-    def __init__(self, config: Any, whole_row: bool = False):
+    def __init__(self, config: Any):
         super().__init__(config)
         self.odd = OddModel(config)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
@@ -109,8 +110,6 @@ def odd() -> Iterator[None]:
     AutoModelForMaskedLM.register(OddConfig, OddForMaskedLM)
     register_family("odd", Odd())
     yield
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
     FAMILIES.pop("odd")
     CONFIG_MAPPING._extra_content.pop("odd")
     for auto in (AutoModel, AutoModelForMaskedLM):
@@ -119,7 +118,7 @@ def odd() -> Iterator[None]:
 
 def make_odd(shares: str = "token", **fields: Any) -> MclForPreTraining:
     torch.manual_seed(0)
-    special = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "mask_token_id": 3}
+    special: dict[str, Any] = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "mask_token_id": 3}
     return MclForPreTraining(MclConfig(backbone_config=OddConfig(**fields), generator_shares=shares, **special))
 
 

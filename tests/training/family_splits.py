@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -42,6 +43,7 @@ def collate(features: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
 
 def train(folder: Path, kind: str, shares: str, split: str) -> None:
     batch, accumulation = SPLITS[split]
+    sharded: dict[str, Any] = {"fsdp": True, "fsdp_config": {"version": 2}} if split == "fsdp" else {}
     arguments = MclTrainingArguments(
         output_dir=str(folder / kind / shares / split),
         max_steps=1,
@@ -53,7 +55,7 @@ def train(folder: Path, kind: str, shares: str, split: str) -> None:
         max_grad_norm=0,
         use_cpu=True,
         disable_tqdm=True,
-        **({"fsdp": True, "fsdp_config": {"version": 2}} if split == "fsdp" else {}),
+        **sharded,
     )
     pair = make_pair(kind, generator_shares=shares)
     trainer = MclTrainer(pair, arguments, train_dataset=rows(), data_collator=collate)
