@@ -78,9 +78,6 @@ class AbsolutePositions(Family):
 
     known = True
 
-    def longest_row(self, config: PreTrainedConfig) -> int:
-        return int(config.max_position_embeddings) - self.offset(config)
-
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
 
@@ -126,9 +123,6 @@ class ModernBert(Family):
 
     known = True
 
-    def longest_row(self, config: PreTrainedConfig) -> int:
-        return int(config.max_position_embeddings)
-
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
 
@@ -150,9 +144,6 @@ class DebertaV2(Family):
     """Distances in place of positions, in an attention that is always eager."""
 
     known = True
-
-    def longest_row(self, config: PreTrainedConfig) -> int:
-        return int(config.max_position_embeddings)
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         # A convolution over the tokens mixes neighbours, whatever the mask says.
