@@ -19,7 +19,7 @@ from transformers_mcl import MclTrainer, MclTrainingArguments
 from .family_splits import SPLITS, collate, rows
 
 ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.family_splits"
-PAIRS = [("bert", "token"), ("bert", "gdes"), ("modernbert", "gdes"), ("deberta-v3", "token")]
+PAIRS = [("mcl", "token"), ("bert", "token"), ("bert", "gdes"), ("modernbert", "gdes"), ("deberta-v3", "token")]
 DONE = [(*pair, split) for split in SPLITS for pair in PAIRS]
 
 
