@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -65,3 +66,22 @@ def config() -> Callable[..., MclConfig]:
 def batch() -> Callable[[str], dict[str, Tensor]]:
     """Makes the arguments of a forward pass; takes `"none"`, `"right"` or `"left"`, the padding."""
     return make_batch
+
+
+class Messages(logging.Handler):
+    """Keeps what transformers says, from warnings on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    handler = Messages()
+    logging.getLogger("transformers").addHandler(handler)
+    yield handler.said
+    logging.getLogger("transformers").removeHandler(handler)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,25 +53,6 @@ DISCRIMINATORS = {
     "AutoModelForMultipleChoice": ("sequence_summary.", "classifier."),
     "MclDiscriminator": (),
 }
-
-
-class Messages(logging.Handler):
-    """Keeps what transformers says, from warnings on."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
-
-
-@pytest.fixture
-def messages() -> Iterator[list[str]]:
-    handler = Messages()
-    logging.getLogger("transformers").addHandler(handler)
-    yield handler.said
-    logging.getLogger("transformers").removeHandler(handler)
 
 
 def saved_pair(config: MclConfig, folder: Path, shard_size: str = "50GB") -> MclForPreTraining:

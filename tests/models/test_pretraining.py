@@ -9,77 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.method import corruptions as c
 from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.method.metrics import add_metrics, summarize_metrics
 from transformers_mcl.method.notebook import rediscrimination_input
-from transformers_mcl.models.pretraining import CourseRecord
+
+from .pairs import gradients, heads_of, plain_losses, seeded, undecided
 
 Configs = Callable[..., MclConfig]
 Batches = Callable[[str], dict[str, Any]]
 PADDING = pytest.mark.parametrize("padding", ["none", "right", "left"])
 MCL = {name: 50.0 if name.removeprefix("re_") in COURSES else 1.0 for name in all_losses()}
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def gradients(model: nn.Module) -> dict[str, Tensor]:
-    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def heads_of(model: MclForPreTraining) -> list[Any]:
-    return [model.discriminator_predictions, *model.course_predictions.values()]
-
-
-def undecided(model: MclForPreTraining, inputs: dict[str, Any]) -> MclForPreTraining:
-    """`model` with detection heads that call half of the clean tokens replaced, so that no cell is empty."""
-    with torch.no_grad():
-        hidden = model.electra(**inputs).last_hidden_state
-        for head in heads_of(model):
-            head.dense_prediction.bias -= head(hidden).median()
-    return model
-
-
-def plain_losses(model: MclForPreTraining, course: str, clean: Tensor, record: CourseRecord) -> dict[str, Tensor]:
-    """A course's losses by the book, from what it did: the whole vocabulary everywhere, boolean indexing."""
-    mask = record.corruption.attention_mask
-    assert record.discriminator_input is not None
-    assert record.logits is not None
-    filled, judged = record.discriminator_input, record.logits > 0
-    present = torch.ones_like(filled).bool() if mask is None else mask.bool()
-    operated = torch.zeros_like(present)
-    for row in range(len(clean)):
-        operated[row, record.corruption.positions[row][record.corruption.valid[row]]] = True
-    replaced = operated if course == "itd" else filled != clean
-    own = course in ("std", "itd") and model.config.detection_heads == "per_course"
-    head = model.course_predictions[course] if own else model.discriminator_predictions
-
-    def generate(input_ids: Tensor, where: Tensor) -> Tensor:
-        logits = model.generator(input_ids, attention_mask=mask).logits
-        return functional.cross_entropy(logits[where], clean[where], reduction="sum")
-
-    def detect(input_ids: Tensor, where: Tensor) -> Tensor:
-        logits = head(model.electra(input_ids, attention_mask=mask).last_hidden_state)
-        return functional.binary_cross_entropy_with_logits(logits[where], replaced[where].float(), reduction="sum")
-
-    losses = {course: detect(filled, present) / present.sum()}
-    if course == "itd":
-        return losses
-    generate_name, _, regenerate, rediscriminate = (loss.name for loss in COURSES[course].losses)
-    caught, wrong = present & replaced & judged, present & (replaced != judged)
-    mixed = torch.where(caught, record.corruption.input_ids, clean)
-    restored = torch.where(caught, clean, filled)
-    all_known = model.config.correction_average == "all"
-    losses[generate_name] = generate(record.corruption.input_ids, operated) / operated.sum()
-    losses[regenerate] = generate(mixed, caught) / (operated if all_known else caught).sum()
-    losses[rediscriminate] = detect(restored, wrong) / (present if all_known else wrong).sum()
-    return losses
 
 
 @PADDING

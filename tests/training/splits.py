@@ -76,15 +76,15 @@ def take_notes() -> None:
     def noted(self: MclTrainer, model: Any, inputs: Any, *args: Any) -> Tensor:
         masked: list[Tensor] = []
         config = self.model.config
-        logits_at = self.model.generator.logits_at
+        predict_at = self.model.predict_at
 
         def watched(ids: Tensor, *rest: Any) -> Tensor:
             masked.append(ids == config.mask_token_id)
-            return logits_at(ids, *rest)
+            return predict_at(ids, *rest)
 
-        self.model.generator.logits_at = watched
+        self.model.predict_at = watched  # type: ignore[method-assign, assignment]
         loss = step(self, model, inputs, *args)
-        del self.model.generator.logits_at
+        del self.model.predict_at
         notes = {
             "processes": dist.get_world_size() if dist.is_initialized() else 1,
             "wrapper": type(model).__name__,

@@ -62,8 +62,16 @@ def open_native(kind: str, folder: str | os.PathLike[str], config: Any, **argume
                 "generator.": "",
                 **{source: target.removeprefix("generator.") for target, source in tied.items()},
             }
+    if config._attn_implementation is not None:  # where the Auto classes put it
+        arguments.setdefault("attn_implementation", config._attn_implementation)
+    native = native_class(auto_name(kind), own)
     state = _read(folder, prefixes, hub)
-    opened: Any = native_class(auto_name(kind), own).from_pretrained(None, config=own, state_dict=state, **arguments)
+    with torch.device("meta"):
+        base: Any = native(own).base_model
+    if getattr(base, "pooler", None) is None:  # of a task that does not use it; transformers itself would speak of it
+        pooler = f"{base.base_model_prefix}.pooler."
+        state = {name: value for name, value in state.items() if not name.startswith(pooler)}
+    opened: Any = native.from_pretrained(None, config=own, state_dict=state, **arguments)
     model = opened[0] if isinstance(opened, tuple) else opened
     model.name_or_path = model.config.name_or_path = str(folder)
     return opened

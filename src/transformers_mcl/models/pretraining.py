@@ -411,8 +411,10 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         config._attn_implementation = self.discriminator.config._attn_implementation
         # The halves ignore each other's keys; the pair must miss none and have none left over.
         self._keys_to_ignore_on_load_unexpected = self.sharing.ignored(self)
-        # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest.
-        self._no_split_modules = {name for name in self._no_split_modules or () if "Embedding" not in name}
+        # Embeddings that both halves share must not be sharded with each: FSDP keeps them with the rest, and asks for
+        # every kind of layer that it is told of.
+        present = {type(module).__name__ for module in self.modules()}
+        self._no_split_modules = {name for name in self._no_split_modules or () if "Embedding" not in name} & present
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -438,9 +440,14 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         return self
 
     def share_modules(self) -> None:
-        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes."""
+        """Makes the modules that hold shared parameters the same in both halves, as FSDP asks; no number changes.
+
+        accelerate shards the tables that it is told of by themselves, away from what else is tied to them, such as the
+        bias of BERT's head and the other network's table: it is told of none, and they stay with the rest.
+        """
         for target, source in self._tied_weights_keys.items():
             self.set_submodule(target.rpartition(".")[0], self.get_submodule(source.rpartition(".")[0]))
+        self.get_input_embeddings = self.get_output_embeddings = _no_table  # type: ignore[method-assign]
 
     def get_input_embeddings(self) -> nn.Module:
         return self.discriminator.get_input_embeddings()
@@ -507,6 +514,10 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     ) -> PreTrainedModel:
         """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
         return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
+
+
+def _no_table() -> Any:
+    return None
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
