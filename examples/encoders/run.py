@@ -56,7 +56,8 @@ def command(family: str, args: Arguments, folder: Path) -> list[str]:
     """The pre-training of one family."""
     return [
         *(sys.executable, "-m", "transformers_mcl.cli", "pretrain", "--backbone", family),
-        *("--config_overrides", SHAPES[family], "--preset", "tiny", "--objective", "mcl"),
+        *("--config_overrides", f"{SHAPES[family]},course_schedule=sampled", "--preset", "tiny"),
+        *("--objective", "mcl", "--loss_weights", json.dumps(dict.fromkeys(CORRECTIONS, 0))),
         *("--train_file", *args.train_file, "--validation_file", *args.validation_file),
         *("--tokenizer_name", args.tokenizer_name, "--max_seq_length", "64", "--max_eval_samples", "500"),
         *("--per_device_train_batch_size", "64", "--max_steps", str(args.max_steps), "--warmup_steps", "0.1"),
