@@ -8,6 +8,9 @@ encoder like any other, which works wherever its `forward` does. See `docs/add_a
 from __future__ import annotations
 
 import copy
+import inspect
+import re
+import sys
 from typing import Any, Protocol
 
 import torch
@@ -32,6 +35,7 @@ __all__ = [
     "native_class",
     "register_family",
     "sibling",
+    "undeclared_fields",
 ]
 
 
@@ -242,6 +246,13 @@ def check_backbone(config: PreTrainedConfig, where: str) -> None:
         raise UserError(f"{where} does not read text alone ({config.model_type}): {needed}")
 
 
+def undeclared_fields(config: PreTrainedConfig) -> set[str]:
+    """What a family's code reads of a configuration that does not declare it, as DeBERTa's `position_buckets`."""
+    module = sys.modules[native_class("AutoModelForMaskedLM", config).__module__]
+    names = set(re.findall(r"\bconfig(?:, \"|\.)([a-z]\w*)", inspect.getsource(module)))
+    return names - set(dir(type(config)))
+
+
 def embedding_width(config: PreTrainedConfig) -> int:
     """Numbers in the embedding of a token.
 
@@ -251,7 +262,9 @@ def embedding_width(config: PreTrainedConfig) -> int:
     for name in ("embedding_size", "input_embedding_size", "hidden_size"):  # ELECTRA's, RemBERT's, everyone's
         if width := getattr(config, name, None):
             return int(width)
-    raise UserError(f"the family {config.model_type!r} does not say how wide its embeddings are: no pair is made of it")
+    raise UserError(
+        f"the family {config.model_type!r} does not say how wide its embeddings are: no pair is made of it"
+    )
 
 
 def sibling(config: PreTrainedConfig, layers: int | None = None) -> PreTrainedConfig:

@@ -13,6 +13,7 @@ from transformers import ElectraConfig, PreTrainedConfig
 from ..errors import UserError
 from ..io import YamlLoader, one_line
 from ..method.courses import COURSES
+from ..models.backbones import undeclared_fields
 from ..models.configuration_mcl import MclConfig
 
 __all__ = ["ModelArguments", "backbone_overrides", "config_overrides"]
@@ -210,7 +211,7 @@ def _ratios() -> list[str]:
 def _own_names(config: PreTrainedConfig) -> dict[str, str]:
     """The fields of a family's configuration, and their other names, by the name."""
     own = {field.name for field in fields(config)} - {field.name for field in fields(PreTrainedConfig)}
-    return {**{name: name for name in own}, **config.attribute_map}
+    return {**{name: name for name in own | undeclared_fields(config)}, **config.attribute_map}
 
 
 def _assign(model_args: ModelArguments, known: Mapping[str, tuple[dict[str, Any], str]], whose: str) -> None:

@@ -145,16 +145,16 @@ def native_fields(
     changes, of_backbone, of_generator = backbone_overrides(model_args, backbone, its or backbone)
     if trained:
         _check_follows("AutoModel", backbone, of_backbone)
-    else:
-        backbone = _changed(backbone, {"vocab_size": its.vocab_size if its else len(tokenizer)})
-    backbone = _changed(_with_ids(backbone, tokenizer, DISCRIMINATOR if trained else None), of_backbone)
+    else:  # with the ids at once: transformers speaks of those beyond the vocabulary
+        of_backbone = {"vocab_size": its.vocab_size if its else len(tokenizer), **of_backbone}
+    backbone = _with_ids(backbone, tokenizer, DISCRIMINATOR if trained else None, of_backbone)
     if its is None:
         depth = backbone.attribute_map.get("num_hidden_layers", "num_hidden_layers")
         smaller = backbone if depth in of_generator else sibling(backbone)
         its = _changed(smaller, of_generator)
     else:
         _check_follows("AutoModelForMaskedLM", its, of_generator, "generator_")
-        its = _changed(_with_ids(its, tokenizer, GENERATOR), of_generator)
+        its = _with_ids(its, tokenizer, GENERATOR, of_generator)
         if its.vocab_size != backbone.vocab_size:
             raise UserError(
                 f"vocab_size is {backbone.vocab_size} in {ours} and {its.vocab_size} in {theirs}: a pair has one "
@@ -210,9 +210,12 @@ def _changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrained
 
 
 def _with_ids(
-    config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, source: str | None = None
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    source: str | None,
+    changes: Mapping[str, Any],
 ) -> PreTrainedConfig:
-    """The configuration with the special tokens of `tokenizer`, where it has such fields.
+    """The configuration with the special tokens of `tokenizer`, where it has such fields, and with `changes`.
 
     Args:
         source: the argument whose weights the configuration is of, if any; they know padding by its number.
@@ -232,7 +235,7 @@ def _with_ids(
         if getattr(config, field := f"{kind}_token_id", None) is not None:
             own = getattr(tokenizer, field)
             ids[field] = stand_in.get(kind) if own is None else own
-    return _changed(config, ids)
+    return _changed(config, {**ids, **changes})
 
 
 def _check_follows(auto: str, config: PreTrainedConfig, changes: Mapping[str, Any], prefix: str = "") -> None:
