@@ -105,9 +105,8 @@ def make_pair(kind: str, encoder: dict[str, Any] | None = None, **fields: Any) -
     else:
         own = backbone(kind, **(encoder or {}))
         special = {f"{name}_token_id": getattr(own, f"{name}_token_id") for name in ("pad", "cls", "sep", "mask")}
-        pair = MclForPreTraining(
-            MclConfig(backbone_config=own, generator_backbone_config=sibling(own, 2), **special, **given)
-        )
+        given = {"generator_backbone_config": sibling(own, 2), **given}
+        pair = MclForPreTraining(MclConfig(backbone_config=own, **special, **given))
     with torch.no_grad():
         for parameter in pair.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)

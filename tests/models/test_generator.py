@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from transformers_mcl import UserError
+from transformers_mcl import MclForPreTraining, UserError
 from transformers_mcl.method.courses import all_losses
 
 from .conftest import VOCABULARY
@@ -84,6 +85,17 @@ def test_a_temperature_flattens_what_is_drawn_and_nothing_else(kind: str, batch:
         .samples[own.corruption.valid]
         .equal(logits.argmax(-1))
     )
+
+
+@every(("mcl", "bert"))
+def test_a_temperature_survives_saving(kind: str, batch: Batches, tmp_path: Path) -> None:
+    pair = make_pair(kind, generator_temperature=2.0)
+    pair.save_pretrained(tmp_path)
+    again = MclForPreTraining.from_pretrained(tmp_path)
+    inputs = rows_of(pair, batch("right"))
+    assert again.temperature == 2.0
+    losses = [model.eval()(**inputs, generator=seeded()).loss for model in (pair, again)]
+    assert losses[0].equal(losses[1])
 
 
 @pytest.mark.parametrize(("field", "value"), [("temperature", 0.0), ("temperature", -1.0), ("temperature_decay", 0.0)])

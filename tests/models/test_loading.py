@@ -4,6 +4,7 @@ from logging import ERROR
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 from transformers.utils import logging
 
 from transformers_mcl import MclConfig, MclDiscriminator, MclForPreTraining, MclModel, UserError
@@ -20,6 +21,19 @@ def test_configurations(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty' is a directory without a checkpoint"):
         load_config(str(tmp_path / "empty"))
+
+
+def test_what_transformers_says_of_a_configuration_is_kept_back(tmp_path: Path, messages: list[str]) -> None:
+    def too_small(vocabulary: int) -> str:  # for the special tokens; each size is spoken of once a process
+        text = f'{{"model_type": "gpt2", "vocab_size": {vocabulary}}}'
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+        return str(tmp_path)
+
+    AutoConfig.from_pretrained(too_small(100))
+    assert messages
+    messages.clear()
+    load_config(too_small(101))
+    assert messages == []
 
 
 def test_what_a_checkpoint_lacks_and_has_beyond_is_told(tmp_path: Path) -> None:

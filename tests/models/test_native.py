@@ -3,6 +3,8 @@ warning but of that, and every keyword that those classes take."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from transformers import (
 )
 
 from transformers_mcl import MclConfig, MclForPreTraining
+from transformers_mcl.models.backbones import sibling
 
-from .pairs import ADAPTED, KINDS, NATIVE, every, make_pair, rows_of
+from .pairs import ADAPTED, KINDS, NATIVE, backbone, every, make_pair, rows_of
 
 Batches = Callable[[str], dict[str, Any]]
 ADAPTED_NATIVE = tuple(kind for kind in ADAPTED if kind != "mcl")
@@ -144,6 +147,42 @@ def test_keywords_of_from_pretrained(kind: str, batch: Batches, tmp_path: Path) 
     config.num_labels = 5
     five = AutoModelForSequenceClassification.from_pretrained(tmp_path, config=config)
     assert five.config.num_labels == 5 and five(**inputs).logits.shape == (8, 5)
+
+
+@every(ADAPTED_NATIVE)
+def test_a_new_model_of_a_pairs_configuration(kind: str) -> None:
+    pair = make_pair(kind, generator_backbone_config=sibling(backbone(kind), 1))
+    config = copy.deepcopy(pair.config)
+    assert pair.generator.config.num_hidden_layers != pair.discriminator.config.num_hidden_layers
+    for auto, half in ((AutoModel, pair.discriminator), (AutoModelForMaskedLM, pair.generator)):
+        new = auto.from_config(config)
+        assert type(new) is type(half) and new.state_dict().keys() == half.state_dict().keys()
+        assert new.config._attn_implementation == half.config._attn_implementation
+        assert auto.from_config(config, attn_implementation="eager").config._attn_implementation == "eager"
+
+
+def test_what_a_caller_sets_reaches_the_generator(batch: Batches, tmp_path: Path) -> None:
+    pair = saved("bert", tmp_path)
+    inputs = rows_of(pair, batch("right"))
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path, output_hidden_states=True)
+    assert model(**inputs).hidden_states is not None
+
+
+def test_a_generator_without_the_discriminators_attention(tmp_path: Path) -> None:
+    """BERT's is SDPA, of which DeBERTa has none; the pair's configuration, once in use, says BERT's."""
+    pair = saved("bert", tmp_path, generator_backbone_config=backbone("deberta-v3"))
+    assert pair.config._attn_implementation == "sdpa"
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path, config=pair.config)
+    assert model.config._attn_implementation == "eager"
+
+
+@every(ADAPTED_NATIVE)
+def test_a_pair_can_be_pickled(kind: str, batch: Batches) -> None:
+    pair = make_pair(kind, generator_shares="gdes").eval()
+    ids, mask = rows_of(pair, batch("right")).values()
+    again = pickle.loads(pickle.dumps(pair))
+    assert again.encode(ids, mask).equal(pair.encode(ids, mask))
+    assert again.get_input_embeddings().source is again.generator.get_input_embeddings()
 
 
 def test_auto_takes_the_precision_of_the_file(tmp_path: Path) -> None:

@@ -350,6 +350,7 @@ def test_the_plan_says_of_a_head_that_predicts_everywhere(
             "MclConfig or BertConfig; did you mean 'hidden_",
         ),
         ({"backbone": "@bert", "config_overrides": "hidden_size=30"}, "not a multiple of the number of attention hea"),
+        ({"backbone": "@bert", "config_overrides": "hidden_act=gelo"}, "transformers has no 'gelo'"),
         ({"backbone": "@bert", "config_overrides": "hidden_size=a"}, "config_overrides: .*'hidden_size' expected int"),
         ({"backbone": "@bert", "config_overrides": "num_hidden_layers=0"}, "num_hidden_layers=0 must be a whole numb"),
         (

@@ -154,14 +154,9 @@ class DebertaV2(Family):
         return not getattr(config, "conv_kernel_size", 0)
 
     def prepare(self, model: PreTrainedModel) -> None:
-        def of_tokens(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            if (mask := kwargs.get("mask")) is not None and mask.dim() == 3:
-                kwargs = {**kwargs, "mask": mask.diagonal(dim1=1, dim2=2)}
-            return args, kwargs
-
         # The embeddings of padding are set to 0, by the mask that says for every query what it sees.
         embeddings: Any = model.embeddings
-        embeddings.register_forward_pre_hook(of_tokens, with_kwargs=True)
+        embeddings.register_forward_pre_hook(_mask_of_tokens, with_kwargs=True)
 
     def inputs(
         self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
@@ -173,6 +168,13 @@ class DebertaV2(Family):
             given["attention_mask"] = same & present[:, :, None] & present[:, None, :]
             given["position_ids"] = positions_in_documents(document_ids)
         return given
+
+
+def _mask_of_tokens(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A forward pre-hook: of a mask `(batch, length, length)` what each token sees of itself, `(batch, length)`."""
+    if (mask := kwargs.get("mask")) is not None and mask.dim() == 3:
+        kwargs = {**kwargs, "mask": mask.diagonal(dim1=1, dim2=2)}
+    return args, kwargs
 
 
 FAMILIES: dict[str, Family] = {

@@ -190,11 +190,17 @@ class MclConfig(ElectraConfig):
                 unused.pop(name, None)
         return (config, unused) if asked else config
 
-    def native_config(self) -> PreTrainedConfig:
-        """The configuration of the encoder of another family, with what a task has set on this one."""
-        config: PreTrainedConfig = copy.deepcopy(self.backbone_config)
-        for name in _OF_TASKS:
+    def native_config(self, generator: bool = False) -> PreTrainedConfig:
+        """The configuration of one network of another family, with what a caller has set on this one.
+
+        Args:
+            generator: whether the generator's, not the discriminator's.
+        """
+        config: PreTrainedConfig = copy.deepcopy(self.generator_backbone_config if generator else self.backbone_config)
+        for name in _OF_CALLERS:
             setattr(config, name, getattr(self, name))
+        # "sdpa" is what a model leaves there where nothing was asked for, and not every family has it.
+        config._attn_implementation = None if self._attn_implementation == "sdpa" else self._attn_implementation
         return config
 
     @classmethod
@@ -465,11 +471,11 @@ _MIRRORED = (
     "type_vocab_size",
     "pad_token_id",
 )
-# What a task sets on a configuration, whatever its family.
-_OF_TASKS = ("id2label", "label2id", "problem_type", "output_hidden_states", "output_attentions", "return_dict")
+# What a task or another caller sets on a configuration, whatever its family.
+_OF_CALLERS = ("id2label", "label2id", "problem_type", "output_hidden_states", "output_attentions", "return_dict")
 # Not of the encoder, although its configuration has them.
 _PLACES = {"name_or_path", "_name_or_path", "dtype", "torch_dtype", "architectures", "transformers_version"}
-_PLACES |= {"model_type", *_OF_TASKS}
+_PLACES |= {"model_type", *_OF_CALLERS}
 
 _CHOICES: dict[str, Any] = {
     "detection_heads": ("per_course", "shared"),

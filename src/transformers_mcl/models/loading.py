@@ -28,7 +28,8 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
         UserError: no such directory or repository, or one that holds no checkpoint.
     """
     try:
-        return AutoConfig.from_pretrained(name_or_path, **hub)
+        with loading_in_silence():
+            return AutoConfig.from_pretrained(name_or_path, **hub)
     except UserError as error:  # of the configuration: it is there, and says something that cannot be
         raise UserError(f"{argument}: {name_or_path!r}: {error}") from error
     except NotConverted as error:

@@ -137,9 +137,8 @@ class MclPreTrainedModel(ElectraPreTrainedModel):
         """As any model's, new; of a pair of another family, transformers' own class."""
         if cls._is_pair or config.backbone_config is None:
             return super()._from_config(config, **kwargs)
-        return native_class(auto_name(cls.__name__), config.native_config())._from_config(
-            config.native_config(), **kwargs
-        )
+        own = config.native_config(generator=cls.__name__ == "MclForMaskedLM")
+        return native_class(auto_name(cls.__name__), own)._from_config(own, **kwargs)
 
     def __init__(self, config: MclConfig, *args: Any, **kwargs: Any):
         config.check()

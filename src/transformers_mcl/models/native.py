@@ -53,17 +53,14 @@ def open_native(kind: str, folder: str | os.PathLike[str], config: Any, **argume
     with torch.device("meta"):
         discriminator: PreTrainedModel = native_class("AutoModel", config.backbone_config)(config.backbone_config)
         prefixes = {f"{discriminator.base_model_prefix}.": f"{discriminator.base_model_prefix}."}
-        own = config.native_config()
+        own = config.native_config(generator=kind == "MclForMaskedLM")
         if kind == "MclForMaskedLM":
-            own = config.generator_backbone_config
             generator = native_class("AutoModelForMaskedLM", own)(own)
             tied = tie(SHARING[config.generator_shares], discriminator, generator)
             prefixes = {
                 "generator.": "",
                 **{source: target.removeprefix("generator.") for target, source in tied.items()},
             }
-    if config._attn_implementation is not None:  # where the Auto classes put it
-        arguments.setdefault("attn_implementation", config._attn_implementation)
     native = native_class(auto_name(kind), own)
     state = _read(folder, prefixes, hub)
     with torch.device("meta"):

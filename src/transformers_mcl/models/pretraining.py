@@ -169,8 +169,9 @@ class CoursesMixin:
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        # A tensor, so that a compiled step is not compiled anew whenever it changes.
-        self._temperature = None if value == 1.0 else torch.tensor(float(value))
+        # A tensor, so that a compiled step is not compiled anew whenever it changes; on the CPU, since checkpoints are
+        # opened where a new one would have no value.
+        self._temperature = None if value == 1.0 else torch.tensor(float(value), device="cpu")
 
     @property
     def active_courses(self) -> tuple[str, ...]:

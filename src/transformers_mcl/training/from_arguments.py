@@ -154,7 +154,8 @@ def build_pair(model_args: ModelArguments, config: MclConfig) -> MclForPreTraini
     if source := model_args.discriminator_name_or_path:
         generator, init = model_args.generator_name_or_path, model_args.generator_init
         return pair_from_sources(config, source, generator, generator_init=init, **arguments)
-    pair: MclForPreTraining = MclForPreTraining._from_config(
-        config, attn_implementation=model_args.attn_implementation
-    )
+    with refusing("model"):
+        pair: MclForPreTraining = MclForPreTraining._from_config(
+            config, attn_implementation=model_args.attn_implementation
+        )
     return pair

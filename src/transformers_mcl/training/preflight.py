@@ -41,6 +41,8 @@ def refusing(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except KeyError as error:  # a name that is in no table of theirs, an activation's say
+        raise UserError(f"{what}: transformers has no {error}") from error
     except (ValueError, TypeError, ImportError, RuntimeError, OSError, StrictDataclassError) as error:
         raise UserError(f"{what}: {' '.join(str(error).split())}") from error
 
