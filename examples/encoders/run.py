@@ -94,10 +94,9 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             with open(folder / "log.txt", "w", encoding="utf-8") as log:
                 subprocess.run(command(family, args, folder), check=True, stdout=log, stderr=subprocess.STDOUT)
-        results[family] = result(folder)
+        results[f"{family}, {args.learning_rate:g}"] = result(folder)
     made = {
         "steps": args.max_steps,
-        "learning_rate": args.learning_rate,
         "seed": args.seed,
         "bf16": args.bf16,
         "threads": torch.get_num_threads(),
@@ -105,9 +104,11 @@ def main() -> None:
         "versions": versions("torch", "transformers"),
     }
     file = Path(__file__).with_name("results.json")
+    if file.is_file():  # of other rates
+        results = json.loads(file.read_text(encoding="utf-8"))["results"] | results
     file.write_text(json.dumps({"made with": made, "results": results}, indent=2) + "\n", encoding="utf-8")
     rows = [[name, *(f"{found[figure]:.3f}" for figure in FIGURES.values())] for name, found in results.items()]
-    print(markdown_table(["encoder", *FIGURES], rows))
+    print(markdown_table(["encoder, learning rate", *FIGURES], rows))
 
 
 if __name__ == "__main__":

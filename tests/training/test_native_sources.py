@@ -23,6 +23,7 @@ from tests.families import demo_tokenizer, save_encoder
 from transformers_mcl import MclForPreTraining, MclTrainingArguments, UserError
 from transformers_mcl.data import DataArguments
 from transformers_mcl.models.sharing import DisentangledEmbedding
+from transformers_mcl.training.from_arguments import build_config, open_tokenizer
 from transformers_mcl.training.run import ModelArguments, PretrainingRun, prepare
 
 KINDS = ("bert", "roberta", "modernbert", "deberta-v2", "distilbert", "albert")  # the last has no adapter
@@ -473,3 +474,13 @@ def test_a_tokenizer_with_other_padding_does_not_go_on_weights(save: Save, begin
     demo_tokenizer().save_pretrained(tmp_path / "words")
     with pytest.raises(UserError, match="pad_token_id is 0, but 5 in the configuration of discriminator_name"):
         begin(discriminator_name_or_path=folder, tokenizer_name=str(tmp_path / "words"))
+
+
+def test_a_tokenizer_of_another_size_is_refused_where_nothing_else_tells(tmp_path: Path) -> None:
+    folder = save_encoder(tmp_path / "encoder", "bert", vocab_size=2048)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    demo_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    model_args = ModelArguments(discriminator_name_or_path=str(folder), tokenizer_name=str(tmp_path / "tokenizer"))
+    with pytest.raises(UserError, match=r"has 1,024 entries, and '.*encoder', which has no tokenizer.* of 2,048"):
+        build_config(model_args, None, open_tokenizer(model_args, False))

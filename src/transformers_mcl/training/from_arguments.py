@@ -69,7 +69,9 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     build = MclConfig
     if model_args.backbone or model_args.base_checkpoints:
         start, changes = _start(model_args, tokenizer)
-        check_vocabulary(tokenizer, model_args.base_checkpoints, **model_args.hub)
+        backbone = start.get("backbone_config")
+        vocab_size = start["vocab_size"] if backbone is None else backbone.vocab_size
+        check_vocabulary(tokenizer, model_args.base_checkpoints, vocab_size, **model_args.hub)
         for name, value in ids.items():
             if start.setdefault(name, value) != value:
                 raise UserError(

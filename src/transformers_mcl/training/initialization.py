@@ -59,6 +59,8 @@ _REST = (
     "summary_last_dropout",
     "classifier_dropout",
 )
+# The share of a vocabulary that may be new tokens, or pad the table to a round number, where nothing else tells.
+_OTHERS = 0.1
 _NOT_THE_PAIRS = ("architectures", "dtype", "transformers_version")
 
 
@@ -397,17 +399,23 @@ def warn_of_difference(pair: MclForPreTraining, theirs: Mapping[str, Tensor]) ->
         )
 
 
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, names: Iterable[str], **hub: Any) -> None:
-    """That `tokenizer` is that of every checkpoint in `names` that has one, or has grown out of it.
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, names: Iterable[str], vocab_size: int, **hub: Any) -> None:
+    """That `tokenizer` is that of every checkpoint in `names`, or has grown out of it; of one that has none, that it
+    may be: the table of `vocab_size` embeddings is about as large.
 
     Raises:
-        UserError: a token has another id, or none.
+        UserError: a token has another id, or none; or the table is of another size.
     """
     ids = tokenizer.get_vocab()
     for name in names:
         try:
             own = load_tokenizer(name, **hub).get_vocab()
-        except UserError:  # it has none
+        except UserError as error:  # it has none
+            if abs(len(tokenizer) - vocab_size) > _OTHERS * vocab_size:
+                raise UserError(
+                    f"tokenizer {tokenizer.name_or_path!r} has {len(tokenizer):,} entries, and {name!r}, which has no "
+                    f"tokenizer of its own, embeddings of {vocab_size:,}: give the tokenizer that it was trained with"
+                ) from error
             continue
         token = next((token for token, number in own.items() if ids.get(token) != number), None)
         if token is not None:
