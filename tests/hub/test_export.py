@@ -169,6 +169,7 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "notebook.py",
         "schedules.py",
         "sharing.py",
+        "structure.py",
     }
     assert "AutoModelForSequenceClassification" in exported.config.auto_map
     again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")
