@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,15 @@ def make_trainer(rows: Dataset, tmp_path: Path) -> Callable[..., MclTrainer]:
         )
 
     return make
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What is warned of as a pair begins."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("transformers_mcl.training.initialization")
+    logger.addHandler(handler)
+    yield said
+    logger.removeHandler(handler)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +101,6 @@ def pair_of(discriminator: str, generator: str | None = None, **overrides: Any) 
     """The `MclForPreTraining` of two sources, for evaluation."""
     fields = sources_fields(discriminator, generator, overrides)
     return pair_from_sources(MclConfig(**{**fields, **IDS, **overrides}), discriminator, generator).eval()
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    """What this package warns of."""
-    said: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("transformers_mcl.training.initialization")
-    logger.addHandler(handler)
-    yield said
-    logger.removeHandler(handler)
 
 
 def batch() -> dict[str, torch.Tensor]:

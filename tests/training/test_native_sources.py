@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +66,6 @@ def begin(tmp_path: Path) -> Callable[..., PretrainingRun]:
 
 
 Begin = Callable[..., PretrainingRun]
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    """What is warned of as a pair begins."""
-    said: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("transformers_mcl.training.initialization")
-    logger.addHandler(handler)
-    yield said
-    logger.removeHandler(handler)
 
 
 IDS = torch.randint(5, 1000, (2, 12), generator=torch.Generator().manual_seed(1))

@@ -11,7 +11,7 @@ import copy
 import inspect
 import re
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import transformers
@@ -27,12 +27,15 @@ from .structure import longest_row
 __all__ = [
     "FAMILIES",
     "Family",
-    "Halves",
-    "NativeHalves",
     "check_backbone",
     "embedding_width",
+    "encode",
     "family_of",
     "native_class",
+    "new_discriminator",
+    "new_generator",
+    "predict_at",
+    "predicts_at",
     "register_family",
     "sibling",
     "undeclared_fields",
@@ -43,11 +46,13 @@ class Family:
     """An encoder that nothing is known of but that transformers opens it as a masked language model.
 
     Attributes:
-        known: whether its prediction head is known to take hidden states of chosen positions alone; of others a pair
-            tries it out (`predicts_at`).
+        known: whether its prediction head is known to take hidden states of chosen positions alone; of others it is
+            tried out (`predicts_at`).
+        needs_mask: whether it is given an attention mask even where nothing is padded.
     """
 
     known = False
+    needs_mask = True
 
     def longest_row(self, config: PreTrainedConfig) -> int:
         """Tokens of the longest row that it has positions for."""
@@ -56,7 +61,7 @@ class Family:
         return longest_row(model) or _NO_LIMIT
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
-        """Whether `inputs` can keep the documents of a row apart."""
+        """Whether `apart` can keep the documents of a row apart."""
         return False
 
     def prepare(self, model: PreTrainedModel) -> None:
@@ -73,27 +78,29 @@ class Family:
             document_ids (`LongTensor` of shape `(batch, length)`, *optional*): which document each token belongs to;
                 given only where `reads_documents`.
         """
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        return {"input_ids": input_ids, "attention_mask": mask}
+        if document_ids is not None:
+            return {"input_ids": input_ids, **self.apart(model, attention_mask, document_ids)}
+        if attention_mask is None and self.needs_mask:
+            attention_mask = torch.ones_like(input_ids)
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def apart(self, model: PreTrainedModel, attention_mask: Tensor | None, document_ids: Tensor) -> dict[str, Any]:
+        """The arguments that keep documents apart, mask and positions: of `inputs`, but for the ids."""
+        raise NotImplementedError
 
 
 class AbsolutePositions(Family):
     """BERT and its like: position embeddings that are counted from 0, masks of any shape."""
 
     known = True
+    needs_mask = False
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
 
-    def inputs(
-        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
-    ) -> dict[str, Any]:
-        if document_ids is None:
-            return {"input_ids": input_ids, "attention_mask": attention_mask}
-        mask = document_mask(model.config, document_ids, attention_mask, model.dtype)
+    def apart(self, model: PreTrainedModel, attention_mask: Tensor | None, document_ids: Tensor) -> dict[str, Any]:
         return {
-            "input_ids": input_ids,
-            "attention_mask": mask,
+            "attention_mask": document_mask(model.config, document_ids, attention_mask, model.dtype),
             "position_ids": positions_in_documents(document_ids) + self.offset(model.config),
         }
 
@@ -126,22 +133,20 @@ class ModernBert(Family):
     """Rotary positions; layers that see a window only have a mask of their own."""
 
     known = True
+    needs_mask = False
 
     def reads_documents(self, config: PreTrainedConfig) -> bool:
         return True
 
-    def inputs(
-        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
-    ) -> dict[str, Any]:
-        if document_ids is None:
-            return {"input_ids": input_ids, "attention_mask": attention_mask}
+    def apart(self, model: PreTrainedModel, attention_mask: Tensor | None, document_ids: Tensor) -> dict[str, Any]:
         windows = {"full_attention": None, "sliding_attention": model.config.sliding_window}
-        masks = {
-            kind: document_mask(model.config, document_ids, attention_mask, model.dtype, window)
-            for kind, window in windows.items()
-        }
         # Rotary positions tell distances alone: those within a document are what they are in it alone.
-        return {"input_ids": input_ids, "attention_mask": masks}
+        return {
+            "attention_mask": {
+                kind: document_mask(model.config, document_ids, attention_mask, model.dtype, window)
+                for kind, window in windows.items()
+            }
+        }
 
 
 class DebertaV2(Family):
@@ -158,16 +163,26 @@ class DebertaV2(Family):
         embeddings: Any = model.embeddings
         embeddings.register_forward_pre_hook(_mask_of_tokens, with_kwargs=True)
 
+    def apart(self, model: PreTrainedModel, attention_mask: Tensor | None, document_ids: Tensor) -> dict[str, Any]:
+        same = document_ids[:, :, None] == document_ids[:, None, :]
+        if attention_mask is not None:
+            present = attention_mask.bool()
+            same = same & present[:, :, None] & present[:, None, :]
+        return {"attention_mask": same, "position_ids": positions_in_documents(document_ids)}
+
+
+class Mcl(Family):
+    """The default, ELECTRA with a relative position bias, which keeps documents apart by itself."""
+
+    known = True
+
+    def reads_documents(self, config: PreTrainedConfig) -> bool:
+        return True
+
     def inputs(
         self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
     ) -> dict[str, Any]:
-        given = super().inputs(model, input_ids, attention_mask, None)
-        if document_ids is not None:
-            present = given["attention_mask"].bool()
-            same = document_ids[:, :, None] == document_ids[:, None, :]
-            given["attention_mask"] = same & present[:, :, None] & present[:, None, :]
-            given["position_ids"] = positions_in_documents(document_ids)
-        return given
+        return {"input_ids": input_ids, "attention_mask": attention_mask, "document_ids": document_ids}
 
 
 def _mask_of_tokens(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -178,6 +193,7 @@ def _mask_of_tokens(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tup
 
 
 FAMILIES: dict[str, Family] = {
+    "mcl": Mcl(),
     "bert": AbsolutePositions(),
     "distilbert": AbsolutePositions(),
     "roberta": OffsetPositions(),
@@ -326,112 +342,84 @@ class Gather:
         return output
 
 
-class Halves(Protocol):
-    """What a pair needs of its two networks."""
+def new_discriminator(config: PreTrainedConfig, attn_implementation: str | None) -> PreTrainedModel:
+    """An encoder of transformers' own, new. A pooler is kept for the tasks that use it, and not trained: no course
+    does.
 
-    def discriminator(self) -> PreTrainedModel:
-        """The encoder, new."""
-        raise NotImplementedError
-
-    def generator(self) -> PreTrainedModel:
-        """The masked language model, new."""
-        raise NotImplementedError
-
-    def encode(
-        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
-    ) -> Tensor:
-        """As `CoursesMixin.encode`."""
-        raise NotImplementedError
-
-    def predict_at(
-        self,
-        generator: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        positions: Tensor,
-        document_ids: Tensor | None,
-    ) -> Tensor:
-        """As `CoursesMixin.predict_at`."""
-        raise NotImplementedError
-
-    def predicts_at(self, generator: Any) -> bool:
-        """Whether `predict_at` costs the vocabulary projection at `positions` alone."""
-        return True
+    Args:
+        config: the encoder's, which the model keeps.
+        attn_implementation: what was asked for; `None` for what the family has.
+    """
+    model = _new("AutoModel", config, attn_implementation)
+    if isinstance(pooler := getattr(model, "pooler", None), nn.Module):
+        pooler.requires_grad_(False)
+    return model
 
 
-class NativeHalves(Halves):
-    """transformers' own models of a family, or of two."""
+def new_generator(config: PreTrainedConfig, attn_implementation: str | None) -> PreTrainedModel:
+    """A masked language model of transformers' own, new, that `predict_at` can use; arguments as of
+    `new_discriminator`."""
+    model: Any = _new("AutoModelForMaskedLM", config, attn_implementation)
+    model.gather = Gather()
+    model.base_model.register_forward_hook(model.gather)
+    # Found out when it is first asked for; of a base model that is the whole model there is nothing to find out.
+    model.predicts_at = False if model.base_model is model else family_of(config).known or None
+    return model
 
-    def __init__(self, backbone: PreTrainedConfig, generator: PreTrainedConfig, attn_implementation: str | None):
-        # "sdpa" is what transformers writes where nothing was asked for; a family without it takes what it has.
-        asked = None if attn_implementation == "sdpa" else attn_implementation
-        for config in (backbone, generator):
-            config._attn_implementation = asked
-        self.backbone, self.generator_backbone = backbone, generator
 
-    def discriminator(self) -> PreTrainedModel:
-        """The encoder. A pooler is kept for the tasks that use it, and not trained: no course does."""
-        model = native_class("AutoModel", self.backbone)(self.backbone)
-        family_of(self.backbone).prepare(model)
-        if isinstance(pooler := getattr(model, "pooler", None), nn.Module):
-            pooler.requires_grad_(False)
-        return model
+def _new(auto: str, config: PreTrainedConfig, attn_implementation: str | None) -> Any:
+    # "sdpa" is what transformers writes where nothing was asked for; a family without it takes what it has.
+    config._attn_implementation = None if attn_implementation == "sdpa" else attn_implementation
+    model = native_class(auto, config)(config)
+    base: Any = model.base_model
+    family_of(config).prepare(base)
+    return model
 
-    def generator(self) -> PreTrainedModel:
-        model: Any = native_class("AutoModelForMaskedLM", self.generator_backbone)(self.generator_backbone)
-        family_of(self.generator_backbone).prepare(model.base_model)
-        model.gather = Gather()
-        model.base_model.register_forward_hook(model.gather)
-        # Found out when it is first asked for; of a base model that is the whole model there is nothing to find out.
-        known = family_of(self.generator_backbone).known
-        model.predicts_at = False if model.base_model is model else known or None
-        return model
 
-    def encode(
-        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
-    ) -> Tensor:
-        hidden: Tensor = model(**family_of(model.config).inputs(model, input_ids, attention_mask, document_ids))[0]
-        return hidden
+def encode(
+    model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
+) -> Tensor:
+    """The hidden states `(batch, length, hidden)` of an encoder of any family; as `CoursesMixin.encode`."""
+    hidden: Tensor = model(**family_of(model.config).inputs(model, input_ids, attention_mask, document_ids))[0]
+    return hidden
 
-    def predict_at(
-        self,
-        generator: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        positions: Tensor,
-        document_ids: Tensor | None,
-    ) -> Tensor:
-        given = family_of(generator.config).inputs(generator, input_ids, attention_mask, document_ids)
-        if self.predicts_at(generator):
-            generator.gather.positions = positions
-            try:
-                logits: Tensor = generator(**given).logits
-            finally:
-                generator.gather.positions = None
-            return logits
-        logits = generator(**given).logits
-        return logits.gather(1, positions.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
 
-    @torch.no_grad()
-    def predicts_at(self, generator: Any) -> bool:
-        """Of a family that is not known to, it is tried out, once."""
-        if generator.predicts_at is None:
-            training, device = generator.training, generator.device
-            ids = torch.arange(8, device=device)[None] % generator.config.vocab_size
-            given = family_of(generator.config).inputs(generator, ids, None, None)
-            at = torch.tensor([[1, 4, 5]], device=device)
-            generator.eval()
-            try:
-                everywhere = generator(**given).logits
-                generator.gather.positions = at
-                there = generator(**given).logits
-                expected = everywhere[:, at[0]]
-                generator.predicts_at = there.shape == expected.shape and there.allclose(
-                    expected, rtol=1e-4, atol=1e-5
-                )
-            except Exception:  # whatever a head does that needs the whole row
-                generator.predicts_at = False
-            finally:
-                generator.gather.positions = None
-                generator.train(training)
-        return bool(generator.predicts_at)
+def predict_at(
+    generator: Any, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor, document_ids: Tensor | None
+) -> Tensor:
+    """The vocabulary logits `(batch, slots, vocabulary)` of a [`new_generator`]; as `CoursesMixin.predict_at`."""
+    given = family_of(generator.config).inputs(generator, input_ids, attention_mask, document_ids)
+    if predicts_at(generator):
+        return _logits(generator, given, positions)
+    logits = _logits(generator, given, None)
+    return logits.gather(1, positions.unsqueeze(-1).expand(-1, -1, logits.shape[-1]))
+
+
+def _logits(generator: Any, given: dict[str, Any], positions: Tensor | None) -> Tensor:
+    generator.gather.positions = positions
+    try:
+        logits: Tensor = generator(**given).logits
+    finally:
+        generator.gather.positions = None
+    return logits
+
+
+@torch.no_grad()
+def predicts_at(generator: Any) -> bool:
+    """Whether `predict_at` costs the vocabulary projection at the positions alone; of a family that is not known to,
+    tried out once."""
+    if generator.predicts_at is None:
+        training, device = generator.training, generator.device
+        ids = torch.arange(8, device=device)[None] % generator.config.vocab_size
+        given = family_of(generator.config).inputs(generator, ids, None, None)
+        at = torch.tensor([[1, 4, 5]], device=device)
+        generator.eval()
+        try:
+            expected, there = _logits(generator, given, None)[:, at[0]], _logits(generator, given, at)
+            same = there.shape == expected.shape and there.allclose(expected, rtol=1e-4, atol=1e-5)
+            generator.predicts_at = same
+        except Exception:  # whatever a head does that needs the whole row
+            generator.predicts_at = False
+        finally:
+            generator.train(training)
+    return bool(generator.predicts_at)

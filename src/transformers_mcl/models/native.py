@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
@@ -50,23 +50,20 @@ def open_native(kind: str, folder: str | os.PathLike[str], config: Any, **argume
         arguments: of `from_pretrained`.
     """
     hub = {name: arguments.pop(name) for name in hooks.HUB_ARGUMENTS if name in arguments}
-    with torch.device("meta"):
-        discriminator: PreTrainedModel = native_class("AutoModel", config.backbone_config)(config.backbone_config)
-        prefixes = {f"{discriminator.base_model_prefix}.": f"{discriminator.base_model_prefix}."}
-        own = config.native_config(generator=kind == "MclForMaskedLM")
-        if kind == "MclForMaskedLM":
-            generator = native_class("AutoModelForMaskedLM", own)(own)
-            tied = tie(SHARING[config.generator_shares], discriminator, generator)
-            prefixes = {
-                "generator.": "",
-                **{source: target.removeprefix("generator.") for target, source in tied.items()},
-            }
+    generates = kind == "MclForMaskedLM"
+    own = config.native_config(generator=generates)
     native = native_class(auto_name(kind), own)
-    state = _read(folder, prefixes, hub)
     with torch.device("meta"):
-        base: Any = native(own).base_model
-    if getattr(base, "pooler", None) is None:  # of a task that does not use it; transformers itself would speak of it
-        pooler = f"{base.base_model_prefix}.pooler."
+        empty = native(own)
+        prefixes = {f"{empty.base_model_prefix}.": f"{empty.base_model_prefix}."}
+        if generates:
+            discriminator = native_class("AutoModel", config.backbone_config)(config.backbone_config)
+            tied = tie(SHARING[config.generator_shares], discriminator, empty)
+            shared = {source: target.removeprefix("generator.") for target, source in tied.items()}
+            prefixes = {"generator.": "", **shared}
+    state = _read(folder, prefixes, hub)
+    if getattr(empty.base_model, "pooler", None) is None:  # of other tasks; transformers itself would speak of it
+        pooler = f"{empty.base_model_prefix}.pooler."
         state = {name: value for name, value in state.items() if not name.startswith(pooler)}
     opened: Any = native.from_pretrained(None, config=own, state_dict=state, **arguments)
     model = opened[0] if isinstance(opened, tuple) else opened

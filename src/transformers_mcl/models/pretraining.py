@@ -34,7 +34,7 @@ from ..method.metrics import detection_sums, generator_counts
 from ..method.notebook import correction_notebook, rediscrimination_input, regeneration_input
 from ..method.schedules import Curriculum
 from . import hooks
-from .backbones import Halves, NativeHalves
+from .backbones import encode, new_discriminator, new_generator, predict_at, predicts_at
 from .configuration_mcl import MclConfig
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
@@ -390,17 +390,17 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     _keys_to_ignore_on_load_unexpected: Any = None
 
     def __init__(self, config: MclConfig):
-        asked = config._attn_implementation
+        asked, native = config._attn_implementation, config.backbone_config is not None
         super().__init__(config)
-        self._halves = halves_of(config, asked)
-        discriminator = self._halves.discriminator()
+        discriminator = new_discriminator(config.backbone_config, asked) if native else MclModel(config)
         self.base_model_prefix = discriminator.base_model_prefix
         setattr(self, self.base_model_prefix, discriminator)
         # The head for replaced tokens, and with shared heads the one for every course.
         self.discriminator_predictions = detection_head(config)
         own_heads = [k for k in config.active_courses if k != MAIN_COURSE and config.detection_heads == "per_course"]
         self.course_predictions = nn.ModuleDict({k: detection_head(config) for k in own_heads})
-        self.generator: Any = self._halves.generator()
+        its = config.generator_backbone_config
+        self.generator: Any = new_generator(its, asked) if native else MclGenerator(config.generator_config())
         self.sharing = SHARING[str(config.generator_shares)]
         base: Any = self.generator.base_model
         self.sharing.prepare(self.discriminator, base)
@@ -431,7 +431,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     @property
     def predicts_everywhere(self) -> bool:
         """Whether the generator's head cannot be had at chosen positions alone, which costs time and memory."""
-        return not self._halves.predicts_at(self.generator)
+        return self.config.backbone_config is not None and not predicts_at(self.generator)
 
     def train(self, mode: bool = True) -> MclForPreTraining:
         """As any module's; a generator that is not trained stays as it is in use."""
@@ -487,7 +487,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         return self.config.document_attention
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
-        return self._halves.encode(self.discriminator, input_ids, attention_mask, document_ids)
+        return encode(self.discriminator, input_ids, attention_mask, document_ids)
 
     def predict_at(
         self,
@@ -496,7 +496,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         positions: Tensor,
         document_ids: Tensor | None = None,
     ) -> Tensor:
-        return self._halves.predict_at(self.generator, input_ids, attention_mask, positions, document_ids)
+        predict = predict_at if self.config.backbone_config is not None else MclGenerator.logits_at
+        return predict(self.generator, input_ids, attention_mask, positions, document_ids)
 
     def detection_head(self, course: str) -> Any:
         if course == MAIN_COURSE or self.config.detection_heads == "shared":
@@ -530,44 +531,3 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 def _binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Of `logits` `(batch, length)` in float32, by token."""
     return nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
-
-
-class _MclHalves(Halves):
-    """ELECTRA's encoder with a relative position bias, twice: the default."""
-
-    def __init__(self, config: MclConfig):
-        self.config = config
-
-    def discriminator(self) -> MclModel:
-        return MclModel(self.config)
-
-    def generator(self) -> MclGenerator:
-        return MclGenerator(self.config.generator_config())
-
-    def encode(
-        self, model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None
-    ) -> Tensor:
-        hidden: Tensor = model(input_ids, attention_mask, document_ids=document_ids).last_hidden_state
-        return hidden
-
-    def predict_at(
-        self,
-        generator: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor | None,
-        positions: Tensor,
-        document_ids: Tensor | None,
-    ) -> Tensor:
-        logits: Tensor = generator.logits_at(input_ids, attention_mask, positions, document_ids)
-        return logits
-
-
-def halves_of(config: MclConfig, attn_implementation: str | None) -> Halves:
-    """The two networks that a configuration describes.
-
-    Args:
-        attn_implementation: what was asked for; `None` for what each family has.
-    """
-    if config.backbone_config is None:
-        return _MclHalves(config)
-    return NativeHalves(config.backbone_config, config.generator_backbone_config, attn_implementation)

@@ -224,10 +224,7 @@ def _sharing_otherwise(pair: MclForPreTraining, config: MclConfig, attn: str | N
     """A pair with the weights of `pair`, sharing what `config` says."""
     other: MclForPreTraining = MclForPreTraining._from_config(config, attn_implementation=attn, dtype=torch.float32)
     other.generator.load_state_dict(pair.generator.state_dict())
-    shared = shared_weights(other)
-    give_encoder(pair.discriminator, other.discriminator)
-    warn_of_difference(other, shared)
-    give_heads(pair, other)
+    give_discriminator(pair, other)
     return other
 
 
@@ -264,11 +261,7 @@ def pair_from_sources(
         _copy(other.generator_lm_head, pair.generator.generator_lm_head)
         if pair.generator.layer_mixture is not None:
             _copy(other.layer_mixture, pair.generator.layer_mixture)
-    shared = shared_weights(pair)
-    give_encoder(source.base_model, pair.discriminator)
-    if generator is not None:
-        warn_of_difference(pair, shared)
-    give_heads(source, pair)
+    give_discriminator(source, pair, compares=generator is not None)
     return pair
 
 
@@ -348,7 +341,20 @@ def _name_of(module: torch.nn.Module, model: torch.nn.Module) -> str:
     return next(name for name, part in model.named_modules() if part is module)
 
 
-def give_encoder(source: Any, target: PreTrainedModel) -> None:
+def give_discriminator(source: Any, pair: MclForPreTraining, compares: bool = True) -> None:
+    """Gives a pair, whose generator is as it is to be, the encoder and the detection heads that `source` has.
+
+    Args:
+        compares: whether the generator is another checkpoint's, so that it is said if what both share was not equal.
+    """
+    shared = _shared_weights(pair)
+    _give_encoder(source.base_model, pair.discriminator)
+    if compares:
+        _warn_of_difference(pair, shared)
+    _give_heads(source, pair)
+
+
+def _give_encoder(source: Any, target: PreTrainedModel) -> None:
     """All weights of the discriminator `target`, of which `source` may lack the relative position bias alone.
 
     Where the embeddings are the generator's and a difference, this becomes what it has to be: the generator's must be
@@ -361,7 +367,7 @@ def give_encoder(source: Any, target: PreTrainedModel) -> None:
     _load(weights, target)
 
 
-def give_heads(source: Any, pair: MclForPreTraining) -> None:
+def _give_heads(source: Any, pair: MclForPreTraining) -> None:
     """The detection heads that a discriminator has; of a course that it lacks, the one for replaced tokens."""
     if (head := getattr(source, "discriminator_predictions", None)) is None:
         return
@@ -383,12 +389,12 @@ def _load(weights: dict[str, Tensor], target: torch.nn.Module) -> None:
     target.load_state_dict(weights)
 
 
-def shared_weights(pair: MclForPreTraining) -> dict[str, Tensor]:
+def _shared_weights(pair: MclForPreTraining) -> dict[str, Tensor]:
     """Copies of what the two networks of a pair have as one, by its name."""
     return {name: pair.get_parameter(name).detach().clone() for name in pair._tied_weights_keys.values()}
 
 
-def warn_of_difference(pair: MclForPreTraining, theirs: Mapping[str, Tensor]) -> None:
+def _warn_of_difference(pair: MclForPreTraining, theirs: Mapping[str, Tensor]) -> None:
     """Says if what the pair has once, and has of the discriminator by now, was not equal to the generator's copy."""
     differ = {name: float((pair.get_parameter(name) - copy).detach().abs().max()) for name, copy in theirs.items()}
     name = max(differ, key=lambda name: differ[name], default=None)

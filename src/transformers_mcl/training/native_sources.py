@@ -30,13 +30,10 @@ from ..models.pretraining import MclForPreTraining
 from .initialization import (
     DISCRIMINATOR,
     GENERATOR,
-    give_encoder,
-    give_heads,
+    give_discriminator,
     load_source,
     refused,
-    shared_weights,
     start_generator,
-    warn_of_difference,
 )
 from .model_arguments import ModelArguments, backbone_overrides
 from .preflight import refusing
@@ -281,11 +278,7 @@ def native_pair(config: MclConfig, model_args: ModelArguments) -> MclForPreTrain
     elif name and source is not None:
         start_generator(pair, source, name, model_args.generator_init == "layers", hub)
     if source is not None:
-        shared = shared_weights(pair)
-        give_encoder(source.base_model, pair.discriminator)
-        if generator:
-            warn_of_difference(pair, shared)
-        give_heads(source, pair)
+        give_discriminator(source, pair, compares=bool(generator))
     return pair
 
 
