@@ -430,7 +430,11 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
 
     @property
     def predicts_everywhere(self) -> bool:
-        """Whether the generator's head cannot be had at chosen positions alone, which costs time and memory."""
+        """Whether the generator's head cannot be had at chosen positions alone, which costs time and memory.
+
+        Of a family without an adapter it is found out once; ask before you compile, or the first step does it, and is
+        compiled anew.
+        """
         return self.config.backbone_config is not None and not predicts_at(self.generator)
 
     def train(self, mode: bool = True) -> MclForPreTraining:
