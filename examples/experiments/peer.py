@@ -157,7 +157,7 @@ def train(run: PretrainingRun, peer: nn.Module) -> None:
             given = {"attention_mask": mask}
             if pair.config.document_attention:
                 given["document_ids"] = find_documents(ids, pair.config.cls_token_id)
-            with torch.autocast(args.device.type, torch.bfloat16, enabled=args.bf16):
+            with torch.autocast(args.device.type, torch.bfloat16, enabled=bool(args.bf16)):
                 results = peer(ids, **given)
             (results.loss / len(batches)).backward()
             sums += torch.stack([getattr(results, name).detach() for name in FIGURES]) / len(batches)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from transformers import IntervalStrategy, TrainingArguments
+from transformers import IntervalStrategy
 from transformers.trainer_utils import SaveStrategy
 
 from ..errors import UserError
 from ..training.argument_ranges import check_numbers
+from ..training.precision import PrecisionArguments
 from .example_arguments import ExampleArguments
 from .task import TASKS, find_task, task_groups
 
@@ -114,8 +115,8 @@ class EncoderArguments:
 
 
 @dataclass
-class FinetuningArguments(TrainingArguments):
-    """[`~transformers.TrainingArguments`] with what is usual in fine-tuning as defaults, and
+class FinetuningArguments(PrecisionArguments):
+    """[`PrecisionArguments`] with what is usual in fine-tuning as defaults, and
     `layerwise_learning_rate_decay`: ELECTRA is fine-tuned with 0.8 (small and base) and 0.9 (large)."""
 
     learning_rate: float = field(default=2e-5, metadata={"help": "The peak of the learning rate (the head's)."})

@@ -18,6 +18,7 @@ from transformers.training_args import OptimizerNames
 from ..errors import UserError
 from ..io import one_line
 from .argument_ranges import check_numbers
+from .precision import PrecisionArguments
 
 __all__ = ["OptimizerArguments", "muon_arguments", "scheduler_arguments"]
 
@@ -33,8 +34,8 @@ _SCHEDULER_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps", "
 
 
 @dataclass
-class OptimizerArguments(TrainingArguments):
-    """[`~transformers.TrainingArguments`] with what `MclTrainer`'s optimizers add:
+class OptimizerArguments(PrecisionArguments):
+    """[`PrecisionArguments`] with what `MclTrainer`'s optimizers add:
 
     - `optim="muon"`: `torch.optim.Muon` for the matrices of the layers and AdamW for everything else; `optim_args`
       takes its `momentum`, `nesterov`, `ns_steps` and `adjust_lr_fn`;

@@ -140,7 +140,7 @@ class PretrainingRun:
             "ratios": ", ".join(f"{c.operation} {c.ratio_of(config):g}" for c in config.curriculum().courses),
             "steps": f"{work.steps:,} of {work.tokens_per_step:,} tokens, {work.tokens:,} in all: {work.epochs}, "
             f"{work.flops:.2g} floating-point operations",
-            "device": f"{args.device}, {describe_engine(self.trainer)}, {_precision(args)}, "
+            "device": f"{args.device}, {describe_engine(self.trainer)}, {args.precision}, "
             f"{torch.get_num_threads()} threads"
             + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
@@ -368,10 +368,6 @@ def _family(config: PreTrainedConfig) -> str:
 def _layers(config: PreTrainedConfig) -> str:
     number = getattr(config, "num_hidden_layers", None)
     return f"{number} layer{'s' * (number != 1)}" if isinstance(number, int) else "layers of its own kind"
-
-
-def _precision(args: MclTrainingArguments) -> str:
-    return "bfloat16 autocast" if args.bf16 else "float16 autocast" if args.fp16 else "float32"
 
 
 def _hardware(args: MclTrainingArguments) -> str:

@@ -1,0 +1,92 @@
+"""The precision of a training, by the machine where nothing is asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+from transformers.utils.import_utils import is_torch_tf32_available
+
+from ..errors import UserError
+
+__all__ = ["PrecisionArguments", "multiplies_bf16"]
+
+
+@dataclass
+class PrecisionArguments(TrainingArguments):
+    """[`~transformers.TrainingArguments`] that train under bfloat16 autocast where the hardware multiplies in it, and
+    say why (`precision_reason`); what stays float32 on CUDA is multiplied in TF32.
+
+    Raises:
+        UserError: a precision that the device does not have.
+    """
+
+    bf16: bool | None = field(  # type: ignore[assignment]
+        default=None,
+        metadata={
+            "help": "bfloat16 autocast. Without it: where the device multiplies in bfloat16 (CUDA from compute "
+            "capability 8 on, CPUs with amx_bf16); false: float32."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        device, launched = _device_type(self), os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+        self.precision_reason = "asked for"
+        if self.bf16 is None and not self.fp16 and launched == "no":
+            self.bf16, self.precision_reason = multiplies_bf16(device)
+        elif self.bf16 is None:
+            self.fp16 = self.fp16 or launched == "fp16"
+            self.bf16 = launched == "bf16" and not self.fp16
+        self._check_precision(device)
+        if self.bf16 and device == "cpu":
+            self.use_cpu = True  # transformers takes bf16 for a GPU's without
+        if device == "cuda" and self.tf32 is None and is_torch_tf32_available():
+            self.tf32 = True
+        super().__post_init__()
+
+    def _check_precision(self, device: str) -> None:
+        if self.fp16 and device in ("cpu", "mps"):
+            raise UserError(f"fp16=True: {device} trains in float32 or bfloat16 only: leave --fp16 out")
+        if self.bf16 and device == "cuda" and not multiplies_bf16(device)[0]:
+            raise UserError(f"bf16=True: {multiplies_bf16(device)[1]}: leave --bf16 out, or give --fp16 true")
+        if self.bf16 and device == "cpu" and not multiplies_bf16(device)[0]:
+            self.precision_reason += f", though {multiplies_bf16(device)[1]}"
+
+    @property
+    def precision(self) -> str:
+        """What matrices are multiplied in, and why, for people."""
+        name = "bfloat16 autocast" if self.bf16 else "float16 autocast" if self.fp16 else "float32"
+        return f"{name} ({self.precision_reason})"
+
+
+def multiplies_bf16(device: str) -> tuple[bool, str]:
+    """Whether a device of this type multiplies in bfloat16 faster than in float32, and why.
+
+    Not where bfloat16 is emulated, which is some 20 times slower than float32 on a CPU.
+    """
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return True, f"{name} multiplies in it"
+        return False, f"{name} does not multiply in bfloat16"
+    if device == "cpu":
+        # oneDNN's own way to leave instructions out, by which bfloat16 would be emulated.
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+        if not torch.cpu._is_amx_tile_supported():
+            return False, "this CPU has no matrix units for bfloat16 (amx_bf16)"
+        if "AMX" not in limit.upper() and limit.upper() not in ("DEFAULT", "ALL"):
+            return False, f"ONEDNN_MAX_CPU_ISA={limit} leaves out the CPU's matrix units for bfloat16"
+        return True, "this CPU has matrix units for it"
+    if device == "xpu" and torch.xpu.is_bf16_supported(including_emulation=False):
+        return True, "this device multiplies in it"
+    return False, f"nothing else is known to be faster on {device}"
+
+
+def _device_type(args: TrainingArguments) -> str:
+    """Where the training will run, asked before transformers sets the device up."""
+    if args.use_cpu or os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes"):
+        return "cpu"
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if accelerator is None else accelerator.type
