@@ -29,7 +29,6 @@ from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
-from ..method.courses import MAIN_COURSE, OBJECTIVES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
@@ -122,8 +121,7 @@ class PretrainingRun:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p, work = self.trainer.args, self.model.config, self.parameters, self.workload
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
-        if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != (MAIN_COURSE,):
-            weights += f" ({' and '.join(OBJECTIVES['electra'])} alone for the first {warmup:,} steps)"
+        weights += self._begins_with()
         bases = " and ".join(self.base_checkpoints)
         shape = f"goes on from {bases}" if bases else f"preset {self.preset}" if self.preset else ""
         shape = " and ".join(filter(None, (self.backbone and f"new, of the shape of {self.backbone}", shape)))
@@ -150,6 +148,15 @@ class PretrainingRun:
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
+
+    def _begins_with(self) -> str:
+        """Which losses are alone at first, and until which step."""
+        args, configured, phases = self.trainer.args, self.model.config.weights, []
+        for end in sorted({args.get_generator_warmup_steps(self.steps), args.get_course_warmup_steps(self.steps)} - {0}):
+            before, after = (args.weights_at(step, self.steps, configured) for step in (end - 1, end))
+            if before != after:
+                phases.append(f"{' and '.join(name for name in before if before[name])} alone until step {end:,}")
+        return f" ({', then '.join(phases)})" if phases else ""
 
     def _encoders(self) -> str:
         """The families of both networks, what they share, and what is particular to the generator."""
