@@ -38,9 +38,9 @@ class MclTrainingArguments(OptimizerArguments):
     - `backward_per_pass`: the activations of one pass of a network are all there is to keep; FSDP and DeepSpeed always
       have one backward for all;
     - `peak_flops`: `mfu` is a share of it; it is known of GPUs in 16 bits;
-    - `generator_warmup_steps`, `course_warmup_steps`, `correction_warmup_steps`: each counts from the run's first step,
-      so that with the first two 0.1 and 0.25, the generator learns alone in the first tenth, replaced token detection
-      until the first quarter ends, then all; the discriminator does no pass while the generator learns alone;
+    - `generator_warmup_steps`, `course_warmup_steps`, `correction_warmup_steps`: each counts from the run's first
+      step. With the first two 0.1 and 0.25 the generator learns alone for a tenth of the run, without a pass of the
+      discriminator, then replaced token detection until a quarter is done, then all;
     - `length_warmup_lengths`: in tokens, in the order of their use;
     - `eval_seed`: two evaluations with the same seed and batch size draw the same, so that models can be compared.
 
@@ -57,7 +57,9 @@ class MclTrainingArguments(OptimizerArguments):
     )
     generator_warmup_steps: float = field(
         default=0,
-        metadata={"help": "Steps (below 1: share of all) of the generator's masked language modeling alone, at first."},
+        metadata={
+            "help": "Steps (below 1: share of all) of the generator's masked language modeling alone, at first."
+        },
     )
     course_warmup_steps: float = field(
         default=0,

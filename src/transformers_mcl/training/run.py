@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, set_seed
@@ -32,6 +31,7 @@ from ..io import versions
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
+from .baselines import token_entropy, token_shares
 from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
@@ -110,12 +110,8 @@ class PretrainingRun:
     def baselines(self) -> dict[str, float]:
         """What knows no context would reach on the held-out text: the share of its most frequent token, and the
         entropy of its tokens (nats), the least loss of a model that gives every place the same distribution."""
-        config = self.model.config
-        ids = np.concatenate([np.asarray(row) for row in self.rows["validation"]["input_ids"]])
-        special = [config.pad_token_id or 0, config.cls_token_id, config.sep_token_id]
-        counts = np.bincount(ids[~np.isin(ids, special)])
-        shares = counts[counts > 0] / counts.sum()
-        return {"most_frequent_token": float(shares.max()), "unigram_entropy": float(-(shares * np.log(shares)).sum())}
+        shares = token_shares(self.rows["validation"], self.model.config)
+        return {"most_frequent_token": float(shares.max()), "unigram_entropy": token_entropy(shares)}
 
     def plan(self) -> str:
         """What the run will do, for people: data, model, courses, steps, device."""
@@ -151,8 +147,11 @@ class PretrainingRun:
 
     def _begins_with(self) -> str:
         """Which losses are alone at first, and until which step."""
-        args, configured, phases = self.trainer.args, self.model.config.weights, []
-        for end in sorted({args.get_generator_warmup_steps(self.steps), args.get_course_warmup_steps(self.steps)} - {0}):
+        args, configured = self.trainer.args, self.model.config.weights
+        phases: list[str] = []
+        for end in sorted(
+            {args.get_generator_warmup_steps(self.steps), args.get_course_warmup_steps(self.steps)} - {0}
+        ):
             before, after = (args.weights_at(step, self.steps, configured) for step in (end - 1, end))
             if before != after:
                 phases.append(f"{' and '.join(name for name in before if before[name])} alone until step {end:,}")
