@@ -41,7 +41,7 @@ from transformers_mcl.models.flops import pass_flops
 class StepArguments(Arguments):
     """What is measured; the defaults are those of docs/speed.md."""
 
-    preset: str = field(default="small", metadata={"choices": ["tiny", "small", "base", "large"]})
+    preset: str = field(default="small", metadata={"choices": ["tiny", "mini", "small", "base", "large"]})
     sides: list[str] = field(default_factory=list, metadata={"help": "names of the table; all by default"})
     memory: bool = field(default=True, metadata={"help": "measure peak memory as well"})
     peak_memory_of: str | None = field(

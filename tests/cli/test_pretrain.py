@@ -210,6 +210,7 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--optim", "galore_adamw"], "optim: "),
         (["--report_to", "no-such-tracker"], "no-such-tracker"),
         (["--ddp_find_unused_parameters", "false", "--course_warmup_steps", "2"], "does not go with course_warmup"),
+        (["--ddp_find_unused_parameters", "false", "--generator_warmup_steps", "2"], "not go with generator_warmup"),
         (["--output_dir", __file__], "is a file"),
         (["--resume_from_checkpoint", "true"], "there is no whole checkpoint in"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),

@@ -197,7 +197,7 @@ def test_tiny_is_made_to_leave_the_plateau() -> None:
     assert config.relative_attention_initializer_range >= 0.5
 
 
-@pytest.mark.parametrize("preset", ["tiny", "small", "base", "large"])
+@pytest.mark.parametrize("preset", ["tiny", "mini", "small", "base", "large"])
 def test_presets_take_overrides_and_objectives(preset: str) -> None:
     make = getattr(MclConfig, preset)
     config = make(objective="electra", vocab_size=1234, relative_attention_num_buckets=0, hidden_dropout_prob=0.3)

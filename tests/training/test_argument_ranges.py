@@ -27,6 +27,7 @@ REFUSED: dict[str, list[float]] = {
     "num_train_epochs": [0, -1],
     "max_steps": [0, -2],
     "warmup_steps": [-1],
+    "generator_warmup_steps": [-1],
     "course_warmup_steps": [-1],
     "correction_warmup_steps": [-1],
     "batch_size_warmup_steps": [-1],

@@ -18,15 +18,16 @@ def test_takes_everything_of_training_arguments(tmp_path: Path) -> None:
     assert arguments.logging_nan_inf_filter is False
 
 
-@pytest.mark.parametrize("name", ["course_warmup_steps", "correction_warmup_steps"])
+@pytest.mark.parametrize("name", ["generator_warmup_steps", "course_warmup_steps", "correction_warmup_steps"])
 def test_negative_course_warmup_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=f"{name}=-1"):
         MclTrainingArguments(**{"output_dir": str(tmp_path), name: -1})  # type: ignore[arg-type]
 
 
 def test_the_operations_that_are_planned_are_those_that_are_done(make_trainer: Callable[..., MclTrainer]) -> None:
-    """Replaced token detection alone for two steps, then no corrections for two, then all."""
-    late = {"course_warmup_steps": 2, "correction_warmup_steps": 0.67, "gradient_accumulation_steps": 2}
+    """The generator alone for a step, replaced token detection for another, then no corrections for two, then all."""
+    late = {"generator_warmup_steps": 1, "course_warmup_steps": 2, "correction_warmup_steps": 0.67}
+    late["gradient_accumulation_steps"] = 2
     trainer = make_trainer(max_steps=6, **late)
     trainer.train()
     planned = trainer.args.planned_flops(trainer.model.config, 6, LENGTH)

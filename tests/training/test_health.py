@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,50 @@ def test_thresholds_are_the_users(make_trainer: Make) -> None:
     assert own.thresholds == HealthThresholds(window=3)
     with pytest.raises(TypeError, match="windows"):
         HealthCallback(windows=3)
+
+
+def told(token_entropy: float | None = None, steps: int = 100, **curves: Any) -> list[Any]:
+    """Condition and step of the warnings of a run with these figures, by the share of it that is done."""
+    health = HealthCallback(token_entropy=token_entropy, plateau_steps=20)
+    followed(health, [{name: curve(i / steps) for name, curve in curves.items()} for i in range(1, steps + 1)])
+    return [(warning["condition"], warning["step"]) for warning in health.warnings]
+
+
+def test_a_generator_that_does_not_leave_the_unigram_plateau() -> None:
+    plateau: dict[str, Any] = {"mlm_loss": lambda done: 6.95 - 0.2 * done}
+    assert told(7.0, 400, **plateau) == [("generator_on_plateau", 60)]  # after a tenth of the run, and five looks
+    assert told(7.0, 100, **plateau) == [("generator_on_plateau", 25)]  # not before step 20
+    assert told(None, **plateau) == told(7.5, **plateau) == []
+    assert told(7.0, mlm_loss=lambda done: 7.0 - 4 * done) == []
+
+
+def test_a_warning_of_the_plateau_says_at_which_rate(make_trainer: Make) -> None:
+    trainer = make_trainer({"objective": "electra"}, max_steps=6, logging_steps=1, **UNTRAINED)
+    early = HealthCallback(plateau_steps=1)
+    again = MclTrainer(trainer.model, trainer.args, train_dataset=text(noise=1), callbacks=[early])
+    again.train()
+    (warning,) = warned(again, "generator_on_plateau")
+    assert early.token_entropy == pytest.approx(math.log(12), abs=0.01)
+    assert "how frequent each token is makes 2.48" in warning["message"]
+    assert "at a learning rate of 1e-09. What to do: end the run" in warning["message"]
+
+
+SILENT: dict[str, Any] = {"rtd_disc_recall": lambda done: 0.0}
+
+
+def test_an_auc_that_falls_while_the_generator_becomes_plausible_is_no_failure() -> None:
+    def falls(done: float) -> float:
+        return max(0.67 - 0.4 * done, 0.48 + 0.1 * done)
+
+    assert min(falls(i / 100) for i in range(100)) < 0.525
+    assert told(rtd_disc_auc=falls, mlm_loss=lambda done: 7 - 3 * done, **SILENT) == []
+    blind = told(rtd_disc_auc=lambda done: 0.55, mlm_loss=lambda done: 5.0, **SILENT)
+    assert ("discriminator_says_original", 39) in blind
+
+
+def test_a_collapse_is_said_early() -> None:
+    learning: dict[str, Any] = {"mlm_loss": lambda done: 7 - 3 * done, **SILENT}
+    assert told(rtd_disc_auc=lambda done: 0.5, **learning) == [("discriminator_collapsed", 15)]
+    later = told(rtd_disc_auc=lambda done: 0.56 if done < 0.3 else 0.5, **learning)
+    assert later == [("discriminator_collapsed", 34)]
+    assert told(rtd_disc_auc=lambda done: 0.53, **learning) == []

@@ -102,6 +102,30 @@ def test_course_warmup_trains_replaced_token_detection_alone(make_trainer: Make,
     assert {name for name in all_losses() if f"{name}_loss" in after} == set(all_losses())
 
 
+def test_the_generator_may_learn_alone_at_first(make_trainer: Make) -> None:
+    """Then replaced token detection, then all; the discriminator does no pass and does not change before."""
+    trainer = make_trainer(
+        generator_warmup_steps=2, course_warmup_steps=0.67, max_steps=6, eval_strategy="steps", eval_steps=2
+    )
+    before, between = weights(trainer), dict[str, torch.Tensor]()
+
+    class Look(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 2 and not between:
+                between.update(weights(trainer))
+
+    trainer.add_callback(Look)
+    trainer.train()
+    history = trainer.state.log_history
+    first, then, last = ({n for n in all_losses() if f"{n}_loss" in log} for log in history if "loss" in log)
+    assert (first, then, last) == ({"mlm"}, {"mlm", "rtd"}, set(all_losses()))
+    assert "rtd_disc_auc" not in history[0] and "rtd_sampled_masked_lm_accuracy" in history[0]
+    held_out = next(log for log in history if "eval_loss" in log)
+    assert {n for n in all_losses() if f"eval_{n}_loss" in held_out} == set(all_losses())
+    changed = {n for n, value in between.items() if not torch.equal(value, before[n])}
+    assert changed == {n for n in before if n.startswith("generator.") or "word_embeddings" in n}
+
+
 def test_corrections_may_begin_later(make_trainer: Make) -> None:
     trainer = make_trainer(correction_warmup_steps=2)
     trainer.train()
@@ -135,7 +159,11 @@ def test_the_temperature_falls_with_the_steps_and_is_the_last_in_every_evaluatio
 
 @pytest.mark.parametrize(
     ("name", "weights"),
-    [("course_warmup_steps", {"slm": 1.0, "std": 50.0}), ("correction_warmup_steps", {"re_mlm": 1.0})],
+    [
+        ("generator_warmup_steps", {"rtd": 50.0}),
+        ("course_warmup_steps", {"slm": 1.0, "std": 50.0}),
+        ("correction_warmup_steps", {"re_mlm": 1.0}),
+    ],
 )
 def test_a_warmup_that_leaves_nothing_to_train_is_refused(
     make_trainer: Make, name: str, weights: dict[str, float]
@@ -143,6 +171,11 @@ def test_a_warmup_that_leaves_nothing_to_train_is_refused(
     with pytest.raises(UserError, match=rf"{name}=2: .*{next(iter(weights))}"):
         make_trainer({"loss_weights": weights}, **{name: 2})
     make_trainer({"loss_weights": weights})
+
+
+def test_a_generator_that_is_not_trained_does_not_begin_alone(make_trainer: Make) -> None:
+    with pytest.raises(UserError, match=r"generator_warmup_steps=0\.5: .* train mlm, and .* are rtd, "):
+        make_trainer({"generator_trainable": False}, generator_warmup_steps=0.5)
 
 
 def test_processes_that_wait_for_every_parameter_do_not_sample_courses(make_trainer: Make) -> None:

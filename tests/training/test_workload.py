@@ -87,6 +87,16 @@ def test_the_plan_is_what_the_trainer_counts(
     assert planned == seen
 
 
+def test_the_plan_says_what_is_learnt_alone_at_first(text: Path, tmp_path: Path) -> None:
+    warmups = {"generator_warmup_steps": 2, "course_warmup_steps": 0.75}
+    run = run_of(text, tmp_path, LINES, {**warmups, "max_steps": 8})
+    assert "(mlm alone until step 2, then mlm and rtd alone until step 6)" in run.plan()
+    run.trainer.args.generator_warmup_steps = 0
+    assert "(mlm and rtd alone until step 6)" in run.plan()
+    run.trainer.args.course_warmup_steps = 0
+    assert "alone" not in run.plan()
+
+
 def test_the_tokens_of_limited_lines_are_those_of_these_lines(text: Path, tmp_path: Path) -> None:
     run = run_of(text, tmp_path, LINES, {})
     rows = run.rows["train"]["input_ids"]

@@ -17,8 +17,8 @@ _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
         muon_learning_rate generator_learning_rate adam_epsilon num_train_epochs peak_flops
     """,
     ("0 or more", lambda value: 0 <= value < math.inf): """
-        learning_rate weight_decay warmup_steps course_warmup_steps correction_warmup_steps batch_size_warmup_steps
-        length_warmup_steps logging_steps eval_steps eval_delay save_steps neftune_noise_alpha
+        learning_rate weight_decay warmup_steps generator_warmup_steps course_warmup_steps correction_warmup_steps
+        batch_size_warmup_steps length_warmup_steps logging_steps eval_steps eval_delay save_steps neftune_noise_alpha
     """,
     ("at least 0 and below 1", lambda value: 0 <= value < 1): "adam_beta1 adam_beta2 label_smoothing_factor",
     ("0 or more", lambda value: value >= 0): "max_grad_norm",

@@ -20,6 +20,15 @@ from .optimizer_arguments import OptimizerArguments
 
 __all__ = ["MclTrainingArguments", "changed"]
 
+# What there is to learn before there is a discriminator.
+_OF_THE_GENERATOR = [name for name in OBJECTIVES["electra"] if not all_losses()[name].detects]
+# By the argument that has a run begin with a part of its losses, that part.
+_FIRST_TRAINED = {
+    "generator_warmup_steps": " and ".join(_OF_THE_GENERATOR),
+    "course_warmup_steps": " and ".join(OBJECTIVES["electra"]),
+    "correction_warmup_steps": "no corrections",
+}
+
 
 @dataclass
 class MclTrainingArguments(OptimizerArguments):
@@ -29,6 +38,9 @@ class MclTrainingArguments(OptimizerArguments):
     - `backward_per_pass`: the activations of one pass of a network are all there is to keep; FSDP and DeepSpeed always
       have one backward for all;
     - `peak_flops`: `mfu` is a share of it; it is known of GPUs in 16 bits;
+    - `generator_warmup_steps`, `course_warmup_steps`, `correction_warmup_steps`: each counts from the run's first
+      step. With the first two 0.1 and 0.25 the generator learns alone for a tenth of the run, without a pass of the
+      discriminator, then replaced token detection until a quarter is done, then all;
     - `length_warmup_lengths`: in tokens, in the order of their use;
     - `eval_seed`: two evaluations with the same seed and batch size draw the same, so that models can be compared.
 
@@ -43,9 +55,15 @@ class MclTrainingArguments(OptimizerArguments):
         default=None,
         metadata={"help": "Operations a second that a device could do at best, for mfu; known for common GPUs."},
     )
+    generator_warmup_steps: float = field(
+        default=0,
+        metadata={
+            "help": "Steps (below 1: share of all) of the generator's masked language modeling alone, at first."
+        },
+    )
     course_warmup_steps: float = field(
         default=0,
-        metadata={"help": "Steps (below 1: share of all) of replaced token detection alone, before other courses."},
+        metadata={"help": "Steps (below 1: share of all) before other courses than replaced token detection begin."},
     )
     correction_warmup_steps: float = field(
         default=0,
@@ -69,6 +87,9 @@ class MclTrainingArguments(OptimizerArguments):
         default=False, metadata={"help": "Leave NaN and infinite losses out of the logged mean."}
     )
 
+    def get_generator_warmup_steps(self, num_training_steps: int) -> int:
+        return _steps(self.generator_warmup_steps, num_training_steps)
+
     def get_course_warmup_steps(self, num_training_steps: int) -> int:
         return _steps(self.course_warmup_steps, num_training_steps)
 
@@ -76,8 +97,10 @@ class MclTrainingArguments(OptimizerArguments):
         return _steps(self.correction_warmup_steps, num_training_steps)
 
     def weights_at(self, step: int, num_training_steps: int, weights: Mapping[str, float]) -> dict[str, float]:
-        """Of the losses' `weights`, those in use at a step: courses and corrections may begin later."""
+        """Of the losses' `weights`, those in use at a step: discriminator, courses and corrections may begin later."""
         losses = all_losses()
+        if step < self.get_generator_warmup_steps(num_training_steps):
+            weights = {name: weight if name in _OF_THE_GENERATOR else 0.0 for name, weight in weights.items()}
         if step < self.get_course_warmup_steps(num_training_steps):
             weights = {name: weight if name in OBJECTIVES["electra"] else 0.0 for name, weight in weights.items()}
         if step < self.get_correction_warmup_steps(num_training_steps):
@@ -92,8 +115,7 @@ class MclTrainingArguments(OptimizerArguments):
         """
         if any(self.weights_at(0, 10**9, weights).values()):
             return
-        first = "course_warmup_steps" if self.course_warmup_steps else "correction_warmup_steps"
-        trained = " and ".join(OBJECTIVES["electra"]) if self.course_warmup_steps else "no corrections"
+        first, trained = next((name, trained) for name, trained in _FIRST_TRAINED.items() if getattr(self, name))
         raise UserError(
             f"{first}={getattr(self, first):g}: these steps train {trained}, and the losses of this run are "
             f"{', '.join(name for name, weight in weights.items() if weight)}: give it 0, or others a weight"
@@ -101,7 +123,7 @@ class MclTrainingArguments(OptimizerArguments):
 
     def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:
         """Operations of a run on rows of `length` tokens, over all processes; but for the warm-ups of batches."""
-        later = (self.get_course_warmup_steps, self.get_correction_warmup_steps)
+        later = (self.get_generator_warmup_steps, self.get_course_warmup_steps, self.get_correction_warmup_steps)
         borders = sorted(
             {0, num_training_steps, *(min(begin(num_training_steps), num_training_steps) for begin in later)}
         )
@@ -142,11 +164,12 @@ class MclTrainingArguments(OptimizerArguments):
         self._check_warmups()
 
     def _check_warmups(self) -> None:
-        if self.course_warmup_steps and self.ddp_find_unused_parameters is False:
-            raise UserError(
-                "ddp_find_unused_parameters=False does not go with course_warmup_steps, in which the heads of later "
-                "courses are not used: leave one of them out"
-            )
+        for name in ("generator_warmup_steps", "course_warmup_steps"):
+            if getattr(self, name) and self.ddp_find_unused_parameters is False:
+                raise UserError(
+                    f"ddp_find_unused_parameters=False does not go with {name}, in which the discriminator or the "
+                    "heads of later courses are not used: leave one of them out"
+                )
         if not 1 <= self.batch_size_warmup_start <= self.per_device_train_batch_size:
             raise UserError(
                 f"batch_size_warmup_start={self.batch_size_warmup_start} must be at most "

@@ -44,7 +44,7 @@ _OF_OUR_ENCODER = (
 class ModelArguments:
     """Which pair to train; names as in transformers' `run_mlm.py` where it has them."""
 
-    preset: Literal["tiny", "small", "base", "large"] | None = field(
+    preset: Literal["tiny", "mini", "small", "base", "large"] | None = field(
         default=None,
         metadata={
             "help": "Shape of the pair and training arguments to go with it (each can be overridden). Without "

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, set_seed
@@ -29,10 +28,10 @@ from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
-from ..method.courses import MAIN_COURSE, OBJECTIVES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments
+from .baselines import token_entropy, token_shares
 from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
@@ -111,19 +110,14 @@ class PretrainingRun:
     def baselines(self) -> dict[str, float]:
         """What knows no context would reach on the held-out text: the share of its most frequent token, and the
         entropy of its tokens (nats), the least loss of a model that gives every place the same distribution."""
-        config = self.model.config
-        ids = np.concatenate([np.asarray(row) for row in self.rows["validation"]["input_ids"]])
-        special = [config.pad_token_id or 0, config.cls_token_id, config.sep_token_id]
-        counts = np.bincount(ids[~np.isin(ids, special)])
-        shares = counts[counts > 0] / counts.sum()
-        return {"most_frequent_token": float(shares.max()), "unigram_entropy": float(-(shares * np.log(shares)).sum())}
+        shares = token_shares(self.rows["validation"], self.model.config)
+        return {"most_frequent_token": float(shares.max()), "unigram_entropy": token_entropy(shares)}
 
     def plan(self) -> str:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p, work = self.trainer.args, self.model.config, self.parameters, self.workload
         weights = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items() if weight)
-        if (warmup := args.get_course_warmup_steps(self.steps)) and config.active_courses != (MAIN_COURSE,):
-            weights += f" ({' and '.join(OBJECTIVES['electra'])} alone for the first {warmup:,} steps)"
+        weights += self._begins_with()
         bases = " and ".join(self.base_checkpoints)
         shape = f"goes on from {bases}" if bases else f"preset {self.preset}" if self.preset else ""
         shape = " and ".join(filter(None, (self.backbone and f"new, of the shape of {self.backbone}", shape)))
@@ -150,6 +144,18 @@ class PretrainingRun:
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
+
+    def _begins_with(self) -> str:
+        """Which losses are alone at first, and until which step."""
+        args, configured = self.trainer.args, self.model.config.weights
+        phases: list[str] = []
+        for end in sorted(
+            {args.get_generator_warmup_steps(self.steps), args.get_course_warmup_steps(self.steps)} - {0}
+        ):
+            before, after = (args.weights_at(step, self.steps, configured) for step in (end - 1, end))
+            if before != after:
+                phases.append(f"{' and '.join(name for name in before if before[name])} alone until step {end:,}")
+        return f" ({', then '.join(phases)})" if phases else ""
 
     def _encoders(self) -> str:
         """The families of both networks, what they share, and what is particular to the generator."""

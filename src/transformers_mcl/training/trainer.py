@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
+from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -31,6 +32,7 @@ from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments, changed
+from .baselines import token_entropy, token_shares
 from .callbacks import BoundaryCallback, CourseProgressCallback, RankSeedCallback, bars_closed
 from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, writing
 from .health import HealthCallback
@@ -95,6 +97,8 @@ class MclTrainer(PushingTrainer):
         self.add_callback(self._on_signal)
         if self._health is None:
             self.add_callback(HealthCallback)
+        if self._health is not None and self._health.token_entropy is None:
+            self._health.token_entropy = self._token_entropy()
         for callback in self.callback_handler.callbacks:
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
@@ -120,6 +124,11 @@ class MclTrainer(PushingTrainer):
     @property
     def _health(self) -> HealthCallback | None:
         return next((c for c in self.callback_handler.callbacks if isinstance(c, HealthCallback)), None)
+
+    def _token_entropy(self) -> float | None:
+        """Of what is trained on, or for a stream of what is held out; None if there is neither."""
+        rows = next((rows for rows in (self.train_dataset, self.eval_dataset) if isinstance(rows, Dataset)), None)
+        return None if rows is None or not len(rows) else token_entropy(token_shares(rows, self._pair.config))
 
     @property
     def health_warnings(self) -> list[dict[str, Any]]:
