@@ -124,10 +124,7 @@ def test_among_generators_that_are_alike_the_better_discriminator_decides() -> N
     rate, reason = _choose([far, best, ill], 40)
     assert rate == 3 and reason == "3: its generator's held-out loss, 6.000, is the least"
     assert _choose([far, best], 40)[1].endswith("It is the highest that was tried: look further there")
-    assert _choose([ill], 40) == (
-        None,
-        "no rate has led anywhere in 40 steps: collapsed; try longer ones, or other rates",
-    )
+    assert _choose([ill], 40) == (None, "no rate has led anywhere in 40 steps: try longer rungs, or other rates")
 
 
 @pytest.mark.parametrize(

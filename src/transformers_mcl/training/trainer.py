@@ -38,7 +38,7 @@ from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, w
 from .health import HealthCallback
 from .metric_sums import Meter
 from .optimizer_arguments import scheduler_arguments
-from .optimizers import apply_settings, optimizer_and_groups, settings
+from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
@@ -366,6 +366,8 @@ class MclTrainer(PushingTrainer):
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         config = json.loads(self._pair.config.to_json_string(use_diff=False))
         run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        if self.is_fsdp_enabled:
+            complete_state(self.optimizer)
         with writing(folder, run if args.should_save else None):
             self.accelerator.wait_for_everyone()
             with changed(args, save_total_limit=None, push_to_hub=False):
