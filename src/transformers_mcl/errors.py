@@ -13,6 +13,10 @@ class UserError(ValueError):
     """
 
 
+class Diverged(UserError):
+    """A training in which a loss, or the gradient, became NaN or infinite."""
+
+
 class NotConverted(Exception):
     """A fairseq repository, opened by its name, could not be fetched or converted; the message, one line, says why.
 

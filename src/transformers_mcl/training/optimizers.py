@@ -158,6 +158,20 @@ def settings(optimizer: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
+def complete_state(optimizer: Any) -> None:
+    """Gives parameters that have not been trained yet the state that their first step would begin with: zeros, of what
+    others of their group have. A checkpoint of a sharded optimizer is read back only if it has all."""
+    every = [state for state in optimizer.state.values() if state]
+    for group in optimizer.param_groups:
+        of_group = [optimizer.state[p] for p in group["params"] if optimizer.state.get(p)]
+        for parameter in group["params"] if every else ():
+            if not optimizer.state.get(parameter):
+                optimizer.state[parameter] = {
+                    name: torch.zeros_like(parameter if value.ndim else value)
+                    for name, value in (of_group or every)[0].items()
+                }
+
+
 def apply_settings(optimizer: Any, scheduler: Any, asked: list[dict[str, Any]]) -> None:
     """Gives an optimizer that was loaded the settings that were `asked` for, in place of those it was saved with; of a
     `LambdaLR` scheduler the learning rate follows as well."""

@@ -22,7 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, Tr
 from transformers.utils import logging
 
 from ..data.streaming import StreamLoader, TextStream
-from ..errors import UserError
+from ..errors import Diverged, UserError
 from ..hub.model_card import RunSummary
 from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
@@ -38,7 +38,7 @@ from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, w
 from .health import HealthCallback
 from .metric_sums import Meter
 from .optimizer_arguments import scheduler_arguments
-from .optimizers import apply_settings, optimizer_and_groups, settings
+from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
@@ -66,7 +66,7 @@ class MclTrainer(PushingTrainer):
     Arguments are those of [`~transformers.Trainer`], with [`MclTrainingArguments`].
 
     Raises:
-        UserError: in training, a loss became NaN or infinite.
+        Diverged: in training, a loss became NaN or infinite.
     """
 
     args: MclTrainingArguments
@@ -98,7 +98,7 @@ class MclTrainer(PushingTrainer):
         if self._health is None:
             self.add_callback(HealthCallback)
         if self._health is not None and self._health.token_entropy is None:
-            self._health.token_entropy = self._token_entropy()
+            self._health.token_entropy = self.token_entropy
         for callback in self.callback_handler.callbacks:
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
@@ -125,8 +125,9 @@ class MclTrainer(PushingTrainer):
     def _health(self) -> HealthCallback | None:
         return next((c for c in self.callback_handler.callbacks if isinstance(c, HealthCallback)), None)
 
-    def _token_entropy(self) -> float | None:
-        """Of what is trained on, or for a stream of what is held out; None if there is neither."""
+    @cached_property
+    def token_entropy(self) -> float | None:
+        """In nats, of what is trained on, or for a stream of what is held out; None if there is neither."""
         rows = next((rows for rows in (self.train_dataset, self.eval_dataset) if isinstance(rows, Dataset)), None)
         return None if rows is None or not len(rows) else token_entropy(token_shares(rows, self._pair.config))
 
@@ -318,7 +319,7 @@ class MclTrainer(PushingTrainer):
         """Waits for the device, once: for all sums, and on one process for what transformers would read after us.
 
         Raises:
-            UserError: a loss was NaN or infinite.
+            Diverged: a loss was NaN or infinite.
         """
         theirs = {"grad_norm": grad_norm}
         whole = self.control.should_log and self.accelerator.num_processes == 1
@@ -351,7 +352,7 @@ class MclTrainer(PushingTrainer):
         courses = [name for name, course in COURSES.items() if any(loss.name in names for loss in course.losses)]
         losses = f"the loss {', '.join(names)} (course {', '.join(courses)})"
         good = last_checkpoint(str(self.args.output_dir))
-        raise UserError(
+        raise Diverged(
             f"{losses if courses else 'the gradient of all losses'} became NaN or infinite at step {step}, at a "
             f"learning rate of {self._learning_rates.get(step - 1, 0.0):.3g}; the last good checkpoint is "
             f"{good or 'none, since none was saved'}: go on from it with a lower --learning_rate, a longer "
@@ -365,6 +366,8 @@ class MclTrainer(PushingTrainer):
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         config = json.loads(self._pair.config.to_json_string(use_diff=False))
         run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        if self.is_fsdp_enabled:
+            complete_state(self.optimizer)
         with writing(folder, run if args.should_save else None):
             self.accelerator.wait_for_everyone()
             with changed(args, save_total_limit=None, push_to_hub=False):
