@@ -24,8 +24,8 @@ _ADVICE = {
     "make it smaller; a small pair may need a lower --discriminator_weight",
     "discriminator_collapsed": "go on from a checkpoint before it, or begin anew, with a lower --learning_rate; more "
     "courses (--objective mcl) may keep it",
-    "generator_on_plateau": "end the run and find the rate: transformers-mcl plan --find_learning_rate true tries "
-    "some from a quarter to four times it; one too high stays there for good, one too low for long",
+    "generator_on_plateau": "end the run and find the rate: transformers_mcl.training.rate_ladder.find_learning_rate "
+    "tries some from a quarter to four times it; one too high stays there for good, one too low for long",
     "generator_too_weak": "look at the text and the tokenizer; lengthen the run, or try another --learning_rate or a "
     "lower --discriminator_weight",
     "generator_too_good": "make the generator smaller, raise --{ratio}, and look whether the text repeats itself",
