@@ -237,6 +237,16 @@ def test_a_warning_of_the_plateau_says_at_which_rate(make_trainer: Make) -> None
     assert "at a learning rate of 1e-09. What to do: end the run" in warning["message"]
 
 
+def test_text_that_is_tokenized_as_it_is_read_has_no_entropy_yet(make_trainer: Make) -> None:
+    trainer = make_trainer(max_steps=1, eval_strategy="no", remove_unused_columns=False)
+    rows = text(noise=1)
+    numbers = Dataset.from_dict({"row": list(range(len(rows)))})
+    lazy = numbers.with_transform(lambda batch: {"input_ids": [rows[i]["input_ids"] for i in batch["row"]]})
+    again = MclTrainer(trainer.model, trainer.args, train_dataset=lazy, data_collator=trainer.data_collator)
+    again.train()
+    assert again.token_entropy is None and again.state.global_step == 1
+
+
 SILENT: dict[str, Any] = {"rtd_disc_recall": lambda done: 0.0}
 
 

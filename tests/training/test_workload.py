@@ -93,6 +93,9 @@ def test_the_plan_says_what_is_learnt_alone_at_first(text: Path, tmp_path: Path)
     assert "(mlm alone until step 2, then mlm and rtd alone until step 6)" in run.plan()
     run.trainer.args.generator_warmup_steps = 0
     assert "(mlm and rtd alone until step 6)" in run.plan()
+    weights = {name: weight if name in ("mlm", "rtd") else 0.0 for name, weight in run.model.config.weights.items()}
+    run.model.config.loss_weights = weights  # which begin with nothing less
+    assert "alone" not in run.plan()
     run.trainer.args.course_warmup_steps = 0
     assert "alone" not in run.plan()
 

@@ -33,32 +33,30 @@ class PrecisionArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         device, launched = _device_type(self), os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+        able, why = multiplies_bf16(device)
         self.precision_reason = "asked for"
         if self.bf16 is None and not self.fp16 and launched == "no":
-            self.bf16, self.precision_reason = multiplies_bf16(device)
+            self.bf16, self.precision_reason = able, why
         elif self.bf16 is None:
             self.fp16 = self.fp16 or launched == "fp16"
             self.bf16 = launched == "bf16" and not self.fp16
-        self._check_precision(device)
+        if self.fp16 and device in ("cpu", "mps"):
+            raise UserError(f"fp16=True: {device} trains in float32 or bfloat16 only: leave --fp16 out")
+        if self.bf16 and not able:
+            if device == "cuda":
+                raise UserError(f"bf16=True: {why}: leave --bf16 out, or give --fp16 true")
+            self.precision_reason += f", though {why}"
         if self.bf16 and device == "cpu":
             self.use_cpu = True  # transformers takes bf16 for a GPU's without
         if device == "cuda" and self.tf32 is None and is_torch_tf32_available():
             self.tf32 = True
         super().__post_init__()
 
-    def _check_precision(self, device: str) -> None:
-        if self.fp16 and device in ("cpu", "mps"):
-            raise UserError(f"fp16=True: {device} trains in float32 or bfloat16 only: leave --fp16 out")
-        if self.bf16 and device == "cuda" and not multiplies_bf16(device)[0]:
-            raise UserError(f"bf16=True: {multiplies_bf16(device)[1]}: leave --bf16 out, or give --fp16 true")
-        if self.bf16 and device == "cpu" and not multiplies_bf16(device)[0]:
-            self.precision_reason += f", though {multiplies_bf16(device)[1]}"
-
     @property
     def precision(self) -> str:
         """What matrices are multiplied in, and why, for people."""
-        name = "bfloat16 autocast" if self.bf16 else "float16 autocast" if self.fp16 else "float32"
-        return f"{name} ({self.precision_reason})"
+        names = {"no": "float32", "bf16": "bfloat16 autocast", "fp16": "float16 autocast"}
+        return f"{names.get(self.mixed_precision, self.mixed_precision)} ({self.precision_reason})"
 
 
 def multiplies_bf16(device: str) -> tuple[bool, str]:
@@ -79,8 +77,6 @@ def multiplies_bf16(device: str) -> tuple[bool, str]:
         if "AMX" not in limit.upper() and limit.upper() not in ("DEFAULT", "ALL"):
             return False, f"ONEDNN_MAX_CPU_ISA={limit} leaves out the CPU's matrix units for bfloat16"
         return True, "this CPU has matrix units for it"
-    if device == "xpu" and torch.xpu.is_bf16_supported(including_emulation=False):
-        return True, "this device multiplies in it"
     return False, f"nothing else is known to be faster on {device}"
 
 
@@ -88,5 +84,5 @@ def _device_type(args: TrainingArguments) -> str:
     """Where the training will run, asked before transformers sets the device up."""
     if args.use_cpu or os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes"):
         return "cpu"
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return "cpu" if accelerator is None else accelerator.type

@@ -14,7 +14,7 @@ from typing import Any
 
 from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SchedulerType
 
 from ..data import DataArguments
@@ -201,7 +201,6 @@ def _climb(run: PretrainingRun, factor: float, steps: int, bar: tqdm[Any]) -> Ru
     assert isinstance(held_out, Dataset)
     with tempfile.TemporaryDirectory() as folder:
         args = _miniature(run, factor, steps, folder)
-        set_seed(args.seed)
         trainer = MclTrainer(
             run.model,
             args,

@@ -97,8 +97,6 @@ class MclTrainer(PushingTrainer):
         self.add_callback(self._on_signal)
         if self._health is None:
             self.add_callback(HealthCallback)
-        if self._health is not None and self._health.token_entropy is None:
-            self._health.token_entropy = self.token_entropy
         for callback in self.callback_handler.callbacks:
             group_by_course(callback)
         # Says what there is to say of the run, for its model card.
@@ -127,9 +125,11 @@ class MclTrainer(PushingTrainer):
 
     @cached_property
     def token_entropy(self) -> float | None:
-        """In nats, of what is trained on, or for a stream of what is held out; None if there is neither."""
-        rows = next((rows for rows in (self.train_dataset, self.eval_dataset) if isinstance(rows, Dataset)), None)
-        return None if rows is None or not len(rows) else token_entropy(token_shares(rows, self._pair.config))
+        """In nats, of what is trained on, or for a stream of what is held out; None if neither has its tokens yet."""
+        for rows in (self.train_dataset, self.eval_dataset):
+            if isinstance(rows, Dataset) and len(rows) and "input_ids" in rows.column_names:
+                return token_entropy(token_shares(rows, self._pair.config))
+        return None
 
     @property
     def health_warnings(self) -> list[dict[str, Any]]:
@@ -186,6 +186,8 @@ class MclTrainer(PushingTrainer):
             apply_settings(self.optimizer, self.lr_scheduler, self._asked)
         if self._stream_place and self._stream is not None:
             load_stream_state(self._stream, self._stream_place)
+        if self._health is not None and self._health.token_entropy is None:
+            self._health.token_entropy = self.token_entropy
         self._sum_up_anew()
 
     def _sum_up_anew(self) -> None:
