@@ -24,6 +24,8 @@ else:
 os.environ["MPLBACKEND"] = "agg"
 # Without matrix units for bfloat16, which some machines have: there runs would take it by default, and expect less.
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"
+# Without it, MKL's matrix products on some processors (AMD's) depend on where in memory the numbers lie.
+os.environ["MKL_CBWR"] = "AUTO"
 
 
 @pytest.fixture

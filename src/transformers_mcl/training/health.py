@@ -114,6 +114,11 @@ class _Finding(NamedTuple):
     what: str
 
 
+class _Silent(NamedTuple):
+    auc: float  # the highest of the window
+    figures: str  # the last, for people
+
+
 class HealthCallback(TrainerCallback, ExportableState):
     """Warns of a course that goes wrong: what was seen, at which step, and what to do. Once each time it happens.
 
@@ -216,18 +221,22 @@ class HealthCallback(TrainerCallback, ExportableState):
             yield from self._of_the_losses(course, kept)
 
     def _of_the_discriminator(self, course: Course, kept: int) -> Iterator[_Finding]:
-        t, name = self.thresholds, f"{course.name}_disc"
+        t = self.thresholds
         early = min(t.collapsed_ratio * self.max_steps, t.collapsed_steps)
-        recall, auc = (self._last(f"{name}_{figure}", t.window, early) for figure in ("recall", "auc"))
-        if not auc or not recall or max(recall) >= t.silent_recall:
-            return
-        figures = f"{name}_recall is {recall[-1]:.3f} and {name}_auc {auc[-1]:.3f}"
-        if max(auc) < t.collapsed_auc:
-            what = f"the discriminator has collapsed, it says the same of every token: {figures}{self._at_the_rate()}"
-            yield _Finding("discriminator_collapsed", course.name, course.name, what)
-        elif self._last(f"{name}_auc", t.window) and max(auc) < t.blind_auc and not self._keeps_up(course, kept):
-            what = f"the discriminator calls everything original: {figures}"
+        if (seen := self._silent(course, early)) and seen.auc < t.collapsed_auc:
+            what = f"the discriminator has collapsed, it says the same of every token: {seen.figures}"
+            yield _Finding("discriminator_collapsed", course.name, course.name, what + self._at_the_rate())
+        elif (seen := self._silent(course)) and seen.auc < t.blind_auc and not self._keeps_up(course, kept):
+            what = f"the discriminator calls everything original: {seen.figures}"
             yield _Finding("discriminator_says_original", course.name, course.name, what)
+
+    def _silent(self, course: Course, grace: float | None = None) -> _Silent | None:
+        """What a discriminator reaches that called everything original in every look of the window; else None."""
+        name, window = f"{course.name}_disc", self.thresholds.window
+        recall, auc = (self._last(f"{name}_{figure}", window, grace) for figure in ("recall", "auc"))
+        if not auc or not recall or max(recall) >= self.thresholds.silent_recall:
+            return None
+        return _Silent(max(auc), f"{name}_recall is {recall[-1]:.3f} and {name}_auc {auc[-1]:.3f}")
 
     def _keeps_up(self, course: Course, kept: int) -> bool:
         """Whether a discriminator learns, though it calls all original: its AUC rises, or the generator's loss falls,
