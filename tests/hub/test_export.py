@@ -156,10 +156,12 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
     exported = pair.export(tmp_path / "remote", format="remote-code")
     assert {path.name for path in (tmp_path / "remote").glob("*.py")} == {
         "backbones.py",
+        "attention.py",
         "configuration_mcl.py",
         "corruptions.py",
         "courses.py",
         "documents.py",
+        "dropout.py",
         "errors.py",
         "heads.py",
         "hooks.py",

@@ -113,6 +113,57 @@ def test_backends_agree(buckets: int, padding: str, config: Configs, batch: Batc
     torch.testing.assert_close(flex, eager, rtol=1e-4, atol=1e-5)
 
 
+@BUCKETS
+@PADDING
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bf16"])
+@pytest.mark.parametrize("four", [False, True], ids=["rows", "square"])
+def test_gradients_agree(
+    buckets: int, padding: str, autocast: bool, four: bool, config: Configs, batch: Batches
+) -> None:
+    """Also where a CPU has no fused kernel for sdpa, that is with a bias that is trained."""
+    model, inputs = MclModel(config(relative_attention_num_buckets=buckets)).train(), batch(padding)
+    kept = inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))[..., None]
+    if four:
+        inputs["attention_mask"] = kept.bool()[:, None, None, :, 0].expand(-1, 1, 30, -1)
+        inputs["attention_mask"] = torch.zeros(()).masked_fill(~inputs["attention_mask"], -1e30)
+    weights = torch.randn(*kept.shape[:2], 32, generator=torch.Generator().manual_seed(2))
+
+    def gradients(implementation: str, bf16: bool) -> dict[str, Tensor]:
+        model.set_attn_implementation(implementation)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            hidden = model(**inputs).last_hidden_state
+        (hidden * weights * kept).sum().backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    expected, found = gradients("eager", False), gradients("sdpa", autocast)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        if not name.endswith("key.bias"):  # which is all rounding: it changes no probability
+            difference = (gradient - expected[name]).norm() / expected[name].norm()
+            assert difference < (0.05 if autocast else 1e-4), name
+
+
+@BUCKETS
+def test_a_row_of_padding_is_finite_in_bf16(buckets: int, config: Configs) -> None:
+    model = MclModel(config(relative_attention_num_buckets=buckets)).train()
+    mask = torch.ones(2, 9)
+    mask[1] = 0
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden = model(torch.full((2, 9), 5), mask).last_hidden_state
+    assert hidden.isfinite().all()
+    hidden.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_attention_probabilities_are_dropped_in_training_alone(config: Configs) -> None:
+    model = MclModel(config(attention_probs_dropout_prob=0.5, num_hidden_layers=1)).train()
+    ids = torch.full((1, 9), 5)
+    assert not model(ids).last_hidden_state.equal(model(ids).last_hidden_state)
+    model.eval()
+    assert model(ids).last_hidden_state.equal(model(ids).last_hidden_state)
+
+
 @pytest.mark.slow
 @BUCKETS
 @pytest.mark.parametrize("padding", ["none", "right"])

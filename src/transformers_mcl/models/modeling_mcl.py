@@ -22,14 +22,17 @@ from transformers import (
 from transformers import initialization as init
 from transformers.activations import get_activation
 from transformers.modeling_outputs import BaseModelOutputWithCrossAttentions, MaskedLMOutput
+from transformers.models.electra.modeling_electra import ElectraSelfAttention
 from transformers.utils.generic import can_return_tuple
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from ..errors import UserError
 from ..method.documents import positions_in_documents
 from . import hooks
+from .attention import MclSelfAttention, lowest
 from .backbones import native_class
 from .configuration_mcl import MclConfig
+from .dropout import cheapen_dropout
 from .heads import LayerMixture, detection_head
 from .masks import check_documents, document_mask
 from .native import auto_name, open_native, pair_config
@@ -208,6 +211,10 @@ class MclModel(MclPreTrainedModel, ElectraModel):
             tables.position_embeddings = ScaledEmbedding(config.max_position_embeddings, width, std)
             tables.token_type_embeddings = ScaledEmbedding(config.type_vocab_size, width, std)
         self.relative_attention_bias = RelativePositionBias(config) if config.relative_attention_num_buckets else None
+        for module in self.modules():
+            if isinstance(module, ElectraSelfAttention):
+                module.__class__ = MclSelfAttention  # the same parameters, drawn as ELECTRA draws them
+        cheapen_dropout(self)
         self.post_init()
 
     def forward(
@@ -260,7 +267,7 @@ class MclModel(MclPreTrainedModel, ElectraModel):
         if attention_mask.dim() == 2:
             attention_mask = attention_mask[:, None, None, :].bool()
         if attention_mask.dtype == torch.bool:
-            return torch.where(attention_mask, bias, torch.finfo(bias.dtype).min), encoder_attention_mask
+            return torch.where(attention_mask, bias, lowest(bias)), encoder_attention_mask
         return attention_mask + bias, encoder_attention_mask
 
 

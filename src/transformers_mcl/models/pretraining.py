@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
@@ -36,9 +37,12 @@ from ..method.schedules import Curriculum
 from . import hooks
 from .backbones import encode, new_discriminator, new_generator, predict_at, predicts_at
 from .configuration_mcl import MclConfig
+from .dropout import cheapen_dropout
 from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
 from .sharing import SHARING, DisentangledEmbedding, new_size, resize, tie
+
+_GRAPHS = 32  # of a compiled pass: with padding or without, in training and evaluation, of few lengths
 
 __all__ = ["CourseRecord", "CoursesMixin", "MclForPreTraining", "MclForPreTrainingOutput"]
 
@@ -264,7 +268,7 @@ class CoursesMixin:
         read, corruptions = corrupted.read, [corrupted.corruptions[course.name] for course in courses]
         slots = torch.cat([corruption.positions for corruption in corruptions], 1)
         with self._gradient(*(course.generate for course in courses)):
-            logits = self.predict_at(read.input_ids, read.attention_mask, slots, read.document_ids)
+            logits = self.predict_at(read.input_ids, read.attention_mask, slots, read.document_ids).float()
         widths = [corruption.positions.shape[1] for corruption in corruptions]
         parts = logits.split(widths, 1) if len(courses) > 1 else (logits,)  # which costs a copy, going back
         records = {}
@@ -375,6 +379,13 @@ class CoursesMixin:
         return self.detection_head(course)(self.encode(input_ids, attention_mask, document_ids))
 
 
+def _predict_at(generator: Any, *given: Any) -> Tensor:
+    """As `CoursesMixin.predict_at`."""
+    own = isinstance(generator, MclGenerator)
+    logits: Tensor = generator.logits_at(*given) if own else predict_at(generator, *given)
+    return logits
+
+
 class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     """A discriminator, a generator, and the courses that train them.
 
@@ -387,6 +398,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     electra: Any  # the discriminator by default, as any other has the name of its family
 
     _is_pair = True
+    _encode: Callable[..., Tensor] = staticmethod(encode)
+    _predict_at: Callable[..., Tensor] = staticmethod(_predict_at)
     _keys_to_ignore_on_load_unexpected: Any = None
 
     def __init__(self, config: MclConfig):
@@ -406,6 +419,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         self.sharing.prepare(self.discriminator, base)
         self._tied_weights_keys = tie(self.sharing, self.discriminator, self.generator)
         self.generator.requires_grad_(config.generator_trainable)
+        cheapen_dropout(self)
         self.loss_weights = dict(config.weights)
         self.turn, self.temperature = 0, config.generator_temperature
         self.post_init()
@@ -490,8 +504,25 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     def _reads_documents(self) -> bool:
         return self.config.document_attention
 
+    def compile_passes(self, backend: str = "inductor", mode: str | None = None) -> None:
+        """Compiles the pass of each network by itself, not the courses around it as `torch.compile(pair)` does: a
+        `backward` after each pass still frees its activations, in a fifth of the memory. [`MclTrainer`] does it for
+        `torch_compile`. What is called, saved and loaded stays the same.
+
+        Each pass is one graph, for any number of rows. One more is made for rows with padding, for those of a second
+        length, which is then for any length, and for each of these in evaluation.
+
+        Args:
+            backend, mode: as [`torch.compile`] takes them.
+        """
+        _ = self.predicts_everywhere  # of some families found out by trying, which must not be compiled
+        kwargs: dict[str, Any] = {"backend": backend, "mode": mode}
+        if backend == "inductor" and self.device.type == "cpu":  # whose own random numbers are drawn one by one there
+            kwargs = {"options": {**torch._inductor.list_mode_options(mode or "default"), "fallback_random": True}}
+        self._encode, self._predict_at = (_compiled(run, **kwargs) for run in (encode, _predict_at))
+
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
-        return encode(self.discriminator, input_ids, attention_mask, document_ids)
+        return self._encode(self.discriminator, input_ids, attention_mask, document_ids)
 
     def predict_at(
         self,
@@ -500,8 +531,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         positions: Tensor,
         document_ids: Tensor | None = None,
     ) -> Tensor:
-        predict = predict_at if self.config.backbone_config is not None else MclGenerator.logits_at
-        return predict(self.generator, input_ids, attention_mask, positions, document_ids)
+        return self._predict_at(self.generator, input_ids, attention_mask, positions, document_ids)
 
     def detection_head(self, course: str) -> Any:
         if course == MAIN_COURSE or self.config.detection_heads == "shared":
@@ -520,6 +550,24 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
     ) -> PreTrainedModel:
         """Writes one half into a folder of its own; see [`~transformers_mcl.hub.export.export_model`]."""
         return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
+
+
+def _compiled(run: Callable[..., Tensor], **kwargs: Any) -> Callable[..., Tensor]:
+    """A pass of a network, compiled once for any number of rows: steps have many, of courses in turn and of an
+    epoch's end."""
+    # Another pair's graphs, of the same code, are none of this one's. Older versions of torch count them together.
+    ours = {"isolate_recompiles": True, "recompile_limit": _GRAPHS}
+    kwargs |= {name: value for name, value in ours.items() if name in signature(torch.compile).parameters}
+    compiled: Any = torch.compile(run, **kwargs)
+
+    def call(network: nn.Module, *given: Tensor | None) -> Tensor:
+        for tensor in given:
+            if tensor is not None:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        found: Tensor = compiled(network, *given)
+        return found
+
+    return call
 
 
 def _no_table() -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
+from accelerate.utils import DynamoBackend, send_to_device
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -113,11 +113,28 @@ class MclTrainer(PushingTrainer):
         self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
         if self.is_fsdp_enabled:
             self._pair.share_modules()
+        self._compile()
         if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
             logger.warning(
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
                 "the means of micro-batches and processes; 'all' is exact"
             )
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Trainer's; accelerate would compile the whole forward, which leaves one backward for all passes."""
+        with changed(self.args, torch_compile_backend=None, torch_compile_mode=None):
+            super().create_accelerator_and_postprocess()
+
+    def _compile(self) -> None:
+        """Compiles each pass of a network, as the arguments or `accelerate launch` ask for."""
+        args, launched = self.args, self.accelerator.state.dynamo_plugin
+        backend, mode = args.torch_compile_backend, args.torch_compile_mode
+        if not args.torch_compile:
+            if launched.backend == DynamoBackend.NO:
+                return
+            backend, mode = launched.backend.value.lower(), launched.mode
+        launched.backend = DynamoBackend.NO
+        self._pair.compile_passes(backend=backend, mode=mode)
 
     @property
     def _health(self) -> HealthCallback | None:
