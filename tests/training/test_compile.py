@@ -87,7 +87,7 @@ def test_a_compiled_run_is_the_run_and_resumes_bit_equal(
     make_trainer: Trainers, schedule: str, tmp_path: Path
 ) -> None:
     arguments: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2, "logging_steps": 1}
-    arguments |= {"torch_compile_backend": "aot_eager", "activation_checkpointing": schedule == "all"}
+    arguments |= {"activation_checkpointing": schedule == "all"}
     whole = compiled(make_trainer, schedule, False, **arguments)
     whole.train()
     resumed = compiled(make_trainer, schedule, False, **arguments)
@@ -97,6 +97,4 @@ def test_a_compiled_run_is_the_run_and_resumes_bit_equal(
     plain.train()
     for name, value in whole.model.state_dict().items():
         assert resumed.model.state_dict()[name].equal(value), name
-    found, expected = (trainer.state.log_history[0] for trainer in (whole, plain))
-    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-4)
-    assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
+        assert plain.model.state_dict()[name].equal(value), name

@@ -38,6 +38,7 @@ CASES = {
     "padded": ["--line_by_line", "true"],
     "padded, one backward": ["--line_by_line", "true", "--backward_per_pass", "false"],
     "electra, padded": ["--line_by_line", "true", "--objective", "electra"],
+    "packed, bf16": ["--bf16", "true"],
 }
 
 
@@ -115,7 +116,10 @@ def test_a_step_has_the_same_gradient(runs: Path, case: str, split: str) -> None
         largest = expected.abs().max().item()
         idle = name.endswith("key.bias") or "token_type" in name or ("warm-up" in case and "course_" in name)
         assert largest > 0 or idle, name
-        torch.testing.assert_close(parts[name], expected, rtol=1e-3, atol=1e-4 * max(largest, 1e-2), msg=name)
+        if "bf16" in case:
+            assert name.endswith("key.bias") or (parts[name] - expected).norm() <= 0.06 * expected.norm(), name
+        else:
+            torch.testing.assert_close(parts[name], expected, rtol=1e-3, atol=1e-4 * max(largest, 1e-2), msg=name)
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:

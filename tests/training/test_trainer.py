@@ -304,9 +304,13 @@ def test_evaluating_does_not_change_the_training_after_it(make_trainer: Make) ->
     assert all(torch.equal(v, weights(with_evaluation)[name]) for name, v in weights(without).items())
 
 
-def test_resuming_goes_on_exactly_and_says_nothing_of_tied_weights(make_trainer: Make, tmp_path: Path) -> None:
-    whole = trained(make_trainer, save_steps=2)
-    resumed = make_trainer()
+@pytest.mark.parametrize("bf16", [False, True])
+def test_resuming_goes_on_exactly_and_says_nothing_of_tied_weights(
+    make_trainer: Make, tmp_path: Path, bf16: bool
+) -> None:
+    config = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    whole = trained(make_trainer, config=config, save_steps=2, bf16=bf16)
+    resumed = make_trainer(config=config, bf16=bf16)
     with CaptureLogger(get_logger("transformers.trainer")) as said:
         resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
     assert "missing keys" not in said.out

@@ -134,7 +134,7 @@ class MclTrainer(PushingTrainer):
                 return
             backend, mode = launched.backend.value.lower(), launched.mode
         launched.backend = DynamoBackend.NO
-        self._pair.compile_passes(backend=backend, mode=mode)
+        self._pair.compile_passes(backend or "inductor", mode)
 
     @property
     def _health(self) -> HealthCallback | None:
