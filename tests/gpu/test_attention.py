@@ -18,10 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:_compile flag on create_block_ma
 ABLE = {"sdpa": [8, 0], "flex_attention": [8, 0], "flash_attention_2": [0]}
 
 
-def losses_and_gradients(
-    pair: MclForPreTraining, implementation: str, inputs: dict[str, Tensor], half: bool
-) -> dict[str, Tensor]:
-    """On rows that are given, since another sample would be another gradient."""
+def computed(pair: MclForPreTraining, implementation: str, inputs: dict[str, Tensor], half: bool) -> dict[str, Tensor]:
+    """Loss, logits and gradients on rows that are given: another sample would have another gradient."""
     ids, mask = inputs["input_ids"], inputs.get("attention_mask")
     places = torch.tensor([[1, 2]], device=ids.device).expand(len(ids), -1)
     labels = (ids % 3 == 0).float()
@@ -36,7 +34,12 @@ def losses_and_gradients(
     if torch.is_grad_enabled():
         (generated + detected).backward()
     found = {name: p.grad for name, p in pair.named_parameters() if p.grad is not None}
-    return {**found, "generated": generated.detach(), "detected": detected.detach()}
+    return {
+        **found,
+        "loss": (generated + detected).detach(),
+        "logits": logits.detach(),
+        "verdicts": verdicts.detach() * present,
+    }
 
 
 def distances(found: dict[str, Tensor], exact: dict[str, Tensor]) -> dict[str, float]:
@@ -62,9 +65,9 @@ def test_attention_agrees_with_eager(implementation: str, buckets: int, padding:
         torch.set_grad_enabled(not flex_on_cpu),
         torch.compiler.set_stance("force_eager" if flex_on_cpu else "default"),
     ):
-        exact = losses_and_gradients(pair, "eager", inputs, half=False)
-        eager = distances(losses_and_gradients(pair, "eager", inputs, half=True), exact)
-        found = distances(losses_and_gradients(pair, implementation, inputs, half=True), exact)
+        exact = computed(pair, "eager", inputs, half=False)
+        eager = distances(computed(pair, "eager", inputs, half=True), exact)
+        found = distances(computed(pair, implementation, inputs, half=True), exact)
     assert len(found) > 60 or flex_on_cpu
     # What eager attention loses by 16 bits bounds what another may lose: it sums in another order.
     assert max(eager.values()) < 0.05
