@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers.testing_utils import get_torch_dist_unique_port
 
 from .test_resume import assert_same_end
@@ -82,7 +83,9 @@ def test_a_resumed_run_is_the_run(stage: int, text: Path, tmp_path: Path) -> Non
         return folder
 
     whole = run("whole")
-    assert notes(whole)[0]["wrapper"] == "DeepSpeedEngine"
+    (state, _) = sorted((whole / "checkpoint-3" / "global_step3").glob("*optim_states.pt"))
+    saved = torch.load(state, map_location="cpu", weights_only=False)["optimizer_state_dict"]
+    assert saved["zero_stage"].value == stage
     resumed = run("resumed", "--resume_from_checkpoint", str(whole / "checkpoint-3"))
     assert not (resumed / "checkpoint-3").exists()  # it did not begin anew
     assert_same_end(resumed, whole)
