@@ -96,14 +96,18 @@ def test_rows_and_peak_where_memory_is_known(gpu: Any, monkeypatch: pytest.Monke
     assert gpu.line(figures).startswith("| tiny | 16 | electra | no | 32 | 2,560 | 0.2000 [0.1000, 0.4000] |")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "plain"), [(85, ["base", "mini", "large", "tiny"]), (55, ["base", "mini"])], ids=["most", "few"]
+)
 def test_what_there_is_no_time_for_is_said_and_compiling_is_left_out_first(
-    gpu: Any, monkeypatch: pytest.MonkeyPatch
+    gpu: Any, monkeypatch: pytest.MonkeyPatch, seconds: int, plain: list[str]
 ) -> None:
+    """Each pair takes 10 s, and compiled 20: of 85 s there are 20 left for the second, but then none for the last."""
     now = [0.0]
 
     class Side:
         def __init__(self, cell: Any, compiled: bool, given: Any):
-            now[0] += 50 if compiled else 10
+            now[0] += 20 if compiled else 10
             self.cell, self.compiled = cell, compiled
             if cell.pair == "small":
                 raise torch.OutOfMemoryError("too large\nfor this card")
@@ -114,16 +118,13 @@ def test_what_there_is_no_time_for_is_said_and_compiling_is_left_out_first(
     monkeypatch.setattr(gpu, "Side", Side)
     monkeypatch.setattr(gpu, "in_turn", lambda sides: [(side, [1.0]) for side in sides])
     monkeypatch.setattr(gpu.time, "perf_counter", lambda: now[0])
-    given = gpu.GpuArguments(["base", "small", "mini", "large", "tiny"], [16], ["electra"], ["none"], device="cpu")
-    given.minutes = 95 / 60
+    presets = ["base", "small", "mini", "large", "tiny"]
+    given = gpu.GpuArguments(presets, [16], ["electra"], ["none"], device="cpu", minutes=seconds / 60)
     left_out: list[str] = []
     names = [figures["name"] for figures in gpu.measure(given, left_out)]
-    # Of 95 s the first pair takes 60, and each of the next three 10: none is left for the last, nor to compile.
-    assert names == [("base", False), ("base", True), ("mini", False), ("large", False)]
-    assert [one.partition(":")[0] for one in left_out] == [
-        *("small, length 16, electra", "small, length 16, electra, compiled"),
-        *(f"{name}, length 16, electra{how}" for name, how in (("mini", ", compiled"), ("large", ", compiled"))),
-        *("tiny, length 16, electra", "tiny, length 16, electra, compiled"),
-    ]
-    assert left_out[0].endswith("OutOfMemoryError: too large")
-    assert left_out[1].endswith("no time left, see --minutes")
+    assert names == [("base", False), ("base", True), *((name, False) for name in plain[1:])]
+    assert left_out[0] == "small, length 16, electra: OutOfMemoryError: too large"
+    wanted = {(name, compiled) for name in presets for compiled in (False, True)}
+    assert len(left_out) == len(wanted - set(names))
+    assert all(one.endswith("no time left, see --minutes") for one in left_out[1:])
+    assert left_out[1].startswith("small, length 16, electra, compiled: ")
