@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers.utils.import_utils import enable_tf32
 
 from tests.models.conftest import make_batch, make_config
 from tests.training.conftest import make_trainer, rows  # noqa: F401  fixtures
@@ -50,6 +51,13 @@ def trainer(device: str, make_trainer: Callable[..., MclTrainer]) -> Callable[..
         return make_trainer({**SHAPE, **(config or {})}, use_cpu=device == "cpu", **arguments)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def whole_float32() -> None:
+    """A run of the Trainer leaves TF32 on behind it."""
+    if torch.cuda.is_available():
+        enable_tf32(False)
 
 
 @pytest.fixture

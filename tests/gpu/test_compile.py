@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._dynamo.utils import counters
+
+from transformers_mcl import MclTrainer
 
 from .conftest import SLOW_ON_A_CPU, make_pair, on
 
@@ -34,3 +39,17 @@ def test_step_is_one_graph_and_computes_the_same(objective: str, device: str) ->
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
         step(compiled)
     assert counter.frame_count == 1
+
+
+@pytest.mark.parametrize("objective", ["electra", "mcl"])
+def test_a_compiled_run_trains(objective: str, device: str, trainer: Callable[..., MclTrainer]) -> None:
+    torch.compiler.reset()
+    counters.clear()
+    backend = "inductor" if device == "cuda" else "eager"
+    config = {"objective": objective, "num_hidden_layers": 1}
+    made = trainer(config, max_steps=3, logging_steps=1, torch_compile=True, torch_compile_backend=backend)
+    made.train()
+    losses = [log["loss"] for log in made.state.log_history if "loss" in log]
+    assert len(losses) == 3
+    assert all(math.isfinite(loss) for loss in losses)
+    assert counters["stats"]["unique_graphs"] == 1, counters["graph_break"]

@@ -36,4 +36,5 @@ def test_steps_are_finite_and_train(
         assert value.dtype == torch.float32
         assert value.device.type == device
         assert value.isfinite().all(), name
-        assert not value.equal(before[name].to(device)), name
+        # The gradient of the keys' bias is zero but for rounding.
+        assert name.endswith("key.bias") or not value.equal(before[name].to(device)), name
