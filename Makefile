@@ -15,7 +15,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(addpref
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-upstream lint format docs build clean
+.PHONY: help install demo test test-slow test-upstream test-gpu test-deepspeed lint format docs build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -42,6 +42,13 @@ test-slow: $(INSTALLED) ## run the tests that take minutes
 
 test-upstream: $(INSTALLED) ## run transformers' own model tests on our classes
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m upstream $(ARGS)
+
+test-gpu: $(INSTALLED) ## run the tests that need a GPU, in one process: cards are not shared
+	$(PYTEST) -m gpu $(ARGS) tests/gpu
+
+test-deepspeed: $(INSTALLED) ## install DeepSpeed, and run its tests on the CPU; needs a C++ compiler
+	$(PIP_INSTALL) -e '.[deepspeed]'
+	$(PYTEST) -m deepspeed $(ARGS) tests/training
 
 lint: $(INSTALLED) ## check style, types and layers
 	$(BIN)/ruff check

@@ -29,7 +29,7 @@ from transformers_mcl.models.backbones import sibling
 # What its shape does not say of a family, as it is usually pre-trained.
 FAMILIES: dict[str, dict[str, Any]] = {
     "bert": {},
-    "roberta": {"type_vocab_size": 1},
+    "roberta": {"type_vocab_size": 1, "max_position_embeddings": 514},  # two of them are not positions
     "modernbert": {},
     "deberta-v2": {
         "relative_attention": True,

@@ -25,7 +25,8 @@ class Arguments:
     warmup_rounds: int = 2
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     dtype: str = field(
-        default="float32", metadata={"choices": ["float32", "bfloat16"], "help": "bfloat16: under autocast"}
+        default="float32",
+        metadata={"choices": ["float32", "bfloat16", "float16"], "help": "those of 16 bits: under autocast"},
     )
     compile: bool = field(default=False, metadata={"help": "torch.compile every model"})
     clock: str = field(

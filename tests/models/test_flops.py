@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.models.flops import pass_flops, step_flops
+from transformers_mcl.models.flops import known_peak_flops, pass_flops, step_flops
 
 BATCH, LENGTH = 5, 20
 
@@ -168,3 +168,29 @@ def test_counting_takes_no_draws_and_is_done_once(seeded: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AutoModelForMaskedLM, "from_config", None)
         assert step_flops(native_pair("deberta-v2", num_hidden_layers=4), BATCH, LENGTH) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "teraflops"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H100 PCIe", 756),
+        ("NVIDIA H200", 989),
+        ("NVIDIA H20", 148),
+        ("NVIDIA GH200 480GB", 989),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA L40", 181),
+        ("NVIDIA L40S", 362),
+        ("NVIDIA L4", 121),
+        ("NVIDIA RTX A6000", 155),
+        ("Tesla T4", 65),
+        ("NVIDIA GeForce RTX 4090", 165),
+        ("NVIDIA GeForce RTX 5070 Ti", 88),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA RTX A4000", None),  # no A40
+        ("NVIDIA GeForce RTX 4080 SUPER", None),
+    ],
+)
+def test_peaks_of_devices_are_found_by_their_whole_names(name: str, teraflops: int | None) -> None:
+    peak = known_peak_flops(name)
+    assert (None if peak is None else round(peak / 1e12)) == teraflops

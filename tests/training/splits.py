@@ -36,18 +36,18 @@ class RowDraws:
         self.calls = 0
         self.rows = [hash(tuple(row[row != 0].tolist())) % 2**40 for row in ids]
 
-    def __call__(self, shape: torch.Size, *_: Any) -> Tensor:
+    def __call__(self, shape: torch.Size, generator: Any, device: torch.device) -> Tensor:
         self.calls += 1
         seeds = [row + self.calls for row in self.rows]
         draws = [torch.rand(LONGEST, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(draws)[:, : shape[1:].numel()].view(shape)
+        return torch.stack(draws)[:, : shape[1:].numel()].view(shape).to(device)
 
 
 def follow_rows() -> None:
     if isinstance(corruptions._uniform, RowDraws):
         return
     draws = RowDraws()
-    corruptions._uniform = draws  # type: ignore[assignment]
+    corruptions._uniform = draws
     build = MclForPreTraining.__init__
 
     def built(self: MclForPreTraining, *args: Any, **kwargs: Any) -> None:

@@ -75,14 +75,18 @@ def words(case: str, split: str, text: Path, folder: Path) -> list[str]:
     ]
 
 
+def write_text(path: Path) -> None:
+    draws, vocabulary = random.Random(0), "the of and to a in that is was he for it with as his on be at by I".split()
+    # Documents of 1 to 60 words: micro-batches differ in every count.
+    documents = [" ".join(draws.choices(vocabulary, k=1 + 59 * n // ROWS)) for n in range(ROWS)] * 20
+    path.write_text("\n".join(documents), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every case in every split, from the command line; a folder of their outputs."""
     folder = tmp_path_factory.mktemp("splits")
-    draws, vocabulary = random.Random(0), "the of and to a in that is was he for it with as his on be at by I".split()
-    # Documents of 1 to 60 words: micro-batches differ in every count.
-    documents = [" ".join(draws.choices(vocabulary, k=1 + 59 * n // ROWS)) for n in range(ROWS)] * 20
-    (folder / "text.txt").write_text("\n".join(documents), encoding="utf-8")
+    write_text(folder / "text.txt")
     for processes in (1, 2):
         todo: list[dict[str, Any]] = [
             {"words": words(case, split, folder / "text.txt", folder)}
@@ -93,12 +97,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if processes > 1:
             own = words("packed", "two processes", folder / "text.txt", folder / "own draws")
             todo.append({"words": own, "own_draws": True})
-        launcher = torchrun(processes) if processes > 1 else [sys.executable]
-        command = [*launcher, "-m", SCRIPT, json.dumps(todo)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr[-3000:]
+        launch(torchrun(processes) if processes > 1 else [sys.executable], todo)
     return folder
+
+
+def launch(launcher: list[str], todo: list[dict[str, Any]]) -> None:
+    """Runs the commands, each of which must succeed."""
+    command = [*launcher, "-m", SCRIPT, json.dumps(todo)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def gradient(runs: Path, case: str, split: str) -> dict[str, torch.Tensor]:
@@ -111,7 +119,11 @@ def gradient(runs: Path, case: str, split: str) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("split", [split for split in SPLITS if split not in ("untouched", "whole")])
 def test_a_step_has_the_same_gradient(runs: Path, case: str, split: str) -> None:
-    whole, parts = gradient(runs, case, "whole"), gradient(runs, case, split)
+    assert_same_gradient(gradient(runs, case, split), gradient(runs, case, "whole"), case)
+
+
+def assert_same_gradient(parts: dict[str, torch.Tensor], whole: dict[str, torch.Tensor], case: str) -> None:
+    assert parts.keys() == whole.keys()
     for name, expected in whole.items():
         largest = expected.abs().max().item()
         idle = name.endswith("key.bias") or "token_type" in name or ("warm-up" in case and "course_" in name)

@@ -8,6 +8,7 @@ formula; of any other family torch counts, once a configuration, in forwards on 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from functools import lru_cache
@@ -26,16 +27,23 @@ from .configuration_mcl import MclConfig
 
 __all__ = ["PassFlops", "known_peak_flops", "pass_flops", "step_flops"]
 
-# Dense 16-bit operations a second with sums in 32 bits, from the makers' data sheets. The first name found in that of
-# the device counts.
+# Dense 16-bit operations a second with sums in 32 bits, from the makers' data sheets, by a word of the device's name.
 _PEAK_FLOPS = {
+    "GB200": 2500e12,
     "B200": 2250e12,
+    "MI300X": 1307e12,
+    "GH200": 989e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989e12,
+    "H800": 989e12,
+    "H20": 148e12,
     "A100": 312e12,
+    "A800": 312e12,
+    "A30": 165e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "A6000": 155e12,
     "A40": 150e12,
@@ -43,9 +51,19 @@ _PEAK_FLOPS = {
     "A10": 125e12,
     "V100": 125e12,
     "T4": 65e12,
+    "RTX 5090": 209e12,
+    "RTX 5080": 113e12,
+    "RTX 5070 Ti": 88e12,
+    "RTX 5070": 62e12,
     "RTX 4090": 165e12,
+    "RTX 4080": 97e12,
+    "RTX 3090 Ti": 80e12,
     "RTX 3090": 71e12,
+    "RTX 3080": 60e12,
+    "RTX 3070": 41e12,
 }
+# What makes another device of a name, whose figure is not here.
+_OTHERS = r"(?! (?:Ti|SUPER|Laptop|D)\b)"
 
 
 class PassFlops(NamedTuple):
@@ -144,7 +162,7 @@ def step_flops(
 
 def known_peak_flops(device_name: str) -> float | None:
     """Operations a second in 16 bits of the device that torch calls `device_name`; None if it is not known."""
-    return next((peak for name, peak in _PEAK_FLOPS.items() if name in device_name), None)
+    return next((peak for name, peak in _PEAK_FLOPS.items() if re.search(rf"\b{name}\b{_OTHERS}", device_name)), None)
 
 
 class _Network(NamedTuple):
