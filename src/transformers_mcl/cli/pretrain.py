@@ -51,14 +51,23 @@ def run(argv: list[str]) -> None:
         print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
 
 
-def arguments_of(argv: Sequence[str], command: str, description: str, kind: type) -> ParsedArguments:
-    """What is given to a command of its own arguments, which are of this `kind`, and of those of pre-training."""
+Underlay = Callable[[Mapping[str, Any], Callable[[Path], dict[str, Any]]], dict[str, Any]]
+
+
+def arguments_of(
+    argv: Sequence[str], command: str, description: str, kind: type, underlay: Underlay | None = None
+) -> ParsedArguments:
+    """What is given to a command: its own arguments, which are of this `kind`, and those of pre-training.
+
+    Args:
+        underlay: as that of `parse_arguments`; `proposing` by default.
+    """
     return parse_arguments(
         (kind, ModelArguments, DataArguments, MclTrainingArguments),
         argv,
         prog=f"{PROG} {command}",
         description=f"{description} The defaults shown are the values that the arguments beside --help lead to.",
-        underlay=proposing,
+        underlay=underlay or proposing,
     )
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 from ..errors import UserError
 from .arguments import MclTrainingArguments
 from .callbacks import format_seconds
-from .measure import Speed, measurable, measure
-from .trainer import MclTrainer
+from .measure import Speed
 from .workload import Workload
 
-__all__ = ["EPOCHS", "HOURS", "Asked", "Length", "settle"]
+__all__ = ["EPOCHS", "HOURS", "Asked", "Length", "settle", "steps_in"]
 
 # What is proposed is no longer than this. 40 epochs are those of BERT (Devlin et al. 2019, A.2); a model gains next to
 # nothing from a text that it has read as often (Muennighoff et al. 2023, of decoders). A day is our own choice.
@@ -59,14 +58,14 @@ class Length:
     speed: Speed | None = None
 
 
-def settle(asked: Asked, trainer: MclTrainer, work: Workload, checkpoint: str | None) -> Length:
+def settle(asked: Asked, work: Workload, speed: Callable[[], Speed | None], checkpoint: str | None = None) -> Length:
     """The length that was asked for, or that is proposed: the least of `up_to_steps`, `EPOCHS` of the text, and
     `HOURS` at the measured speed, which is not measured where the others are surely shorter.
 
     Args:
         asked: of the run's arguments.
-        trainer: of the run.
         work: of any number of steps.
+        speed: measures the run's; None if it cannot be.
         checkpoint: that the run goes on from; it knows the steps of a run whose speed was measured.
 
     Raises:
@@ -79,7 +78,7 @@ def settle(asked: Asked, trainer: MclTrainer, work: Workload, checkpoint: str | 
         return _tokens(asked.max_tokens, work, state["global_step"] if state else 0)
     if state:
         return Length(state["max_steps"], "that of the run it goes on with")
-    return _proposal(asked, trainer, work) if asked.max_hours is None else _hours(asked.max_hours, trainer, work)
+    return _proposal(asked, work, speed) if asked.max_hours is None else _hours(asked.max_hours, work, speed)
 
 
 def _tokens(number: int, work: Workload, done: int) -> Length:
@@ -91,15 +90,13 @@ def _tokens(number: int, work: Workload, done: int) -> Length:
     return Length(steps, f"max_tokens={number:,}")
 
 
-def _hours(hours: float, trainer: MclTrainer, work: Workload) -> Length:
-    if not measurable(trainer):
+def _hours(hours: float, work: Workload, measured: Callable[[], Speed | None]) -> Length:
+    if (speed := measured()) is None:
         raise UserError(
             f"max_hours={hours:g}: what FSDP or DeepSpeed shards cannot be tried for its speed, and then be trained: "
             "give max_steps, max_tokens or num_train_epochs"
         )
-    speed = measure(trainer)
-    steps = _most(lambda steps: speed.of_run(replace(work, steps=steps)), 3600 * hours)
-    if not steps:
+    if not (steps := steps_in(hours, work, speed)):
         least = speed.of_run(replace(work, steps=1))
         raise UserError(
             f"max_hours={hours:g} buys no step: a run of one, its evaluations included, takes about "
@@ -108,18 +105,22 @@ def _hours(hours: float, trainer: MclTrainer, work: Workload) -> Length:
     return Length(steps, f"max_hours={hours:g} by the speed of a few steps: an estimate, not a limit", speed)
 
 
-def _proposal(asked: Asked, trainer: MclTrainer, work: Workload) -> Length:
+def _proposal(asked: Asked, work: Workload, measured: Callable[[], Speed | None]) -> Length:
     assert asked.up_to_steps is not None
     bounds = {"as many as the preset takes": asked.up_to_steps}
     if work.rows is not None:
         bounds[f"{EPOCHS} epochs of the text"] = EPOCHS * work.epoch_steps
     reason = min(bounds, key=lambda name: bounds[name])
     steps, speed = bounds[reason], None
-    if replace(work, steps=steps).flops > _SLOWEST * HOURS * 3600 and measurable(trainer):
-        speed = measure(trainer)
-        if (longest := _most(lambda steps: speed.of_run(replace(work, steps=steps)), 3600 * HOURS)) < steps:
+    if replace(work, steps=steps).flops > _SLOWEST * HOURS * 3600 and (speed := measured()):
+        if (longest := steps_in(HOURS, work, speed)) < steps:
             steps, reason = max(longest, 1), f"{HOURS:g} hours by the speed of a few steps"
     return Length(steps, f"proposed: {reason}; {_CHOOSE}", speed)
+
+
+def steps_in(hours: float, work: Workload, speed: Speed) -> int:
+    """The most steps that a run has in so many hours, its evaluations included; 0 if not even one."""
+    return _most(lambda steps: speed.of_run(replace(work, steps=steps)), 3600 * hours)
 
 
 def _most(cost: Callable[[int], float], budget: float) -> int:

@@ -38,6 +38,8 @@ _PROBES = (16, 8)  # parts of a batch that are tried before all of it: how memor
 _RATES = ("learning_rate", "generator_learning_rate", "muon_learning_rate")
 _WARMUPS = ("generator_warmup_steps", "course_warmup_steps", "correction_warmup_steps")
 _ENDLESS = 10**12
+_OF_A_PRODUCT = 0.5  # that training has, of the operations a second of one large product: roughly
+_STATES = 3  # of a parameter, beside its value: gradient, and two of Adam
 _EVALUATED = 2  # batches, of which an evaluation's time is known
 # Where accelerate puts autocast round a model's forward, each time that it prepares it.
 _FORWARD = ("forward", "_original_forward")
@@ -64,14 +66,20 @@ class Speed:
     Attributes:
         seconds: of an optimizer step after all warm-ups of batches, by the losses in use.
         evaluation: seconds of an evaluation of all that is held out.
-        memory: most bytes in use; see `peak_memory`.
-        estimated: whether whole batches would have taken too long, and smaller ones were measured.
+        memory: most bytes in use; see `peak_memory`. By operations, those that weights and optimizer need at least.
+        by: what was measured: whole batches, parts of one, or where even these would have taken too long a product of
+            matrices, beside which the operations of a step are known.
     """
 
     seconds: Mapping[frozenset[str], float]
     evaluation: float
     memory: float
-    estimated: bool = False
+    by: str = "whole batches"
+
+    @property
+    def estimated(self) -> bool:
+        """Whether no whole batch was measured."""
+        return self.by != "whole batches"
 
     def of_run(self, work: Workload) -> float:
         """Seconds of a run, its evaluations included; not of reading the text, or writing checkpoints."""
@@ -94,7 +102,7 @@ def measurable(trainer: MclTrainer) -> bool:
     return not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
 
 
-def measure(trainer: MclTrainer, patience: float = PATIENCE) -> Speed:
+def measure(trainer: MclTrainer, patience: float = PATIENCE, flops_per_second: float | None = None) -> Speed:
     """Trains a few steps on the run's own rows at a learning rate of 0, of all the losses that it has in turn.
 
     Afterwards everything is as it was: weights, random states, the courses' turn. So a run that follows has the same
@@ -102,12 +110,17 @@ def measure(trainer: MclTrainer, patience: float = PATIENCE) -> Speed:
 
     Args:
         trainer: of the run, before it trains. Of several processes each measures, and the slowest counts.
-        patience: seconds that whole batches may take; if they would take longer, an eighth of one is all there is.
+        patience: seconds that whole batches may take; if they would take longer, an eighth of one is all that is
+            tried, and if that would, nothing is.
+        flops_per_second: of a run like this one, for what is not tried; by default a part of what a product of
+            matrices has.
 
     Raises:
         UserError: a batch does not fit in memory; says about how many rows do.
     """
     args = trainer.args
+    if found := _by_operations(trainer, patience, flops_per_second):
+        return found
     rows = args.per_device_eval_batch_size * args.world_size * _EVALUATED
     with _as_it_was(trainer.model, args.device), rehearsal(trainer, _still(trainer), eval_rows=rows) as own:
         clock = _Clock(own, _Laps(trainer, own, patience).run(), args.gradient_accumulation_steps)
@@ -119,9 +132,9 @@ def measure(trainer: MclTrainer, patience: float = PATIENCE) -> Speed:
         except torch.OutOfMemoryError as error:
             raise UserError(_too_large(trainer)) from error
     assert clock.found is not None  # what ended the training
-    seconds, memory, estimated = clock.found
+    seconds, memory, by = clock.found
     tried = _tried(trainer)
-    return Speed({losses: value / tried for losses, value in seconds.items()}, evaluation, memory, estimated)
+    return Speed({losses: value / tried for losses, value in seconds.items()}, evaluation, memory, by)
 
 
 @contextmanager
@@ -206,8 +219,7 @@ def _seconds_of_evaluation(base: MclTrainer, own: MclTrainer) -> float:
         return 0.0
     began = time.perf_counter()
     own.evaluate()
-    taken = torch.tensor([time.perf_counter() - began], device=own.args.device)
-    return float(own.accelerator.gather(taken).max()) * len(every) / len(some)
+    return _slowest(own, time.perf_counter() - began) * len(every) / len(some)
 
 
 def _too_large(trainer: MclTrainer, needed: float = 0.0, limit: float = 0.0, largest: int | None = None) -> str:
@@ -228,11 +240,69 @@ def _too_large(trainer: MclTrainer, needed: float = 0.0, limit: float = 0.0, lar
     )
 
 
-_Found = tuple[dict[frozenset[str], float], float, bool]
+_Found = tuple[dict[frozenset[str], float], float, str]
 
 
 def _in_use(weights: Mapping[str, float]) -> frozenset[str]:
     return frozenset(name for name, weight in weights.items() if weight)
+
+
+def _phases(trainer: MclTrainer) -> list[dict[str, float]]:
+    """The weights of the losses that are in use together at some time, the most of all at the end."""
+    args, weights = trainer.args, trainer.model.config.weights
+    found = {_in_use(part): part for steps in _LENGTHS for *_, part in args.phases(steps, weights)}
+    return sorted(found.values(), key=lambda part: len(_in_use(part)))
+
+
+def _flops(trainer: MclTrainer, rows: int, phase: Mapping[str, float]) -> float:
+    """Of a micro-batch of rows as long as the held-out ones, or if there are none as the model has positions for."""
+    config, held_out = trainer.model.config, trainer.eval_dataset
+    length = config.max_position_embeddings
+    if isinstance(held_out, Dataset):
+        length = max(len(ids) for ids in held_out[:_EVALUATED]["input_ids"])
+    return step_flops(config, rows, length, phase)
+
+
+def _shared_out(trainer: MclTrainer, last: float) -> dict[frozenset[str], float]:
+    """Seconds of a step of each phase, by their operations, where those of the last are known."""
+    phases = {_in_use(phase): _flops(trainer, 1, phase) for phase in _phases(trainer)}
+    return {losses: last * flops / max(phases.values()) for losses, flops in phases.items()}
+
+
+def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float | None) -> Speed | None:
+    """What can be said of a run that is too slow to be tried; None of another."""
+    args, model = trainer.args, trainer.model
+    every, some = (max(args.train_batch_size // part, 1) for part in (1, _PROBES[-1]))
+    flops = _flops(trainer, 1, _phases(trainer)[-1])
+    speed = flops_per_second or _OF_A_PRODUCT * _product(trainer)
+    if 2 * some * flops < patience * speed:
+        return None
+    step = every * flops / speed * args.gradient_accumulation_steps
+    held_out = len(trainer.eval_dataset) if isinstance(trainer.eval_dataset, Dataset) else 0
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    memory = peak_memory(args.device) + 4 * _STATES * parameters
+    if memory > (limit := memory_limit(args.device)):
+        raise UserError(_too_large(trainer, memory, limit, 0))
+    return Speed(_shared_out(trainer, step), held_out * flops / 3 / speed, memory, "operations")
+
+
+def _product(trainer: MclTrainer) -> float:
+    """Operations a second in a product of two matrices, in float32."""
+    device = trainer.args.device
+    size = 8192 if device.type == "cuda" else 1024
+    a = torch.ones(size, size, device=device)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        float((a @ a)[0, 0])  # waits for the device
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / _slowest(trainer, min(seconds))
+
+
+def _slowest(trainer: MclTrainer, seconds: float) -> float:
+    """Of all processes, so that they agree on what to do next."""
+    everyone = torch.tensor([seconds], device=trainer.args.device)
+    return float(trainer.accelerator.gather(everyone).max())
 
 
 class _Laps:
@@ -244,24 +314,18 @@ class _Laps:
 
     def run(self) -> Generator[int, float, _Found]:
         """Each `yield` of a number has so many steps done, and gets the seconds of one."""
-        *_, last = phases = self._phases()
+        *_, last = phases = _phases(self._base)
         self._take(last)
         part = yield from self._probe()
         a_batch = (part or 0.0) / self._base.args.gradient_accumulation_steps
         if part is not None and a_batch * (_BLOCKS + 1) * len(phases) > self._patience:
-            return self._estimate(phases, part)
+            return _shared_out(self._base, part), self._memory, "parts of a batch"
         reset_peak_memory(self._device)
         seconds = {}
         for phase in reversed(phases):  # what needs most memory first
             self._take(phase)
             seconds[_in_use(phase)] = yield from self._median()
-        return seconds, peak_memory(self._device), False
-
-    def _phases(self) -> list[dict[str, float]]:
-        """The weights of the losses that are in use together at some time, the last of all at the end."""
-        args, weights = self._base.args, self._base.model.config.weights
-        found = {_in_use(part): part for steps in _LENGTHS for *_, part in args.phases(steps, weights)}
-        return sorted(found.values(), key=lambda part: len(_in_use(part)))
+        return seconds, peak_memory(self._device), Speed.by
 
     def _take(self, phase: Mapping[str, float]) -> None:
         """Has the next steps train these losses."""
@@ -301,13 +365,6 @@ class _Laps:
             blocks.append((yield steps))
         return statistics.median(blocks)
 
-    def _estimate(self, phases: list[dict[str, float]], last: float) -> _Found:
-        """By the operations of each phase, where the seconds of the last are known."""
-        config, rows = self._base.model.config, self._own.args.train_batch_size
-        length = len(self._base.eval_dataset[0]["input_ids"])
-        flops = {_in_use(phase): step_flops(config, rows, length, phase) for phase in phases}
-        return {losses: last * n / max(flops.values()) for losses, n in flops.items()}, self._memory, True
-
 
 class _Clock(TrainerCallback):
     """Has the laps run, and tells them their time: of several processes that of the slowest, so that all agree."""
@@ -338,14 +395,10 @@ class _Clock(TrainerCallback):
         once = self._optimizer  # however many batches come before it
         seconds = ((self._now() - self._began - once) * self._accumulated + once) / self._steps
         try:
-            self._left = self._steps = self._laps.send(self._slowest(seconds))
+            self._left = self._steps = self._laps.send(_slowest(self._own, seconds))
         except StopIteration as ended:
             self.found, control.should_training_stop = ended.value, True
         self._optimizer, self._began = 0.0, self._now()
-
-    def _slowest(self, seconds: float) -> float:
-        everyone = torch.tensor([seconds], device=self._own.args.device)
-        return float(self._own.accelerator.gather(everyone).max())
 
     def _now(self) -> float:
         if self._own.args.device.type == "cuda":

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -40,7 +41,7 @@ from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
-from .lengths import Asked, Length, settle
+from .lengths import Asked, settle
 from .measure import Speed, measurable, measure
 from .memory import format_bytes
 from .model_arguments import ModelArguments
@@ -96,15 +97,15 @@ class PretrainingRun:
     @cached_property
     def workload(self) -> Workload:
         """How much the whole run will read and compute."""
-        args, work = self.trainer.args, self._workload
+        args, work = self.trainer.args, self.work
         if args.max_steps > 0:
             return replace(work, steps=args.max_steps)
         values = self.trainer.set_initial_training_values(args, self.trainer.get_train_dataloader())
         return replace(work, steps=int(values[-1]))
 
     @cached_property
-    def _workload(self) -> Workload:
-        """Of one step."""
+    def work(self) -> Workload:
+        """Of a run of one step."""
         args, config, train = self.trainer.args, self.model.config, self.rows.get("train")
         if train is None:  # a stream's rows are as long as the held-out ones
             return Workload(args, config, 1, None, len(self.rows["validation"][0]["input_ids"]))
@@ -116,21 +117,26 @@ class PretrainingRun:
         Raises:
             UserError: what [`settle`] refuses, or a schedule that so many steps cannot have.
         """
-        length: Length = settle(asked, self.trainer, self._workload, self.checkpoint)
-        self.trainer.args.max_steps, self.length, self.speed = length.steps, length.reason, length.speed
+        length = settle(asked, self.work, self.measure, self.checkpoint)
+        self.trainer.args.max_steps, self.length = length.steps, length.reason
         self.trainer.args.check_schedule()
         if self.recipe:
             kept = {k: v for k, v in yaml.safe_load(self.recipe).items() if k not in (*LENGTHS, "up_to_steps")}
             self.recipe = yaml.safe_dump({**kept, "max_steps": length.steps}, sort_keys=False, allow_unicode=True)
 
-    def measure(self) -> None:
-        """Has `plan` say how long the run will take and how much memory it needs, where a run can be measured.
+    def measure(self, **given: Any) -> Speed | None:
+        """The run's speed, which `plan` says as well, together with the hours and the memory that it needs; None where
+        it cannot be measured, under FSDP and DeepSpeed.
+
+        Args:
+            given: arguments of [`measure.measure`].
 
         Raises:
             UserError: a batch does not fit in memory.
         """
         if self.speed is None and measurable(self.trainer):
-            self.speed = measure(self.trainer)
+            self.speed = measure(self.trainer, **given)
+        return self.speed
 
     @cached_property
     def parameters(self) -> dict[str, int]:
@@ -425,7 +431,7 @@ def _time(speed: Speed, work: Workload) -> str:
     said = f"about {format_seconds(seconds := speed.of_run(work))}, evaluations included: "
     said += f"{(seconds - work.evaluations * speed.evaluation) / work.steps:.3g} s a step, "
     said += f"{speed.tokens_per_second(work):,.0f} tokens a second; peak memory {format_bytes(speed.memory)}"
-    return said + " (by parts of a batch: a rough estimate)" * speed.estimated
+    return said + f" (by {speed.by}: a rough estimate)" * speed.estimated
 
 
 def _family(config: PreTrainedConfig) -> str:
