@@ -22,7 +22,7 @@ from .pretrain import arguments_of, proposing
 
 _DESCRIPTION = "Try a few steps of every preset and objective on your text: how fast each is, and what hours buy."
 # Seconds of a kind of run: what takes longer is estimated. Its text is read and its model made besides.
-_PATIENCE = 20.0
+_PATIENCE = 30.0
 _PRESETS: list[str] = list(get_args(get_args(get_type_hints(ModelArguments)["preset"])[0]))
 _SCHEDULE = "course_schedule"
 # What is offered: an objective, and for some of them a schedule; with one course there is nothing to take in turn.
@@ -54,10 +54,8 @@ def run(argv: list[str]) -> None:
         _find_rate(parsed)
         return
     kinds = list(_kinds(argv, model_args))
-    at_most = format_seconds(2 * _PATIENCE * len(kinds))
-    print(
-        f"{len(kinds)} kinds of run, some steps of each: at most about {at_most}, and what it takes to read the text"
-    )
+    at_most = format_seconds(_PATIENCE * len(kinds))
+    print(f"{len(kinds)} kinds of run, some steps of each: some {at_most} at most, and what it takes to read the text")
     offers: list[Offer] = []
     with tqdm(kinds, disable=training_args.disable_tqdm, leave=False) as bar:
         for name, words in bar:

@@ -28,21 +28,22 @@ from .signals import SaveOnSignalCallback
 from .trainer import MclTrainer
 from .workload import Workload
 
-__all__ = ["PATIENCE", "Speed", "measurable", "measure", "rehearsal"]
+__all__ = ["PATIENCE", "Speed", "measurable", "measure", "rehearsal", "too_large"]
 
 PATIENCE = 120.0
-# A time is the median of three blocks or more, which together take this long, or are this many; a block is as many
+# A time is the median of blocks, of so many at least and at most, that together take these seconds; a block is as many
 # steps as a quarter of a second has, so that a GPU is not waited for after each.
-_BLOCK_SECONDS, _BLOCKS, _SECONDS, _MOST_BLOCKS = 0.25, 3, 3.0, 15
+_BLOCK_SECONDS, _FEW_BLOCKS, _MOST_BLOCKS, _SECONDS = 0.25, 2, 15, 6.0
 _PROBES = (16, 8)  # parts of a batch that are tried before all of it: how memory grows with the rows
+_RATE = 1e-12  # at which nothing is learnt; what a rate is a share of must not be 0
 _RATES = ("learning_rate", "generator_learning_rate", "muon_learning_rate")
 _WARMUPS = ("generator_warmup_steps", "course_warmup_steps", "correction_warmup_steps")
 _ENDLESS = 10**12
 _OF_A_PRODUCT = 0.5  # that training has, of the operations a second of one large product: roughly
 _STATES = 3  # of a parameter, beside its value: gradient, and two of Adam
 _EVALUATED = 2  # batches, of which an evaluation's time is known
-# Where accelerate puts autocast round a model's forward, each time that it prepares it.
-_FORWARD = ("forward", "_original_forward")
+# Where accelerate puts autocast round a model's forward; having done so, it would not again.
+_FORWARD = ("forward", "_original_forward", "_is_accelerate_prepared")
 # Every kind of run has one of these lengths, or nearly: which losses are in use together depends on it.
 _LENGTHS = tuple(10**power for power in range(1, 8))
 # Of a trainer that leaves nothing behind.
@@ -103,7 +104,7 @@ def measurable(trainer: MclTrainer) -> bool:
 
 
 def measure(trainer: MclTrainer, patience: float = PATIENCE, flops_per_second: float | None = None) -> Speed:
-    """Trains a few steps on the run's own rows at a learning rate of 0, of all the losses that it has in turn.
+    """Trains a few steps on the run's own rows at a learning rate next to 0, of all the losses in use in turn.
 
     Afterwards everything is as it was: weights, random states, the courses' turn. So a run that follows has the same
     weights, bit for bit, as one that nothing was measured for.
@@ -130,7 +131,7 @@ def measure(trainer: MclTrainer, patience: float = PATIENCE, flops_per_second: f
                 own.train()
             evaluation = _seconds_of_evaluation(trainer, own)
         except torch.OutOfMemoryError as error:
-            raise UserError(_too_large(trainer)) from error
+            raise UserError(too_large(trainer)) from error
     assert clock.found is not None  # what ended the training
     seconds, memory, by = clock.found
     tried = _tried(trainer)
@@ -178,7 +179,7 @@ def _still(trainer: MclTrainer) -> dict[str, Any]:
     """Arguments by which nothing is learnt, of batches that are whole and not accumulated, for as long as it takes."""
     args = trainer.args
     values: dict[str, Any] = {"max_steps": _LENGTHS[-1], "dataloader_drop_last": _tried(trainer) == 1}
-    values |= {name: 0.0 for name in _RATES if getattr(args, name) is not None}
+    values |= {name: _RATE for name in _RATES if getattr(args, name) is not None}
     values |= {"lr_scheduler_type": SchedulerType.CONSTANT, "lr_scheduler_kwargs": {}, "warmup_steps": 0}
     values |= {"length_warmup_steps": 0, "length_warmup_lengths": None, "gradient_accumulation_steps": 1}
     return values
@@ -222,8 +223,13 @@ def _seconds_of_evaluation(base: MclTrainer, own: MclTrainer) -> float:
     return _slowest(own, time.perf_counter() - began) * len(every) / len(some)
 
 
-def _too_large(trainer: MclTrainer, needed: float = 0.0, limit: float = 0.0, largest: int | None = None) -> str:
-    """That a batch does not fit, and about how many rows do, if that is known."""
+def too_large(trainer: MclTrainer, needed: float = 0.0, limit: float = 0.0, largest: int | None = None) -> str:
+    """Says that a batch does not fit, and about how many rows do, if that is known.
+
+    Args:
+        needed, limit: bytes, if known.
+        largest: rows that fit; 0 if none does.
+    """
     args = trainer.args
     rows, batches = args.per_device_train_batch_size, args.gradient_accumulation_steps
     said = f"per_device_train_batch_size={rows} does not fit in the memory of {args.device}"
@@ -233,9 +239,9 @@ def _too_large(trainer: MclTrainer, needed: float = 0.0, limit: float = 0.0, lar
         return f"{said}, and so does no row: give a smaller preset or max_seq_length"
     fewer = rows // 2 if largest is None else largest
     fewer = next((n for n in range(fewer, 1, -1) if rows * batches % n == 0 and 2 * n > fewer), fewer)
-    most = "" if largest is None else f"the largest that does is about {largest}; "
+    known = "" if largest is None else f"the largest that does is about {largest}; "
     return (
-        f"{said}; {most}give --per_device_train_batch_size {fewer} "
+        f"{said}; {known}give --per_device_train_batch_size {fewer} "
         f"--gradient_accumulation_steps {max(rows * batches // fewer, 1)}"
     )
 
@@ -282,7 +288,7 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     parameters = sum(parameter.numel() for parameter in model.parameters())
     memory = peak_memory(args.device) + 4 * _STATES * parameters
     if memory > (limit := memory_limit(args.device)):
-        raise UserError(_too_large(trainer, memory, limit, 0))
+        raise UserError(too_large(trainer, memory, limit, 0))
     return Speed(_shared_out(trainer, step), held_out * flops / 3 / speed, memory, "operations")
 
 
@@ -317,9 +323,11 @@ class _Laps:
         *_, last = phases = _phases(self._base)
         self._take(last)
         part = yield from self._probe()
-        a_batch = (part or 0.0) / self._base.args.gradient_accumulation_steps
-        if part is not None and a_batch * (_BLOCKS + 1) * len(phases) > self._patience:
-            return _shared_out(self._base, part), self._memory, "parts of a batch"
+        if part is not None:
+            seconds = _shared_out(self._base, part)
+            a_batch_each = sum(seconds.values()) / self._base.args.gradient_accumulation_steps
+            if (_FEW_BLOCKS + 1) * a_batch_each > self._patience:
+                return seconds, self._memory, "parts of a batch"
         reset_peak_memory(self._device)
         seconds = {}
         for phase in reversed(phases):  # what needs most memory first
@@ -354,14 +362,14 @@ class _Laps:
         a_row = max(peaks[2] - peaks[1], 0.0) / (more - few)
         self._memory = peaks[2] + a_row * (full - more)
         if self._memory > (limit := memory_limit(self._device)):
-            raise UserError(_too_large(self._base, self._memory, limit, int(more + (limit - peaks[2]) / a_row)))
+            raise UserError(too_large(self._base, self._memory, limit, int(more + (limit - peaks[2]) / a_row)))
         return seconds * full / more
 
     def _median(self) -> Generator[int, float, float]:
         """Seconds of a step of the run, of blocks after one that warms up."""
         steps = max(1, round(_BLOCK_SECONDS / (yield 1)))
         blocks: list[float] = []
-        while len(blocks) < _BLOCKS or (sum(blocks) * steps < _SECONDS and len(blocks) < _MOST_BLOCKS):
+        while len(blocks) < _FEW_BLOCKS or (sum(blocks) * steps < _SECONDS and len(blocks) < _MOST_BLOCKS):
             blocks.append((yield steps))
         return statistics.median(blocks)
 

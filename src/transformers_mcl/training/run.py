@@ -42,7 +42,7 @@ from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
 from .lengths import Asked, settle
-from .measure import Speed, measurable, measure
+from .measure import Speed, measurable, measure, too_large
 from .memory import format_bytes
 from .model_arguments import ModelArguments
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
@@ -232,7 +232,12 @@ class PretrainingRun:
             for other in [] if self.checkpoint else self.folder.glob("checkpoint-*"):
                 shutil.rmtree(other)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
-        result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        try:
+            result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{too_large(trainer)}, or see by --dry_run true which is the largest that does"
+            ) from error
         self.seconds = trainer.training_seconds
         if trainer.stopped_by_signal:
             raise Interrupted(
