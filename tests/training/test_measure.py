@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.launching import torchrun
 from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training import measure as module
@@ -145,3 +147,11 @@ def test_a_run_takes_the_time_of_its_parts_and_its_evaluations() -> None:
     assert speed.tokens_per_second(work(100)) == 6.4
     assert speed.of_run(work(0x10, rows=None)) == 16 * 10 + 100
     assert replace(speed, by="operations").estimated
+
+
+def test_two_processes_agree_and_train_as_if_nothing_was_measured(tmp_path: Path) -> None:
+    words = [*torchrun(), "-m", "tests.training.measured", str(tmp_path)]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (same, steps), other = ((tmp_path / f"{rank}.txt").read_text().split() for rank in (0, 1))
+    assert same == "True" and int(steps) > 1 and other == [same, steps]
