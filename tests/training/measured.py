@@ -39,7 +39,7 @@ def trained(folder: str, measured: bool) -> tuple[dict[str, torch.Tensor], int]:
 
 
 if __name__ == "__main__":
-    module._SECONDS = 0.0
+    module._SECONDS = module._BLOCK_SECONDS = 0.0
     (plain, _), (ours, steps) = (trained(sys.argv[1], measured) for measured in (False, True))
     same = all(value.equal(ours[name]) for name, value in plain.items())
     rank = torch.distributed.get_rank()

@@ -29,6 +29,7 @@ ALL, ELECTRA = frozenset(OBJECTIVES["mcl"]), frozenset(OBJECTIVES["electra"])
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_BLOCK_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
