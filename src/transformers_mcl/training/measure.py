@@ -41,7 +41,7 @@ _WARMUPS = ("generator_warmup_steps", "course_warmup_steps", "correction_warmup_
 _ENDLESS = 10**12
 _OF_A_PRODUCT = 0.5  # that training has, of the operations a second of one large product: roughly
 _STATES = 3  # of a parameter, beside its value: gradient, and two of Adam
-_EVALUATED = 2  # batches, of which an evaluation's time is known
+_EVALUATED = 4  # batches, of which an evaluation's time is known
 # Where accelerate puts autocast round a model's forward; having done so, it would not again.
 _FORWARD = ("forward", "_original_forward", "_is_accelerate_prepared")
 # Every kind of run has one of these lengths, or nearly: which losses are in use together depends on it.
