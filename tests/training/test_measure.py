@@ -97,6 +97,17 @@ def test_memory_is_seen_to_grow_by_parts_of_a_batch(make_trainer: Make, monkeypa
     assert rows == [2, 2, 4]  # and never all of them
 
 
+def test_what_is_compiled_is_tried_with_whole_batches_alone(make_trainer: Make) -> None:
+    rows: list[int] = []
+    trainer = make_trainer(per_device_train_batch_size=32)
+    trainer.args.torch_compile = True
+    trainer.model.register_forward_pre_hook(
+        lambda model, _, given: rows.append(len(given["input_ids"]) if model.training else 32), with_kwargs=True
+    )
+    measure(trainer)
+    assert set(rows) == {32}
+
+
 @pytest.mark.parametrize(("largest", "said"), [(0, "and so does no row"), (None, "size 16 --gradient_acc.*_steps 2$")])
 def test_what_is_said_of_a_batch_that_does_not_fit(
     make_trainer: Make, monkeypatch: pytest.MonkeyPatch, largest: int | None, said: str

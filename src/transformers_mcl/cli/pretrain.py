@@ -37,11 +37,12 @@ def run(argv: list[str]) -> None:
         training_args.push_to_hub = False  # for which a repository would be made
     run = prepare(model_args, data_args, training_args, parsed.recipe)
     speaks = run.trainer.is_world_process_zero()
-    if dry.dry_run:
-        run.measure()
+    measured = run.measure() if dry.dry_run else None
     if speaks:
         print(run.plan(), flush=True)
     if dry.dry_run:
+        if speaks and measured is None:
+            print("  time       not measured: what FSDP or DeepSpeed shards could not be trained after it was tried")
         return
     run.train()
     inspection = run.finish()

@@ -165,14 +165,14 @@ def rehearsal(
         )
         for callback in (PrinterCallback, HealthCallback, SaveOnSignalCallback):
             own.remove_callback(callback)
-        own_forward = {name: vars(trainer._pair).get(name) for name in _FORWARD}
+        fields = vars(trainer._pair)
+        before = {name: fields[name] for name in _FORWARD if name in fields}
         try:
             yield own
         finally:
-            for name, value in own_forward.items():
-                vars(trainer._pair).pop(name, None)
-                if value is not None:
-                    vars(trainer._pair)[name] = value
+            for name in _FORWARD:
+                fields.pop(name, None)
+            fields.update(before)
 
 
 def _still(trainer: MclTrainer) -> dict[str, Any]:
@@ -350,7 +350,7 @@ class _Laps:
         """Seconds of a batch, and whether it fits, by two smaller ones; None if it has too few rows to know."""
         args, full = self._own.args, self._own.args.per_device_train_batch_size
         few, more = (full // part for part in _PROBES)
-        if not 0 < few < more:
+        if not 0 < few < more or args.torch_compile:  # what is compiled for fewer rows would stay for the run
             args.batch_size_warmup_steps = 0
             return None
         args.batch_size_warmup_steps, peaks = _ENDLESS, []
@@ -362,7 +362,9 @@ class _Laps:
         a_row = max(peaks[2] - peaks[1], 0.0) / (more - few)
         self._memory = peaks[2] + a_row * (full - more)
         if self._memory > (limit := memory_limit(self._device)):
-            raise UserError(too_large(self._base, self._memory, limit, int(more + (limit - peaks[2]) / a_row)))
+            raise UserError(
+                too_large(self._base, self._memory, limit, int(more + (limit - peaks[2]) / max(a_row, 1.0)))
+            )
         return seconds * full / more
 
     def _median(self) -> Generator[int, float, float]:
