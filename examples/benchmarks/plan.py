@@ -2,6 +2,8 @@
 
     python examples/benchmarks/plan.py --presets tiny mini --seconds 120 --rounds 3
 
+On a busy machine `OMP_NUM_THREADS=1` and `--clock cpu` compare processor time, in which other work hardly counts.
+
 In each round every preset is measured as `plan` measures it, and then trained for as many steps as `--seconds` have by
 the prediction, from its warm-up to its last evaluation, with the preset's own batches and learning rate; all of it is
 compared. Other arguments are those of `transformers-mcl pretrain`; with no text given, that inside the package. See
@@ -15,14 +17,15 @@ import sys
 import time
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.pretrain import preset_arguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.io import markdown_table
+from transformers_mcl.training import measure as measuring
 from transformers_mcl.training.lengths import steps_in
-from transformers_mcl.training.measure import PATIENCE, measure
 from transformers_mcl.training.run import ModelArguments, prepare
 
 
@@ -33,8 +36,9 @@ class PlanArguments:
     presets: list[str] = field(default_factory=lambda: ["tiny", "mini"])
     seconds: float = field(default=120.0, metadata={"help": "That each training is predicted to take."})
     rounds: int = 3
+    clock: Literal["wall", "cpu"] = field(default="wall", metadata={"help": "cpu: processor time of the process."})
     patience: float = field(
-        default=PATIENCE, metadata={"help": "Seconds that whole batches may take, to be measured."}
+        default=measuring.PATIENCE, metadata={"help": "Seconds that whole batches may take, to be measured."}
     )
 
 
@@ -50,14 +54,16 @@ def compare(words: list[str]) -> tuple[int, int, float, float]:
     """Steps of a run, tokens of them, seconds that are predicted, and seconds that are seen."""
     with TemporaryDirectory() as folder:
         args, *given = arguments_of(words, folder)
+        if args.clock == "cpu":
+            measuring._clock = time.process_time
         run = prepare(*given)
-        speed = measure(run.trainer, args.patience)
+        speed = measuring.measure(run.trainer, args.patience)
         run.trainer.args.max_steps = max(steps_in(args.seconds / 3600, run.work, speed), 1)
         predicted = speed.of_run(run.workload)
-        began = time.perf_counter()
+        began = measuring._clock()
         run.trainer.train()
         run.trainer.evaluate()
-        return run.steps, run.workload.tokens, predicted, time.perf_counter() - began
+        return run.steps, run.workload.tokens, predicted, measuring._clock() - began
 
 
 def main(words: list[str]) -> None:
