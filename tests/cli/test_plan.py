@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.small_text import write_text_and_tokenizer
-from transformers_mcl import UserError
+from transformers_mcl import MclTrainingArguments, UserError
 from transformers_mcl.cli import plan as module
 from transformers_mcl.cli.main import main
 from transformers_mcl.method.courses import OBJECTIVES
@@ -153,7 +153,7 @@ def test_refuses_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str], g
 def test_several_processes_are_sent_to_a_dry_run(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.arguments_of.__globals__["MclTrainingArguments"], "world_size", 2)
+    monkeypatch.setattr(MclTrainingArguments, "world_size", 2)
     assert main(command(folder)) == 2
     assert "`pretrain --dry_run true` tries the run" in capsys.readouterr().err
 
