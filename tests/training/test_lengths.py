@@ -14,12 +14,14 @@ from safetensors.torch import load_file
 
 from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.cli.main import main
+from transformers_mcl.data import DataArguments
 from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training import lengths as module
+from transformers_mcl.training import measure as measure_module
 from transformers_mcl.training import run as run_module
 from transformers_mcl.training.lengths import EPOCHS, Asked, settle
 from transformers_mcl.training.measure import Speed
-from transformers_mcl.training.run import DEMO_FOLDER
+from transformers_mcl.training.run import DEMO_FOLDER, ModelArguments, prepare
 from transformers_mcl.training.workload import Workload
 
 from .conftest import tiny_config
@@ -206,3 +208,38 @@ def test_a_length_that_cannot_be_is_refused_in_one_line(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("transformers-mcl pretrain: error: ") and said in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stream_begins_where_it_would_have_begun(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Measured, with nothing in the place of measuring."""
+    monkeypatch.setattr(measure_module, "_SECONDS", 0.0)
+    monkeypatch.setattr(measure_module, "_BLOCK_SECONDS", 0.0)
+    weights = []
+    for measured in (False, True):
+        run = prepare(
+            ModelArguments(preset="tiny", config_overrides=SMALL, tokenizer_name=str(DEMO_FOLDER / "tokenizer")),
+            DataArguments(
+                train_file=[str(text)],
+                validation_file=[str(text)],
+                max_seq_length=32,
+                streaming=True,
+                shuffle_buffer_size=20,
+            ),
+            MclTrainingArguments(
+                str(tmp_path / str(measured)),
+                use_cpu=True,
+                disable_tqdm=True,
+                max_steps=3,
+                dataloader_num_workers=workers,
+                report_to=[],
+                per_device_train_batch_size=4,
+            ),
+        )
+        if measured:
+            assert run.measure() is run.speed is not None
+        run.trainer.train()
+        weights.append(run.model.state_dict())
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())

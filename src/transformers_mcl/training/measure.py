@@ -128,7 +128,8 @@ def measure(trainer: MclTrainer, patience: float = PATIENCE, flops_per_second: f
         clock = _Clock(own, _Laps(trainer, own, patience).run(), args.gradient_accumulation_steps)
         own.add_callback(clock)
         try:
-            with tqdm(desc="measuring the speed", unit=" steps", leave=False, disable=args.disable_tqdm) as clock.bar:
+            quiet = args.disable_tqdm or args.process_index > 0
+            with tqdm(desc="measuring the speed", unit=" steps", leave=False, disable=quiet) as clock.bar:
                 own.train()
             evaluation = _seconds_of_evaluation(trainer, own)
         except torch.OutOfMemoryError as error:
