@@ -172,7 +172,11 @@ def test_a_stream_takes_tokens_and_hours_and_no_epochs(
 ) -> None:
     streamed = ["--streaming", "true", "--course_warmup_steps", 0]
     assert main(words(text, tmp_path / "tokens", *streamed, "--max_tokens", 400)) == 0
-    assert main(words(text, tmp_path / "hours", *streamed, "--max_hours", 0.001)) == 0
+    hours = words(
+        text, tmp_path / "hours", *streamed, "--max_hours", 0.001, "--save_strategy", "steps", "--save_steps", 2
+    )
+    assert main(hours) == 0
+    assert main([*hours, "--resume_from_checkpoint", "true"]) == 0
     for name in ("tokens", "hours"):
         assert json.loads((tmp_path / name / "trainer_state.json").read_text())["global_step"] == 3
     capsys.readouterr()

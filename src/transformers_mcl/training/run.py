@@ -316,9 +316,7 @@ def prepare(
         UserError: whatever the user can mend; before any long work.
     """
     asked = Asked.take(training_args)
-    if asked and data_args.streaming:
-        training_args.max_steps = 1  # transformers asks for some; which, is not known before a batch was read
-    if data_args.streaming:
+    if data_args.streaming and not asked:
         check_max_steps(training_args.max_steps)
     check_processes(training_args.world_size)
     checkpoint = check_output_dir(training_args, model_args.overwrite_output_dir)
@@ -345,6 +343,8 @@ def prepare(
         MclTrainer.get_optimizer_cls_and_kwargs(training_args, model)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
+    if asked and data_args.streaming:
+        training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
     run = PretrainingRun(
         trainer=_trainer(model, training_args, data_args, tokenizer, train, rows["validation"]),
         tokenizer=tokenizer,
