@@ -16,7 +16,8 @@ from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.export import ExportArguments
-from transformers_mcl.cli.pretrain import preset_arguments
+from transformers_mcl.cli.plan import PlanArguments
+from transformers_mcl.cli.pretrain import DryRun, arguments_of, preset_arguments
 from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
 from transformers_mcl.soups.score_arguments import ScoreArguments
@@ -34,6 +35,22 @@ def test_the_python_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest
         exec(compile(block, "docs/pretraining.md", "exec"), names)
     assert type(names["encoder"]).__name__ == "MclModel"
     assert type(names["generator"]).__name__ == "MclForMaskedLM"
+
+
+def test_the_commands_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "pretraining.md").read_text().replace("\\\n", "")
+    kinds = {"pretrain": DryRun, "plan": PlanArguments}
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    commands = [words for words in commands if words and words[0] in kinds]
+    assert [words[0] for words in commands].count("plan") == 2
+    # The lengths of the table, each by itself.
+    table = page.partition("## How long")[2].partition("\n\n**")[0]
+    commands += [["pretrain", *words.split()] for words in re.findall(r"\| `(--\w+ [\d.]+)`", table)]
+    assert len(commands) == 9
+    for command, *words in commands:
+        arguments_of([*words, "--use_cpu", "--output_dir", "out"], command, "", kinds[command])
 
 
 def test_files_that_pages_name_exist() -> None:

@@ -32,7 +32,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
 
 
 def test_every_command_has_a_module() -> None:
-    assert {"pretrain", "tokenizer", "finetune", "inspect"} <= set(COMMANDS)
+    assert {"pretrain", "plan", "tokenizer", "finetune", "inspect"} <= set(COMMANDS)
     assert [name for name in COMMANDS if importlib.util.find_spec(f"transformers_mcl.cli.{name}") is None] == []
 
 
@@ -55,7 +55,7 @@ def test_no_command_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     ("word", "hint"),
-    [("pretran", "did you mean 'pretrain'?"), ("zzz", "the commands are pretrain, tokenizer, finetune, inspect")],
+    [("pretran", "did you mean 'pretrain'?"), ("zzz", "the commands are pretrain, plan, tokenizer, finetune")],
 )
 def test_unknown_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([word, "--output_dir", "x"]) == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import load_file
@@ -24,7 +25,7 @@ from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import DataArguments
-from transformers_mcl.training.run import ModelArguments, prepare
+from transformers_mcl.training.run import ModelArguments, prepare, preset_path
 
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
@@ -269,9 +270,18 @@ def test_a_later_checkpoint_beside_the_one_to_resume_from_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     saving = ["--output_dir", str(tmp_path / "run"), "--save_strategy", "steps", "--save_steps", "1"]
+    saving += ["--save_total_limit", "3"]
     assert main(command(folder, *saving)) == 0
     capsys.readouterr()
     assert main(command(folder, *saving, "--resume_from_checkpoint", str(tmp_path / "run" / "checkpoint-1"))) == 2
     assert "checkpoint-3 stands beside" in capsys.readouterr().err
     assert main(command(folder, *saving, "--resume_from_checkpoint", "true", "--max_steps", "2")) == 2
     assert "max_steps=2 is below the 3 steps" in capsys.readouterr().err
+
+
+def test_presets_keep_two_checkpoints(folder: Path) -> None:
+    saving = ["--output_dir", str(folder / "kept"), "--save_strategy", "steps", "--save_steps", "1"]
+    assert main(command(folder, *saving)) == 0
+    assert {path.name for path in (folder / "kept").glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
+    for preset in ("tiny", "mini", "small", "base", "large"):
+        assert yaml.safe_load(preset_path(preset).read_text())["save_total_limit"] == 2

@@ -27,8 +27,8 @@ from ..errors import UserError
 from ..io import YamlLoader
 
 _UNSET: Any = object()
-# Secrets, and what must be said anew each time: a repeated run starts at the beginning, and over nothing.
-_NOT_IN_A_RECIPE = ("hub_token", "token", "resume_from_checkpoint", "overwrite_output_dir")
+# Secrets, and what must be said anew each time: a repeated run starts at the beginning, over nothing, and trains.
+_NOT_IN_A_RECIPE = ("hub_token", "token", "resume_from_checkpoint", "overwrite_output_dir", "dry_run")
 
 
 class ParsedArguments(tuple[Any, ...]):
@@ -62,6 +62,7 @@ def parse_arguments(
         underlay: returns values that stand in for the dataclasses' defaults, a preset's say; it gets the arguments
             that were given and a function that reads a file of arguments. Its values are not part of the recipe,
             which then holds every argument that was given: one that equals the default may differ from the preset's.
+            With it, ``--help`` shows the values that the other arguments lead to.
         positional: a field of texts that words which stand before, or after the value of, other arguments are for.
 
     Returns:
@@ -73,10 +74,14 @@ def parse_arguments(
         SystemExit: after ``--help``.
     """
     parser = _Parser(dataclass_types, prog, description)
-    given = parser.parse_given(argv, positional)
+    helps = underlay is not None and any(word in ("-h", "--help") for word in argv)
+    given = parser.parse_given([word for word in argv if not (helps and word in ("-h", "--help"))], positional)
     path = given.pop("config", None)
     values = {**(parser.convert_file(Path(path)) if path is not None else {}), **given}
     filled = {**underlay(values, parser.convert_file), **values} if underlay else values
+    if helps:  # with the values that these arguments have
+        parser.set_defaults(**filled)
+        parser.parse_args(["--help"])
     missing = [f"--{name}" for name, default in parser.defaults.items() if default is MISSING and name not in filled]
     if missing:
         raise UserError(f"missing {', '.join(missing)}: give it on the command line or in a --config file")

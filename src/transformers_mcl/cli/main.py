@@ -16,6 +16,7 @@ PROG = "transformers-mcl"
 DEBUG = "TRANSFORMERS_MCL_DEBUG"
 COMMANDS = {
     "pretrain": "pre-train a generator and a discriminator on text",
+    "plan": "try presets, objectives or learning rates before a long run: what each costs and buys",
     "tokenizer": "train a tokenizer on text",
     "finetune": "fine-tune an encoder on GLUE, SQuAD or a task of your own",
     "inspect": "show what a pre-trained pair does to a sentence",

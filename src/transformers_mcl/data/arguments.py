@@ -63,7 +63,7 @@ class DataArguments:
     overwrite_cache: bool = field(default=False, metadata={"help": "Prepare the text again, even if it is cached."})
     streaming: bool = field(
         default=False,
-        metadata={"help": "Read, tokenize and pack the text while training, without preparing it; needs --max_steps."},
+        metadata={"help": "Read, tokenize and pack the text while training, without preparing it; it has no epochs."},
     )
     shuffle_buffer_size: int = field(
         default=10_000,
@@ -90,7 +90,7 @@ class DataArguments:
             raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
         self._check_apart("document_attention", "line_by_line", "it has one document a row")
         self._check_apart("streaming", "line_by_line", "a stream is packed")
-        self._check_apart("streaming", "max_train_samples", "max_steps says where a stream ends")
+        self._check_apart("streaming", "max_train_samples", "max_steps or max_tokens says where it ends")
         if not 0 < self.validation_split_percentage < 100:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"

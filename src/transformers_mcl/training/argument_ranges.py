@@ -15,6 +15,7 @@ __all__ = ["check_numbers"]
 _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
     ("above 0", lambda value: 0 < value < math.inf): """
         muon_learning_rate generator_learning_rate adam_epsilon num_train_epochs peak_flops
+        max_hours
     """,
     ("0 or more", lambda value: 0 <= value < math.inf): """
         learning_rate weight_decay warmup_steps generator_warmup_steps course_warmup_steps correction_warmup_steps
@@ -30,6 +31,7 @@ _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
         batch_size_warmup_start per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
         eval_accumulation_steps torch_empty_cache_steps dataloader_prefetch_factor ddp_bucket_cap_mb ddp_timeout
         num_seeds max_seq_length n_best_size max_answer_length max_train_samples max_eval_samples max_predict_samples
+        max_tokens up_to_steps
     """,
     ("from 0 to 2**32 - 1", lambda value: isinstance(value, int) and 0 <= value < 2**32): "seed data_seed",
     ("from 0 to 2**63 - 1", lambda value: isinstance(value, int) and 0 <= value < 2**63): "eval_seed",

@@ -18,7 +18,15 @@ from ..models.flops import known_peak_flops, step_flops
 from .batch_warmup import SHORTEST_ROW, BatchWarmup
 from .optimizer_arguments import OptimizerArguments
 
-__all__ = ["MclTrainingArguments", "changed"]
+__all__ = ["LENGTHS", "MclTrainingArguments", "changed"]
+
+# What says how long a run is, and what each is where it is not given.
+LENGTHS: dict[str, float | None] = {
+    "max_steps": TrainingArguments.max_steps,
+    "num_train_epochs": TrainingArguments.num_train_epochs,
+    "max_tokens": None,
+    "max_hours": None,
+}
 
 # What there is to learn before there is a discriminator.
 _OF_THE_GENERATOR = [name for name in OBJECTIVES["electra"] if not all_losses()[name].detects]
@@ -42,6 +50,8 @@ class MclTrainingArguments(OptimizerArguments):
       step. With the first two 0.1 and 0.25 the generator learns alone for a tenth of the run, without a pass of the
       discriminator, then replaced token detection until a quarter is done, then all;
     - `length_warmup_lengths`: in tokens, in the order of their use;
+    - `max_tokens`, `max_hours`, `up_to_steps`: [`prepare`] makes `max_steps` of them, for which it may have to measure
+      the run's speed ([`lengths.settle`]); [`MclTrainer`] alone refuses them;
     - `eval_seed`: two evaluations with the same seed and batch size draw the same, so that models can be compared.
 
     Raises:
@@ -80,6 +90,19 @@ class MclTrainingArguments(OptimizerArguments):
     )
     length_warmup_lengths: list[int] | None = field(
         default=None, metadata={"help": "Lengths of those shorter rows, each for an equal part of these steps."}
+    )
+    max_tokens: int | None = field(
+        default=None, metadata={"help": "Length of the run: as many steps as read this many tokens, special ones too."}
+    )
+    max_hours: float | None = field(
+        default=None,
+        metadata={"help": "Length of the run: as many steps as these hours have, by the speed of a few."},
+    )
+    up_to_steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "Without any other length one is proposed from the text and the speed, of at most this many steps."
+        },
     )
     eval_seed: int = field(default=0, metadata={"help": "Seed of the draws of every evaluation."})
     # Looking for NaN here costs a host sync a step.
@@ -121,16 +144,21 @@ class MclTrainingArguments(OptimizerArguments):
             f"{', '.join(name for name, weight in weights.items() if weight)}: give it 0, or others a weight"
         )
 
+    def phases(
+        self, num_training_steps: int, weights: Mapping[str, float]
+    ) -> Iterator[tuple[int, int, dict[str, float]]]:
+        """The parts of a run in which the same losses are in use: first step, step after the last, their weights."""
+        later = (self.get_generator_warmup_steps, self.get_course_warmup_steps, self.get_correction_warmup_steps)
+        borders = {0, num_training_steps, *(min(begin(num_training_steps), num_training_steps) for begin in later)}
+        for begin, end in pairwise(sorted(borders)):
+            yield begin, end, self.weights_at(begin, num_training_steps, weights)
+
     def planned_flops(self, config: MclConfig, num_training_steps: int, length: int) -> float:
         """Operations of a run on rows of `length` tokens, over all processes; but for the warm-ups of batches."""
-        later = (self.get_generator_warmup_steps, self.get_course_warmup_steps, self.get_correction_warmup_steps)
-        borders = sorted(
-            {0, num_training_steps, *(min(begin(num_training_steps), num_training_steps) for begin in later)}
+        flops = sum(
+            (end - begin) * step_flops(config, self.train_batch_size, length, weights)
+            for begin, end, weights in self.phases(num_training_steps, config.weights)
         )
-        flops = 0.0
-        for begin, end in pairwise(borders):
-            weights = self.weights_at(begin, num_training_steps, config.weights)
-            flops += (end - begin) * step_flops(config, self.train_batch_size, length, weights)
         return flops * self.gradient_accumulation_steps * self.world_size
 
     def get_batch_warmup(self, num_training_steps: int) -> BatchWarmup:
@@ -155,6 +183,7 @@ class MclTrainingArguments(OptimizerArguments):
             # Courses that begin later, and insertion, leave parameters without a gradient.
             self.ddp_find_unused_parameters = True
         super().__post_init__()
+        self._check_length()
         if self.dataloader_pin_memory:
             accelerator_config: Any = self.accelerator_config
             accelerator_config.non_blocking = True  # a batch's copy would have the device waited for
@@ -162,6 +191,29 @@ class MclTrainingArguments(OptimizerArguments):
             # The other kind, one file of all weights, is not read back where weights are shared.
             self.fsdp_plugin_args["state_dict_type"] = "SHARDED_STATE_DICT"
         self._check_warmups()
+
+    @property
+    def given_lengths(self) -> dict[str, Any]:
+        """Those of `LENGTHS` that are not left as they are by default."""
+        return {name: getattr(self, name) for name, unset in LENGTHS.items() if getattr(self, name) != unset}
+
+    def check_steps(self) -> None:
+        """Checks that a trainer knows how long it is to train.
+
+        Raises:
+            UserError: what says so has not been made steps of.
+        """
+        for name in ("max_tokens", "max_hours", "up_to_steps"):
+            if (value := getattr(self, name)) is not None and self.max_steps <= 0:
+                raise UserError(
+                    f"{name}={value}: MclTrainer takes max_steps or num_train_epochs; it is "
+                    "transformers_mcl.training.run.prepare that makes steps of a number of tokens or hours"
+                )
+
+    def _check_length(self) -> None:
+        if len(given := self.given_lengths) > 1:
+            said = " and ".join(f"{name}={value}" for name, value in given.items())
+            raise UserError(f"{said} both say how long the run is: give one of them")
 
     def _check_warmups(self) -> None:
         for name in ("generator_warmup_steps", "course_warmup_steps"):

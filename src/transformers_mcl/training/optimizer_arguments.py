@@ -78,7 +78,7 @@ class OptimizerArguments(PrecisionArguments):
         if muon:
             self.optim = "muon"
         self._check_learning_rates()
-        self._check_schedule()
+        self.check_schedule()
 
     def _check_learning_rates(self) -> None:
         for name in ("generator_learning_rate", "muon_learning_rate"):
@@ -94,8 +94,12 @@ class OptimizerArguments(PrecisionArguments):
                 f"muon_learning_rate={self.muon_learning_rate:g} needs --optim muon, not {self.optim_name}"
             )
 
-    def _check_schedule(self) -> None:
-        """The names and steps of `lr_scheduler_kwargs`, which transformers looks at only when it begins to train."""
+    def check_schedule(self) -> None:
+        """Looks at the names and steps of `lr_scheduler_kwargs`, as transformers does only when it begins to train.
+
+        Raises:
+            UserError: what there is not, or what the number of steps does not leave room for.
+        """
         kind, given = SchedulerType(self.lr_scheduler_type), self.lr_scheduler_kwargs
         given = given if isinstance(given, dict) else {}
         schedule: Any = TYPE_TO_SCHEDULER_FUNCTION[kind]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
 
-from datasets import Dataset
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy, SchedulerType
 
 from ..data import DataArguments
@@ -24,10 +21,10 @@ from ..method.courses import COURSES, MAIN_COURSE
 from ..plots import COLOURS, GREY, label_ends, picture
 from .arguments import MclTrainingArguments
 from .callbacks import format_seconds
-from .health import HealthCallback, HealthThresholds
+from .health import HealthThresholds
+from .measure import measure, rehearsal
 from .model_arguments import ModelArguments
 from .run import PretrainingRun, prepare
-from .trainer import MclTrainer
 
 __all__ = ["FACTORS", "STEPS", "RateLadder", "Rung", "find_learning_rate"]
 
@@ -177,43 +174,28 @@ def _check(args: MclTrainingArguments, factors: Sequence[float], steps: int) -> 
         raise UserError("find_learning_rate: learning_rate=0 has no multiples: give one to start from")
 
 
-def _miniature(run: PretrainingRun, factor: float, steps: int, folder: str) -> MclTrainingArguments:
-    """The run's arguments for a rung."""
-    args, whole = copy.copy(run.trainer.args), run.steps
-    for name in _RATES:
-        if (rate := getattr(args, name)) is not None:
-            setattr(args, name, rate * factor)
+def _miniature(run: PretrainingRun, factor: float, steps: int) -> dict[str, Any]:
+    """The arguments of a rung that differ from the run's."""
+    args, whole = run.trainer.args, run.steps
+    values: dict[str, Any] = {name: rate * factor for name in _RATES if (rate := getattr(args, name)) is not None}
     for name in _WARMUPS:
-        setattr(args, name, min(getattr(args, f"get_{name}")(whole) / whole, 1.0) * steps)
-    args.warmup_steps = round(args.get_warmup_steps(whole) / whole * steps)
-    args.lr_scheduler_type, args.lr_scheduler_kwargs = SchedulerType.CONSTANT_WITH_WARMUP, {}
-    args.max_steps, args.logging_steps, args.logging_strategy = steps, steps // _LOOKS, IntervalStrategy.STEPS
-    args.eval_strategy = args.save_strategy = IntervalStrategy.NO
-    args.load_best_model_at_end = args.push_to_hub = args.logging_first_step = False
-    args.report_to, args.disable_tqdm, args.output_dir = [], True, folder
-    return args
+        values[name] = min(getattr(args, f"get_{name}")(whole) / whole, 1.0) * steps
+    return values | {
+        "warmup_steps": round(args.get_warmup_steps(whole) / whole * steps),
+        "lr_scheduler_type": SchedulerType.CONSTANT_WITH_WARMUP,
+        "lr_scheduler_kwargs": {},
+        "max_steps": steps,
+        "logging_steps": steps // _LOOKS,
+        "logging_strategy": IntervalStrategy.STEPS,
+    }
 
 
 def _climb(run: PretrainingRun, factor: float, steps: int, bar: tqdm[Any]) -> Rung:
     """One short training from the model's weights, and what comes of it on held-out rows."""
-    base = run.trainer
-    held_out = base.eval_dataset
-    assert isinstance(held_out, Dataset)
-    with tempfile.TemporaryDirectory() as folder:
-        args = _miniature(run, factor, steps, folder)
-        trainer = MclTrainer(
-            run.model,
-            args,
-            train_dataset=base.train_dataset,
-            eval_dataset=held_out.select(range(min(len(held_out), _EVAL_ROWS))),
-            data_collator=base.data_collator,
-            processing_class=base.processing_class,
-            callbacks=[look := _Look(bar)],
-        )
-        for callback in (PrinterCallback, HealthCallback):
-            trainer.remove_callback(callback)
-        rung = Rung(args.learning_rate)
-        bar.set_postfix_str(f"learning rate {rung.learning_rate:.3g}")
+    values, look = _miniature(run, factor, steps), _Look(bar)
+    rung = Rung(values["learning_rate"])
+    bar.set_postfix_str(f"learning rate {rung.learning_rate:.3g}")
+    with rehearsal(run.trainer, values, look, eval_rows=_EVAL_ROWS) as trainer:
         try:
             trainer.train()
             rung.trouble = look.trouble
@@ -264,19 +246,13 @@ def _progress(run: PretrainingRun, rungs: int, steps: int, disable: bool) -> Ite
 
 
 def _seconds(run: PretrainingRun, steps: int) -> float:
-    """A rung's, from one micro-batch with all losses, after another that warms up; nothing is learnt from them."""
-    trainer, model = run.trainer, run.model
-    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    turn = model.turn
-    for _ in range(2):
-        began = time.perf_counter()
-        with trainer.compute_loss_context_manager():
-            loss = model(**batch).loss
-        float(loss.detach())
-        loss.backward()
-        model.zero_grad()
-    model.turn = turn
-    return (time.perf_counter() - began) * trainer.args.gradient_accumulation_steps * steps
+    """Of a rung."""
+    args = copy.copy(run.trainer.args)
+    for name, value in {**_miniature(run, 1.0, steps), "eval_strategy": IntervalStrategy.NO}.items():
+        setattr(args, name, value)
+    rows, speed = len(run.rows["validation"]), measure(run.trainer)
+    speed = replace(speed, evaluation=speed.evaluation * min(rows, _EVAL_ROWS) / rows)
+    return speed.of_run(replace(run.workload, args=args, steps=steps))
 
 
 def _judge(rung: Rung, token_entropy: float, t: HealthThresholds) -> None:

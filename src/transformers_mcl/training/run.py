@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import platform
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
@@ -30,12 +34,16 @@ from ..inspection import Inspection, inspect_text
 from ..io import versions
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
-from .arguments import MclTrainingArguments
+from .arguments import LENGTHS, MclTrainingArguments
 from .baselines import token_entropy, token_shares
+from .callbacks import format_seconds
 from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
+from .lengths import Asked, settle
+from .measure import Speed, measurable, measure, too_large
+from .memory import format_bytes
 from .model_arguments import ModelArguments
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
 from .processes import check_processes, describe_engine, engine_warnings
@@ -68,6 +76,8 @@ class PretrainingRun:
     new_tokens: int
     checkpoint: str | None
     recipe: str
+    speed: Speed | None = None  # if it was measured
+    length: str = ""  # why it is as long as it is, if its arguments do not say so themselves
     seconds: float = 0.0  # that training took, before a resume as well
 
     @property
@@ -87,13 +97,46 @@ class PretrainingRun:
     @cached_property
     def workload(self) -> Workload:
         """How much the whole run will read and compute."""
-        args, train = self.trainer.args, self.rows.get("train")
-        steps = args.max_steps
-        if steps <= 0:
-            steps = int(self.trainer.set_initial_training_values(args, self.trainer.get_train_dataloader())[-1])
+        args, work = self.trainer.args, self.work
+        if args.max_steps > 0:
+            return replace(work, steps=args.max_steps)
+        values = self.trainer.set_initial_training_values(args, self.trainer.get_train_dataloader())
+        return replace(work, steps=int(values[-1]))
+
+    @cached_property
+    def work(self) -> Workload:
+        """Of a run of one step."""
+        args, config, train = self.trainer.args, self.model.config, self.rows.get("train")
         if train is None:  # a stream's rows are as long as the held-out ones
-            return Workload(args, self.model.config, steps, None, len(self.rows["validation"][0]["input_ids"]))
-        return Workload(args, self.model.config, steps, len(train), len(TokenStream(train)) / len(train))
+            return Workload(args, config, 1, None, len(self.rows["validation"][0]["input_ids"]))
+        return Workload(args, config, 1, len(train), len(TokenStream(train)) / len(train))
+
+    def settle_length(self, asked: Asked) -> None:
+        """Gives the arguments, and the recipe, the steps of what is asked for.
+
+        Raises:
+            UserError: what [`settle`] refuses, or a schedule that so many steps cannot have.
+        """
+        length = settle(asked, self.work, self.measure, self.checkpoint)
+        self.trainer.args.max_steps, self.length = length.steps, length.reason
+        self.trainer.args.check_schedule()
+        if self.recipe:
+            kept = {k: v for k, v in yaml.safe_load(self.recipe).items() if k not in (*LENGTHS, "up_to_steps")}
+            self.recipe = yaml.safe_dump({**kept, "max_steps": length.steps}, sort_keys=False, allow_unicode=True)
+
+    def measure(self, **given: Any) -> Speed | None:
+        """The run's speed, which `plan` says as well, together with the hours and the memory that it needs; None where
+        it cannot be measured, under FSDP and DeepSpeed.
+
+        Args:
+            given: arguments of [`measure.measure`].
+
+        Raises:
+            UserError: a batch does not fit in memory.
+        """
+        if self.speed is None and measurable(self.trainer):
+            self.speed = measure(self.trainer, **given)
+        return self.speed
 
     @cached_property
     def parameters(self) -> dict[str, int]:
@@ -139,6 +182,10 @@ class PretrainingRun:
             + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
+        if self.length:
+            lines["length"] = self.length
+        if self.speed:
+            lines["time"] = _time(self.speed, work)
         if config.document_attention:
             lines["documents"] = "kept apart in attention and positions"
         if self.checkpoint:
@@ -185,7 +232,12 @@ class PretrainingRun:
             for other in [] if self.checkpoint else self.folder.glob("checkpoint-*"):
                 shutil.rmtree(other)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
-        result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        try:
+            result = trainer.train(resume_from_checkpoint=self.checkpoint)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{too_large(trainer)}, or see by --dry_run true which is the largest that does"
+            ) from error
         self.seconds = trainer.training_seconds
         if trainer.stopped_by_signal:
             raise Interrupted(
@@ -263,7 +315,8 @@ def prepare(
     Raises:
         UserError: whatever the user can mend; before any long work.
     """
-    if data_args.streaming:
+    asked = Asked.take(training_args)
+    if data_args.streaming and not asked:
         check_max_steps(training_args.max_steps)
     check_processes(training_args.world_size)
     checkpoint = check_output_dir(training_args, model_args.overwrite_output_dir)
@@ -290,6 +343,8 @@ def prepare(
         MclTrainer.get_optimizer_cls_and_kwargs(training_args, model)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
+    if asked and data_args.streaming:
+        training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
     run = PretrainingRun(
         trainer=_trainer(model, training_args, data_args, tokenizer, train, rows["validation"]),
         tokenizer=tokenizer,
@@ -306,6 +361,8 @@ def prepare(
     run.trainer.summarize = run.summary
     if checkpoint:
         check_same_run(Path(checkpoint), run.trainer.identity, model.config, training_args.ignore_data_skip)
+    if asked:
+        run.settle_length(asked)
     return run
 
 
@@ -324,7 +381,7 @@ def _trainer(
             f"dataloader_drop_last leaves nothing to train on: the text has {len(train)} rows, and a batch of all "
             f"processes {a_round}: leave it out, or give a smaller per_device_train_batch_size"
         )
-    with refusing("training arguments"):
+    with refusing("training arguments"), _no_new_folder(Path(str(args.output_dir))):
         trainer = MclTrainer(
             model,
             args,
@@ -336,6 +393,16 @@ def _trainer(
     for said in engine_warnings(trainer) if trainer.is_world_process_zero() else ():
         logger.warning(said)
     return trainer
+
+
+@contextmanager
+def _no_new_folder(folder: Path) -> Iterator[None]:
+    """Removes a folder that transformers makes as it begins: nothing is written before training."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    yield
+    for path in new:
+        with suppress(OSError):  # another process has removed it, or put something into it
+            path.rmdir()
 
 
 def _text(
@@ -363,6 +430,13 @@ def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+
+
+def _time(speed: Speed, work: Workload) -> str:
+    said = f"about {format_seconds(seconds := speed.of_run(work))}, evaluations included: "
+    said += f"{(seconds - work.evaluations * speed.evaluation) / work.steps:.3g} s a step, "
+    said += f"{speed.tokens_per_second(work):,.0f} tokens a second; peak memory {format_bytes(speed.memory)}"
+    return said + f" (by {speed.by}: a rough estimate)" * speed.estimated
 
 
 def _family(config: PreTrainedConfig) -> str:

@@ -14,7 +14,10 @@ __all__ = ["check_max_steps", "load_stream_state", "save_stream_state"]
 def check_max_steps(max_steps: int) -> None:
     """Raises UserError if a run over a stream would not know when to end."""
     if max_steps <= 0:
-        raise UserError(f"max_steps is {max_steps}: a stream has no length, so say how many steps to train")
+        raise UserError(
+            f"max_steps is {max_steps}: a stream has no length, so say how long to train: give max_steps, max_tokens "
+            "or max_hours"
+        )
 
 
 def save_stream_state(loader: StreamLoader, folder: str | Path) -> None:

@@ -83,6 +83,7 @@ class MclTrainer(PushingTrainer):
             )
             args._n_gpu = 1
         args.check_weights(model.config.weights)
+        args.check_steps()
         if SCHEDULES[model.config.course_schedule].in_turn and args.ddp_find_unused_parameters is False:
             raise UserError(
                 f"ddp_find_unused_parameters=False does not go with course_schedule={model.config.course_schedule!r}, "

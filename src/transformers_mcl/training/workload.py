@@ -44,6 +44,20 @@ class Workload:
         return f"{self._rows_until(self.steps) * self.args.world_size / self.rows:.2f} epochs"
 
     @property
+    def epoch_steps(self) -> int:
+        """Of an epoch; of a stream, which has none, all."""
+        return math.ceil(self._epoch_rows / self._step_rows)
+
+    @property
+    def evaluations(self) -> int:
+        """How often the held-out text is evaluated, the end of the run included."""
+        args = self.args
+        if args.eval_strategy == "steps" and args.eval_steps:
+            every = math.ceil(args.eval_steps * self.steps) if args.eval_steps < 1 else args.eval_steps
+            return int(self.steps // every) + 1
+        return 1 + (self.steps // self.epoch_steps if args.eval_strategy == "epoch" else 0)
+
+    @property
     def flops(self) -> float:
         """Floating-point operations; attention over shorter rows is taken for that over whole ones."""
         whole = self.args.planned_flops(self.config, self.steps, round(self.row_tokens))
@@ -67,7 +81,7 @@ class Workload:
 
     def _rows_until(self, step: int) -> int:
         """A process's rows of all steps before this one."""
-        epochs, step = divmod(step, math.ceil(self._epoch_rows / self._step_rows))
+        epochs, step = divmod(step, self.epoch_steps)
         return epochs * self._epoch_rows + min(step * self._step_rows, self._epoch_rows)
 
     def _warmup_tokens(self, warmup: BatchWarmup, step: int) -> float:
