@@ -3,9 +3,9 @@
     python examples/benchmarks/gpu.py --json gpu.json
 
 Takes the presets, then pairs of other families in their shape (`families.py`), in 16 bits. Each is measured with a
-backward after each pass, as `MclTrainer` does it, and compiled as one graph with one backward, in turn within each
-round: times are medians over rounds. Each takes as many rows as fit, up to `--tokens`. Lines are printed, and written
-to `--json`, as soon as they are known. When `--minutes` are nearly over, compiling is left out first; what was left
+backward after each pass, as `MclTrainer` does it, and with each pass compiled, as its `torch_compile` is, in turn
+within each round: times are medians over rounds. Each takes as many rows as fit, up to `--tokens`. Lines are printed,
+and written to `--json`, as soon as they are known. When `--minutes` are nearly over, compiling is left out first; what was left
 out is said. Where the goal of docs/gpu.md is missed, what takes the time is listed; with `--profile` of every line.
 `--device cpu --preset tiny` tries all of it out.
 """
@@ -111,11 +111,10 @@ class Side:
         self.arguments = Arguments(max_seq_length=cell.length, dtype=given.dtype or "float32", **shared)
         before = torch.cuda.memory_allocated(given.device) if self.on_gpu else 0
         torch.manual_seed(given.seed)
-        # Compiled, the forward is one graph, and has one backward: as in MclTrainer.
-        self.step: Step = ours("step" if compiled else "pass")(cell.config, self.arguments)
+        self.step: Step = ours("pass")(cell.config, self.arguments)
         self.arguments.batch_size = self.step.arguments.batch_size = self.rows(given.tokens)
         if compiled:
-            self.step.model.compile(backend=given.backend, dynamic=False)
+            self.step.model.compile_passes(given.backend)
         start = time.perf_counter()
         self.step(random_batch(self.arguments, given.seed))
         self.first_step = time.perf_counter() - start

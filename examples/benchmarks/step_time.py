@@ -62,13 +62,13 @@ def plain(model_class: type[PlainElectra]) -> Callable[[MclConfig, Arguments], S
     return build
 
 
-def ours(backward_per: str) -> Callable[[MclConfig, Arguments], Step]:
+def ours(backward_per: str, compiled: bool = False) -> Callable[[MclConfig, Arguments], Step]:
     """Builder of a side of this package, with a backward per "pass" of a network, per "course", or per "step"."""
 
     def build(config: MclConfig, arguments: Arguments) -> Step:
         model = MclForPreTraining(config).to(arguments.device).train()
-        if arguments.compile:
-            model.compile()
+        if compiled or arguments.compile:
+            model.compile_passes()
 
         def loss_of(courses: tuple[str, ...] | None, clean: Tensor) -> Tensor:
             backward = torch.Tensor.backward if backward_per == "pass" else None
@@ -95,10 +95,12 @@ REFERENCE = "our electra"
 SIDES = {
     REFERENCE: Side(ours("pass"), "electra"),
     "our electra, relative bias": Side(ours("pass"), "electra", bias=True),
+    "our electra, relative bias, compiled": Side(ours("pass", compiled=True), "electra", bias=True),
     "plain electra": Side(plain(PlainElectra), "electra", plain=True),
     "plain electra, sampling everywhere": Side(plain(PlainElectraSamplingEverywhere), "electra", plain=True),
     "our mcl": Side(ours("pass"), "mcl"),
     "our mcl, relative bias": Side(ours("pass"), "mcl", bias=True),
+    "our mcl, relative bias, compiled": Side(ours("pass", compiled=True), "mcl", bias=True),
     "our mcl, relative bias, documents apart": Side(ours("pass"), "mcl", bias=True, documents=True),
     "our mcl, documents apart": Side(ours("pass"), "mcl", documents=True),
     "our mcl, backward per course": Side(ours("course"), "mcl"),
