@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from measure import Arguments, Step, random_batch
+from measure import Arguments, Step, operators
 from plain import PlainFamily
 from step_time import gflop, in_short, machine, ours, plain, sides_table, table, time_steps
-from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig, HfArgumentParser
 
 from transformers_mcl import MclConfig
@@ -104,16 +103,6 @@ def measure_family(family: str, names: list[str], arguments: FamilyArguments) ->
         for name in (OURS, PLAIN):
             figures[name]["operators"] = operators(steps[name], arguments)
     return figures
-
-
-def operators(step: Step, arguments: Arguments) -> dict[str, float]:
-    """Seconds of a step by torch's operators, without what they call; the mean of three steps."""
-    clean, on_gpu = random_batch(arguments, arguments.seed), torch.device(arguments.device).type == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as profiled:
-        for _ in range(3):
-            step(clean)
-    kind = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    return {event.key: getattr(event, kind) / 3e6 for event in profiled.key_averages()}
 
 
 def operators_table(family: str, figures: Mapping[str, dict[str, Any]], most: int = 10) -> str:

@@ -5,9 +5,9 @@
 Takes the presets, then pairs of other families in their shape (`families.py`), in 16 bits. Each is measured with a
 backward after each pass, as `MclTrainer` does it, and with each pass compiled, as its `torch_compile` is, in turn
 within each round: times are medians over rounds. Each takes as many rows as fit, up to `--tokens`. Lines are printed,
-and written to `--json`, as soon as they are known. When `--minutes` are nearly over, compiling is left out first; what was left
-out is said. Where the goal of docs/gpu.md is missed, what takes the time is listed; with `--profile` of every line.
-`--device cpu --preset tiny` tries all of it out.
+and written to `--json`, as soon as they are known. When `--minutes` are nearly over, compiling is left out first; what
+was left out is said. Where the goal of docs/gpu.md is missed, what takes the time is listed; with `--profile` of every
+line. `--device cpu --preset tiny` tries all of it out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from families import FAMILIES, FamilyArguments, configuration, operators
-from measure import Arguments, Step, interleaved, random_batch
+from families import FAMILIES, FamilyArguments, configuration
+from measure import Arguments, Step, interleaved, operators, random_batch
 from memory import peak_over_static
 from step_time import machine, ours, table
 from transformers import HfArgumentParser

@@ -25,15 +25,18 @@ from typing import Any
 
 import torch
 import transformers
-from measure import Arguments, Step, interleaved, random_batch
+from measure import Arguments, Step, interleaved, operators, random_batch
 from memory import PEAK_ENVIRONMENT, peak_over_static
 from passes import measure_passes
 from plain import PlainElectra, PlainElectraSamplingEverywhere, PlainMcl, PlainMclSamplingEverywhere
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import HfArgumentParser
+from transformers.models.electra.modeling_electra import ElectraSelfAttention
 
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.method.corruptions import operated_count
+from transformers_mcl.models.attention import MclSelfAttention
+from transformers_mcl.models.dropout import CheapDropout
 from transformers_mcl.models.flops import pass_flops
 
 
@@ -44,6 +47,8 @@ class StepArguments(Arguments):
     preset: str = field(default="small", metadata={"choices": ["tiny", "mini", "small", "base", "large"]})
     sides: list[str] = field(default_factory=list, metadata={"help": "names of the table; all by default"})
     memory: bool = field(default=True, metadata={"help": "measure peak memory as well"})
+    passes: bool = field(default=True, metadata={"help": "measure the passes of mcl as well"})
+    operators: bool = field(default=False, metadata={"help": "list which of torch's operators take each side's time"})
     peak_memory_of: str | None = field(
         default=None, metadata={"help": "print the peak memory of this side in bytes, and nothing else"}
     )
@@ -62,11 +67,14 @@ def plain(model_class: type[PlainElectra]) -> Callable[[MclConfig, Arguments], S
     return build
 
 
-def ours(backward_per: str, compiled: bool = False) -> Callable[[MclConfig, Arguments], Step]:
-    """Builder of a side of this package, with a backward per "pass" of a network, per "course", or per "step"."""
+def ours(backward_per: str, compiled: bool = False, as_torch: bool = False) -> Callable[[MclConfig, Arguments], Step]:
+    """Builder of a side of this package, with a backward per "pass" of a network, per "course", or per "step"; with
+    each pass compiled; or with attention and dropout as torch does them on a CPU."""
 
     def build(config: MclConfig, arguments: Arguments) -> Step:
         model = MclForPreTraining(config).to(arguments.device).train()
+        if as_torch:
+            undo(model)
         if compiled or arguments.compile:
             model.compile_passes()
 
@@ -78,6 +86,15 @@ def ours(backward_per: str, compiled: bool = False) -> Callable[[MclConfig, Argu
         return Step(model, [partial(loss_of, courses) for courses in chosen], arguments)
 
     return build
+
+
+def undo(model: MclForPreTraining) -> None:
+    """Takes away what spares a CPU work in attention and dropout."""
+    for module in model.modules():
+        if isinstance(module, MclSelfAttention):
+            module.__class__ = ElectraSelfAttention
+        elif isinstance(module, CheapDropout):
+            module.__class__ = nn.Dropout
 
 
 @dataclass
@@ -95,11 +112,13 @@ REFERENCE = "our electra"
 SIDES = {
     REFERENCE: Side(ours("pass"), "electra"),
     "our electra, relative bias": Side(ours("pass"), "electra", bias=True),
+    "our electra, relative bias, as torch": Side(ours("pass", as_torch=True), "electra", bias=True),
     "our electra, relative bias, compiled": Side(ours("pass", compiled=True), "electra", bias=True),
     "plain electra": Side(plain(PlainElectra), "electra", plain=True),
     "plain electra, sampling everywhere": Side(plain(PlainElectraSamplingEverywhere), "electra", plain=True),
     "our mcl": Side(ours("pass"), "mcl"),
     "our mcl, relative bias": Side(ours("pass"), "mcl", bias=True),
+    "our mcl, relative bias, as torch": Side(ours("pass", as_torch=True), "mcl", bias=True),
     "our mcl, relative bias, compiled": Side(ours("pass", compiled=True), "mcl", bias=True),
     "our mcl, relative bias, documents apart": Side(ours("pass"), "mcl", bias=True, documents=True),
     "our mcl, documents apart": Side(ours("pass"), "mcl", documents=True),
@@ -168,6 +187,16 @@ def in_short(seconds: list[float], reference: list[float], arguments: Arguments)
         "tokens_per_second": arguments.batch_size * arguments.max_seq_length / median,
         "ratio": statistics.median(own / its for own, its in zip(seconds, reference, strict=True)),
     }
+
+
+def operators_table(names: Sequence[str], arguments: StepArguments, most: int = 20) -> tuple[str, dict[str, Any]]:
+    """Milliseconds of each side by operator, those first that take most of the first side."""
+    found = {name: operators(built(name, arguments), arguments) for name in names}
+    first = found[names[0]]
+    chosen = sorted(first, key=first.__getitem__, reverse=True)[:most]
+    rows = [(f"`{one}`", *(f"{1e3 * its.get(one, 0):.0f}" for its in found.values())) for one in chosen]
+    rows.append(("all", *(f"{1e3 * sum(its.values()):.0f}" for its in found.values())))
+    return table(("ms a step", *names), rows), found
 
 
 def measure_memory(name: str, arguments: StepArguments) -> float:
@@ -239,11 +268,15 @@ def main() -> None:
     print(", ".join(f"{key} {value}" for key, value in about.items()), flush=True)
     sides = measure_sides(names, arguments)
     print(f"\n{sides_table(sides)}\n", flush=True)
-    passes = measure_passes(built("our mcl", arguments), arguments)
-    print(passes_table(passes))
+    figures: dict[str, Any] = {"machine": about, "sides": sides}
+    if arguments.passes:
+        figures["passes"] = measure_passes(built("our mcl", arguments), arguments)
+        print(passes_table(figures["passes"]))
+    if arguments.operators:
+        text, figures["operators"] = operators_table(names, arguments)
+        print(text)
     if arguments.json:
-        settings = {**asdict(arguments), "json": str(arguments.json)}
-        figures = {"machine": about, "arguments": settings, "sides": sides, "passes": passes}
+        figures["arguments"] = {**asdict(arguments), "json": str(arguments.json)}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -56,7 +56,7 @@ def test_every_preset_and_objective_is_tried(
     out = capsys.readouterr().out
     assert out.startswith("4 kinds of run, some steps of each: some 2 min at most")
     rows = rows_of(out)
-    kinds = ["mcl, sampled", "mcl"]
+    kinds = ["mcl, sampled", "mcl, all"]
     assert [row[:2] for row in rows] == [[preset, kind] for preset in ("tiny", "mini") for kind in kinds]
     assert "in 1 hours: steps" in out
     for row in rows:
@@ -81,7 +81,7 @@ def test_what_is_given_is_not_varied(
     given = ["--preset", "tiny", "--course_warmup_steps", 0, "--eval_strategy", "no"]
     assert main(command(folder, *given, "--objective", "mcl", "--max_steps", 9)) == 0
     (sampled, mcl) = rows_of(capsys.readouterr().out)
-    assert sampled[1] == "mcl, sampled" and mcl[1:7] == ["mcl", "64", "1", "9", "0.0025", "2.0 GiB"]
+    assert sampled[1] == "mcl, sampled" and mcl[1:7] == ["mcl, all", "64", "1", "9", "0.0025", "2.0 GiB"]
     assert 86_400 < int(mcl[7].replace(",", "")) < 90_000  # of a day, as no hours are given; epochs end in few rows
     # What was measured says how fast a run is that is too slow to be tried.
     assert seen[0]["flops_per_second"] is None and seen[1]["flops_per_second"]
@@ -89,7 +89,7 @@ def test_what_is_given_is_not_varied(
     assert main(joint) == 0
     assert [row[:2] for row in rows_of(capsys.readouterr().out)] == [["tiny", "electra"]]
     assert main(command(folder, *given)) == 0
-    assert [row[1] for row in rows_of(capsys.readouterr().out)] == ["electra", "mcl, sampled", "mcl"]
+    assert [row[1] for row in rows_of(capsys.readouterr().out)] == ["electra", "mcl, sampled", "mcl, all"]
 
 
 def test_what_does_not_fit_or_is_not_tried_says_so(

@@ -52,4 +52,6 @@ def test_a_compiled_run_trains(objective: str, device: str, trainer: Callable[..
     losses = [log["loss"] for log in made.state.log_history if "loss" in log]
     assert len(losses) == 3
     assert all(math.isfinite(loss) for loss in losses)
-    assert counters["stats"]["unique_graphs"] == 1, counters["graph_break"]
+    assert not counters["graph_break"]
+    # One a pass; MCL's insertion has rows of another length, with padding.
+    assert counters["stats"]["unique_graphs"] == {"electra": 2, "mcl": 4}[objective]

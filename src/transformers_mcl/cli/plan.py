@@ -26,7 +26,7 @@ _PATIENCE = 30.0
 _PRESETS: list[str] = list(get_args(get_args(get_type_hints(ModelArguments)["preset"])[0]))
 _SCHEDULE = "course_schedule"
 # What is offered: an objective, and for some of them a schedule; with one course there is nothing to take in turn.
-_KINDS = [("electra", ""), ("mcl", "sampled"), ("mcl", "")]
+_KINDS = [("electra", ""), ("mcl", "sampled"), ("mcl", "all")]
 
 
 @dataclass

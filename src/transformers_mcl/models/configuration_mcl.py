@@ -399,13 +399,15 @@ class MclConfig(ElectraConfig):
     @classmethod
     def mini(cls, **overrides: Any) -> "MclConfig":
         """A pair for hours on a CPU, or minutes on a GPU (our choice): ELECTRA-small's width at half its depth, a
-        generator of a quarter of the width, no dropout, and the initial values of `tiny`, for its reasons."""
+        generator of a quarter of the width, no dropout, the courses in turn, and the initial values of `tiny`, for its
+        reasons."""
         return cls(
             **{
                 "num_hidden_layers": 6,
                 "generator_num_attention_heads": 4,
                 "hidden_dropout_prob": 0.0,
                 "attention_probs_dropout_prob": 0.0,
+                "course_schedule": "sampled",
                 **_SOON_OFF_THE_PLATEAU,
                 **overrides,
             }

@@ -182,6 +182,11 @@ class PretrainingRun:
             + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
+        if args.torch_compile:
+            lines["compiled"] = (
+                f"each pass of a network, by {args.torch_compile_backend}, in the first steps, which takes minutes; what "
+                "it gains here, `transformers-mcl plan` says with --torch_compile true and without"
+            )
         if self.length:
             lines["length"] = self.length
         if self.speed:
