@@ -42,6 +42,17 @@ def test_script_prints_tables_and_writes_figures(tmp_path: Path) -> None:
     assert len(rows) == 2 + len(sides) + 2 + len(figures["passes"])
 
 
+def test_what_torch_would_do_in_attention_is_listed_beside_ours(tmp_path: Path) -> None:
+    out, sides = tmp_path / "figures.json", ["our electra, relative bias, as torch", "our electra, relative bias"]
+    given = ["--rounds", "1", "--warmup_rounds", "0", "--memory", "false", "--passes", "false", "--operators", "true"]
+    run(*given, "--json", str(out), "--sides", *sides)
+    figures = json.loads(out.read_text())
+    theirs, ours = (figures["operators"][side] for side in sides)
+    assert "passes" not in figures
+    assert theirs["aten::isneginf"] > 0
+    assert "aten::isneginf" not in ours
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted by Linux")
 def test_peak_memory_grows_with_the_batch() -> None:
     few, many = (float(run("--peak_memory_of", "our electra", "--batch_size", size)) for size in ("4", "64"))
