@@ -44,6 +44,7 @@ test-upstream: $(INSTALLED) ## run transformers' own model tests on our classes
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m upstream $(ARGS)
 
 test-gpu: $(INSTALLED) ## run the tests that need a GPU, in one process: cards are not shared
+	@$(BIN)/python -c "import sys, torch; torch.cuda.is_available() or sys.exit('torch finds no GPU here')"
 	$(PYTEST) -m gpu $(ARGS) tests/gpu
 
 test-deepspeed: $(INSTALLED) ## install DeepSpeed, and run its tests on the CPU; needs a C++ compiler

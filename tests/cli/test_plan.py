@@ -49,8 +49,10 @@ def test_every_preset_and_objective_is_tried(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "_PRESETS", ["tiny", "mini"])
-    monkeypatch.setattr(measure, "_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "_BLOCK_SECONDS", 0.0)
+    alone, electra, every = ({"mlm"}, set(OBJECTIVES["electra"]), set(OBJECTIVES["mcl"]))
+    courses = every - {"re_mlm", "re_slm", "re_rtd", "re_std"}
+    fixed = Speed({frozenset(losses): 0.01 for losses in (alone, electra, courses, every)}, 0.1, 2.0**28)
+    monkeypatch.setattr(run_module, "measure", lambda trainer, **given: fixed)
     monkeypatch.chdir(tmp_path)
     assert main(command(folder, "--max_hours", 1, "--objective", "mcl")) == 0
     out = capsys.readouterr().out
@@ -171,7 +173,24 @@ def test_the_help_shows_the_values_that_will_be_used(capsys: pytest.CaptureFixtu
     mini = shown(capsys, name, "--preset", "mini", "--help")
     assert mini["learning_rate"] == "0.001" and mini["up_to_steps"] == "10000" and mini["save_total_limit"] == "2"
     tiny = shown(capsys, name, "-h", "--learning_rate", "7e-3", "--max_tokens", "10")
+    secret = shown(capsys, name, "-h", "--hub_token", "not-to-be-shown")
+    assert "not-to-be-shown" not in secret.values()
     assert tiny["learning_rate"] == "0.007" and tiny["max_seq_length"] == "32" and tiny["up_to_steps"] == "None"
+
+
+def test_presets_that_the_arguments_do_not_fit_are_lines_of_the_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        run_module, "measure", lambda *_, **__: Speed({frozenset(OBJECTIVES["electra"]): 1.0}, 0.0, 1e9)
+    )
+    monkeypatch.setattr(module, "_PRESETS", ["tiny", "base"])
+    given = ["--objective", "electra", "--max_seq_length", 160]
+    assert main(command(folder, *given)) == 0
+    tiny, base = rows_of(capsys.readouterr().out)
+    assert "max_position_embeddings=128" in tiny[-1] and base[2]
+    assert main(command(folder, *given, "--preset", "tiny")) == 2
+    assert "max_position_embeddings=128" in capsys.readouterr().err
 
 
 def test_the_offers_of_nothing_are_a_table() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -57,6 +59,18 @@ def test_all_courses_are_one_graph_and_compute_the_same(model: MclForPreTraining
     # Another batch of the shape, whose notebook is another, runs the same graph.
     trained(model, compiled, **{**batch, "input_ids": torch.randint(104, 150, (2, 22))})
     assert counter.frame_count == 1
+
+
+def test_a_pair_with_compiled_passes_is_copied_and_pickled(model: MclForPreTraining) -> None:
+    ids = torch.randint(104, 150, (2, 22))
+    expected = model.eval().encode(ids, None)
+    model.compile_passes("eager")
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert again.encode(ids, None).equal(expected)
+        with torch.no_grad():
+            again.electra.embeddings.word_embeddings.weight.zero_()
+        assert not again.encode(ids, None).equal(expected)  # its own weights
+        assert model.encode(ids, None).equal(expected)
 
 
 @pytest.mark.slow

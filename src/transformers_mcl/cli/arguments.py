@@ -80,7 +80,7 @@ def parse_arguments(
     values = {**(parser.convert_file(Path(path)) if path is not None else {}), **given}
     filled = {**underlay(values, parser.convert_file), **values} if underlay else values
     if helps:  # with the values that these arguments have
-        parser.set_defaults(**filled)
+        parser.set_defaults(**{name: value for name, value in filled.items() if not name.endswith("token")})
         parser.parse_args(["--help"])
     missing = [f"--{name}" for name, default in parser.defaults.items() if default is MISSING and name not in filled]
     if missing:

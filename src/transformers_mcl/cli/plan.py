@@ -63,6 +63,8 @@ def run(argv: list[str]) -> None:
             _, *arguments = _parse(words)
             speed = next((one.flops_per_second for one in reversed(offers) if one.flops_per_second), None)
             offers.append(offer(name, *arguments, patience=_PATIENCE, flops_per_second=speed))
+    if not any(one.work for one in offers):
+        raise UserError("; ".join(dict.fromkeys(one.trouble for one in offers)))
     print(offers_table(offers))
     print(
         "Steps and hours are those of the length that pretrain proposes, or was asked for; --max_hours asks for other "

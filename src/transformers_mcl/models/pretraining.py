@@ -509,8 +509,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         `backward` after each pass still frees its activations, in a fifth of the memory. [`MclTrainer`] does it for
         `torch_compile`. What is called, saved and loaded stays the same.
 
-        Each pass is one graph, for any number of rows. One more is made for rows with padding, for those of a second
-        length, which is then for any length, and for each of these in evaluation.
+        Each pass is one graph, for any number of rows, but under FSDP, whose shards break it. One more is made for
+        rows with padding, for those of a second length, which is then for any, and for each of these in evaluation.
 
         Args:
             backend, mode: as [`torch.compile`] takes them.
@@ -519,7 +519,7 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         kwargs: dict[str, Any] = {"backend": backend, "mode": mode}
         if backend == "inductor" and self.device.type == "cpu":  # whose own random numbers are drawn one by one there
             kwargs = {"options": {**torch._inductor.list_mode_options(mode or "default"), "fallback_random": True}}
-        self._encode, self._predict_at = (_compiled(run, **kwargs) for run in (encode, _predict_at))
+        self._encode, self._predict_at = (_Compiled(run, **kwargs) for run in (encode, _predict_at))
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor | None, document_ids: Tensor | None = None) -> Tensor:
         return self._encode(self.discriminator, input_ids, attention_mask, document_ids)
@@ -552,22 +552,31 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         return hooks.export_model(self, output_dir, half=half, format=format, tokenizer=tokenizer)
 
 
-def _compiled(run: Callable[..., Tensor], **kwargs: Any) -> Callable[..., Tensor]:
+class _Compiled:
     """A pass of a network, compiled once for any number of rows: steps have many, of courses in turn and of an
-    epoch's end."""
-    # Another pair's graphs, of the same code, are none of this one's. Older versions of torch count them together.
-    ours = {"isolate_recompiles": True, "recompile_limit": _GRAPHS}
-    kwargs |= {name: value for name, value in ours.items() if name in signature(torch.compile).parameters}
-    compiled: Any = torch.compile(run, **kwargs)
+    epoch's end. A pickled one is not compiled."""
 
-    def call(network: nn.Module, *given: Tensor | None) -> Tensor:
+    def __init__(self, run: Callable[..., Tensor], **kwargs: Any):
+        # Another pair's graphs, of the same code, are none of this one's. Older versions of torch count them together.
+        ours = {"isolate_recompiles": True, "recompile_limit": _GRAPHS}
+        kwargs |= {name: value for name, value in ours.items() if name in signature(torch.compile).parameters}
+        self.run, self.compiled = run, torch.compile(run, **kwargs)
+
+    def __call__(self, network: nn.Module, *given: Tensor | None) -> Tensor:
         for tensor in given:
             if tensor is not None:
                 torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        found: Tensor = compiled(network, *given)
-        return found
+        return self.compiled(network, *given)
 
-    return call
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Compiled:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self.run,)
+
+
+def _itself(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return run
 
 
 def _no_table() -> Any:

@@ -21,6 +21,7 @@ __all__ = ["EPOCHS", "HOURS", "Asked", "Length", "settle", "steps_in"]
 EPOCHS, HOURS = 40, 24.0
 # Operations a second that any machine has: a run that is short at these needs no measuring.
 _SLOWEST = 1e9
+_ENDLESS = 10**15  # steps
 _CHOOSE = "choose another by --max_steps, --num_train_epochs, --max_tokens or --max_hours"
 
 
@@ -77,7 +78,8 @@ def settle(asked: Asked, work: Workload, speed: Callable[[], Speed | None], chec
     if asked.max_tokens is not None:
         return _tokens(asked.max_tokens, work, state["global_step"] if state else 0)
     if state:
-        return Length(state["max_steps"], "that of the run it goes on with")
+        unread = "" if asked.max_hours is None else f"; max_hours={asked.max_hours:g} is of runs that begin"
+        return Length(state["max_steps"], f"that of the run it goes on with{unread}")
     return _proposal(asked, work, speed) if asked.max_hours is None else _hours(asked.max_hours, work, speed)
 
 
@@ -107,7 +109,7 @@ def _hours(hours: float, work: Workload, measured: Callable[[], Speed | None]) -
 
 def _proposal(asked: Asked, work: Workload, measured: Callable[[], Speed | None]) -> Length:
     assert asked.up_to_steps is not None
-    bounds = {"as many as the preset takes": asked.up_to_steps}
+    bounds = {"as many as the preset takes, or up_to_steps says": asked.up_to_steps}
     if work.rows is not None:
         bounds[f"{EPOCHS} epochs of the text"] = EPOCHS * work.epoch_steps
     reason = min(bounds, key=lambda name: bounds[name])
@@ -130,4 +132,8 @@ def _most(cost: Callable[[int], float], budget: float) -> int:
     above = 2
     while cost(above) <= budget:
         above *= 2
+        if above > _ENDLESS:
+            raise UserError(
+                f"that is a length of more than {_ENDLESS:,} steps, which no run has: give fewer tokens or hours"
+            )
     return bisect_right(range(above), budget, lo=above // 2, hi=above, key=cost) - 1

@@ -56,6 +56,10 @@ _QUIET: dict[str, Any] = {
     "push_to_hub": False,
     "logging_first_step": False,
     "eval_on_start": False,
+    # These would leave weights of 16 bits behind, and hide a batch that does not fit.
+    "bf16_full_eval": False,
+    "fp16_full_eval": False,
+    "auto_find_batch_size": False,
     "report_to": [],
     "disable_tqdm": True,
 }

@@ -30,7 +30,7 @@ class Offer:
         work: of the length that `pretrain` proposes, or was asked for; None if the run does not fit here.
         speed: what was measured.
         hours, bought: the run of the most steps that so many hours have; None if they have none.
-        trouble: why it does not fit.
+        trouble: why there is no such run.
     """
 
     name: tuple[str, str]
@@ -64,8 +64,7 @@ def offer(
         model_args, data_args, training_args: as [`prepare`] takes them; with `max_hours`, these are asked about.
         patience, flops_per_second: of [`measure`].
 
-    Raises:
-        UserError: what [`prepare`] refuses; that a batch does not fit in memory is said in the offer.
+    What [`prepare`] refuses, and a batch that does not fit in memory, are said in the offer.
     """
     hours = HOURS if training_args.max_hours is None else training_args.max_hours
     asked = Asked.take(training_args)
@@ -75,8 +74,8 @@ def offer(
         training_args.output_dir = str(Path(folder) / "run")
         if asked:
             training_args.max_steps = 1
-        run = prepare(model_args, data_args, training_args)
         try:
+            run = prepare(model_args, data_args, training_args)
             speed = run.measure(patience=patience, flops_per_second=flops_per_second)
         except UserError as error:
             return Offer(name, hours=hours, trouble=str(error))

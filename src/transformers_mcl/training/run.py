@@ -184,8 +184,8 @@ class PretrainingRun:
         }
         if args.torch_compile:
             lines["compiled"] = (
-                f"each pass of a network, by {args.torch_compile_backend}, in the first steps, which takes minutes; what "
-                "it gains here, `transformers-mcl plan` says with --torch_compile true and without"
+                f"each pass of a network, by {args.torch_compile_backend}, in the first steps, which takes minutes; "
+                "what it gains here, `transformers-mcl plan` says with --torch_compile true and without"
             )
         if self.length:
             lines["length"] = self.length
@@ -404,10 +404,12 @@ def _trainer(
 def _no_new_folder(folder: Path) -> Iterator[None]:
     """Removes a folder that transformers makes as it begins: nothing is written before training."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
-    yield
-    for path in new:
-        with suppress(OSError):  # another process has removed it, or put something into it
-            path.rmdir()
+    try:
+        yield
+    finally:
+        for path in new:
+            with suppress(OSError):  # another process has removed it, or put something into it
+                path.rmdir()
 
 
 def _text(
