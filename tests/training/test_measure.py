@@ -101,7 +101,7 @@ def test_memory_is_seen_to_grow_by_parts_of_a_batch(make_trainer: Make, monkeypa
 def test_what_is_compiled_is_tried_with_whole_batches_alone(make_trainer: Make) -> None:
     rows: list[int] = []
     trainer = make_trainer(per_device_train_batch_size=32)
-    trainer.args.torch_compile = True
+    trainer.args.torch_compile, trainer.args.torch_compile_backend = True, "eager"
     trainer.model.register_forward_pre_hook(
         lambda model, _, given: rows.append(len(given["input_ids"]) if model.training else 32), with_kwargs=True
     )
