@@ -42,6 +42,7 @@ def test_script_prints_tables_and_writes_figures(tmp_path: Path) -> None:
     assert len(rows) == 2 + len(sides) + 2 + len(figures["passes"])
 
 
+@pytest.mark.slow
 def test_what_torch_would_do_in_attention_is_listed_beside_ours(tmp_path: Path) -> None:
     out, sides = tmp_path / "figures.json", ["our electra, relative bias, as torch", "our electra, relative bias"]
     given = ["--rounds", "1", "--warmup_rounds", "0", "--memory", "false", "--passes", "false", "--operators", "true"]

@@ -68,7 +68,7 @@ def _padded(rows: Any) -> Dataset:
         ("sampled", False),
         pytest.param("sampled", True, marks=slow),
         pytest.param("all", False, marks=slow),
-        ("all", True),
+        pytest.param("all", True, marks=slow),
         pytest.param("joint", False, marks=slow),
         pytest.param("joint", True, marks=slow),
     ],

@@ -162,6 +162,7 @@ def test_a_run_takes_the_time_of_its_parts_and_its_evaluations() -> None:
     assert replace(speed, by="operations").estimated
 
 
+@pytest.mark.slow
 def test_two_processes_agree_and_train_as_if_nothing_was_measured(tmp_path: Path) -> None:
     words = [*torchrun(), "-m", "tests.training.measured", str(tmp_path)]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True)
