@@ -12,14 +12,14 @@ that take the time of both are listed. See docs/speed.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from measure import Arguments, Step, operators
 from plain import PlainFamily
-from step_time import gflop, in_short, machine, ours, plain, sides_table, table, time_steps
+from step_time import gflop, in_short, machine, operators_table, ours, plain, sides_table, time_steps
 from transformers import AutoConfig, HfArgumentParser
 
 from transformers_mcl import MclConfig
@@ -105,18 +105,6 @@ def measure_family(family: str, names: list[str], arguments: FamilyArguments) ->
     return figures
 
 
-def operators_table(family: str, figures: Mapping[str, dict[str, Any]], most: int = 10) -> str:
-    """The operators that take most of the time of our step, beside the plain loop's."""
-    mine, its = figures[OURS]["operators"], figures[PLAIN]["operators"]
-    rows = []
-    for name in sorted(mine, key=mine.__getitem__, reverse=True)[:most]:
-        rows.append(
-            (f"`{name}`", f"{mine[name]:.3f}", f"{mine[name] / sum(mine.values()):.0%}", f"{its.get(name, 0):.3f}")
-        )
-    rows.append(("all", f"{sum(mine.values()):.3f}", "100%", f"{sum(its.values()):.3f}"))
-    return table((f"operator in {family}", "ours, s", "share", "plain, s"), rows)
-
-
 def main() -> None:
     arguments = HfArgumentParser(FamilyArguments, description=__doc__).parse_args_into_dataclasses()[0]
     families = arguments.families or list(FAMILIES)
@@ -131,7 +119,8 @@ def main() -> None:
         figures = measured[family] = measure_family(family, names, arguments)
         print(f"\n{sides_table({f'{family}, {name}': its for name, its in figures.items()})}", flush=True)
         if "operators" in figures[OURS]:
-            print(f"\n{operators_table(family, figures)}", flush=True)
+            found = {"ours": figures[OURS]["operators"], "plain": figures[PLAIN]["operators"]}
+            print(f"\n{operators_table(f'operator in {family}', found)}", flush=True)
     if arguments.json:
         settings = {**asdict(arguments), "json": str(arguments.json)}
         arguments.json.write_text(

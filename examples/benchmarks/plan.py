@@ -58,7 +58,7 @@ def compare(words: list[str]) -> tuple[int, int, float, float]:
             measuring._clock = time.process_time
         run = prepare(*given)
         speed = measuring.measure(run.trainer, args.patience)
-        run.trainer.args.max_steps = max(steps_in(args.seconds / 3600, run.work, speed), 1)
+        run.trainer.args.max_steps = max(steps_in(args.seconds / 3600, run.one_step, speed), 1)
         predicted = speed.of_run(run.workload)
         began = measuring._clock()
         run.trainer.train()

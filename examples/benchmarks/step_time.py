@@ -189,14 +189,15 @@ def in_short(seconds: list[float], reference: list[float], arguments: Arguments)
     }
 
 
-def operators_table(names: Sequence[str], arguments: StepArguments, most: int = 20) -> tuple[str, dict[str, Any]]:
-    """Milliseconds of each side by operator, those first that take most of the first side."""
-    found = {name: operators(built(name, arguments), arguments) for name in names}
-    first = found[names[0]]
-    chosen = sorted(first, key=first.__getitem__, reverse=True)[:most]
-    rows = [(f"`{one}`", *(f"{1e3 * its.get(one, 0):.0f}" for its in found.values())) for one in chosen]
-    rows.append(("all", *(f"{1e3 * sum(its.values()):.0f}" for its in found.values())))
-    return table(("ms a step", *names), rows), found
+def operators_table(title: str, found: Mapping[str, Mapping[str, float]], most: int = 10) -> str:
+    """Seconds of each side by operator, those that take most of the first side's, with their share of it."""
+    (first, its), *others = found.items()
+    rows = []
+    for name in sorted(its, key=its.__getitem__, reverse=True)[:most]:
+        more = (f"{other.get(name, 0):.3f}" for _, other in others)
+        rows.append((f"`{name}`", f"{its[name]:.3f}", f"{its[name] / sum(its.values()):.0%}", *more))
+    rows.append(("all", f"{sum(its.values()):.3f}", "100%", *(f"{sum(other.values()):.3f}" for _, other in others)))
+    return table((title, f"{first}, s", "share", *(f"{name}, s" for name, _ in others)), rows)
 
 
 def measure_memory(name: str, arguments: StepArguments) -> float:
@@ -273,8 +274,8 @@ def main() -> None:
         figures["passes"] = measure_passes(built("our mcl", arguments), arguments)
         print(passes_table(figures["passes"]))
     if arguments.operators:
-        text, figures["operators"] = operators_table(names, arguments)
-        print(text)
+        figures["operators"] = {name: operators(built(name, arguments), arguments) for name in names}
+        print(operators_table("operator", figures["operators"], most=20))
     if arguments.json:
         figures["arguments"] = {**asdict(arguments), "json": str(arguments.json)}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

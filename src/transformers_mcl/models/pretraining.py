@@ -42,9 +42,9 @@ from .heads import detection_head
 from .modeling_mcl import MclGenerator, MclModel, MclPreTrainedModel, check_length
 from .sharing import SHARING, DisentangledEmbedding, new_size, resize, tie
 
-_GRAPHS = 32  # of a compiled pass: with padding or without, in training and evaluation, of few lengths
-
 __all__ = ["CourseRecord", "CoursesMixin", "MclForPreTraining", "MclForPreTrainingOutput"]
+
+_GRAPHS = 32  # of a compiled pass: with padding or without, in training and evaluation, of few lengths
 
 
 @dataclass

@@ -18,7 +18,9 @@ from ..models.flops import known_peak_flops, step_flops
 from .batch_warmup import SHORTEST_ROW, BatchWarmup
 from .optimizer_arguments import OptimizerArguments
 
-__all__ = ["LENGTHS", "MclTrainingArguments", "changed"]
+__all__ = ["LENGTHS", "RATES", "WARMUPS", "MclTrainingArguments", "changed"]
+
+RATES = ("learning_rate", "generator_learning_rate", "muon_learning_rate")
 
 # What says how long a run is, and what each is where it is not given.
 LENGTHS: dict[str, float | None] = {
@@ -36,6 +38,7 @@ _FIRST_TRAINED = {
     "course_warmup_steps": " and ".join(OBJECTIVES["electra"]),
     "correction_warmup_steps": "no corrections",
 }
+WARMUPS = tuple(_FIRST_TRAINED)  # of losses
 
 
 @dataclass

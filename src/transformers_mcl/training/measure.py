@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from transformers.trainer_utils import IntervalStrategy, SchedulerType
 
 from ..errors import UserError
 from ..models.flops import step_flops
+from .arguments import RATES, WARMUPS
 from .health import HealthCallback
 from .memory import format_bytes, memory_limit, peak_memory, reset_peak_memory
 from .signals import SaveOnSignalCallback
@@ -36,8 +37,6 @@ PATIENCE = 120.0
 _BLOCK_SECONDS, _FEW_BLOCKS, _MOST_BLOCKS, _SECONDS = 0.25, 2, 15, 6.0
 _PROBES = (16, 8)  # parts of a batch that are tried before all of it: how memory grows with the rows
 _RATE = 1e-12  # at which nothing is learnt; what a rate is a share of must not be 0
-_RATES = ("learning_rate", "generator_learning_rate", "muon_learning_rate")
-_WARMUPS = ("generator_warmup_steps", "course_warmup_steps", "correction_warmup_steps")
 _ENDLESS = 10**12
 _OF_A_PRODUCT = 0.5  # that training has, of the operations a second of one large product: roughly
 _STATES = 3  # of a parameter, beside its value: gradient, and two of Adam
@@ -45,7 +44,7 @@ _EVALUATED = 4  # batches, of which an evaluation's time is known
 # Where accelerate puts autocast round a model's forward; having done so, it would not again.
 _FORWARD = ("forward", "_original_forward", "_is_accelerate_prepared")
 # Every kind of run has one of these lengths, or nearly: which losses are in use together depends on it.
-_LENGTHS = tuple(10**power for power in range(1, 8))
+_STEPS = tuple(10**power for power in range(1, 8))
 _clock = time.perf_counter
 # Of a trainer that leaves nothing behind.
 _QUIET: dict[str, Any] = {
@@ -184,8 +183,8 @@ def rehearsal(
 def _still(trainer: MclTrainer) -> dict[str, Any]:
     """Arguments by which nothing is learnt, of batches that are whole and not accumulated, for as long as it takes."""
     args = trainer.args
-    values: dict[str, Any] = {"max_steps": _LENGTHS[-1], "dataloader_drop_last": _tried(trainer) == 1}
-    values |= {name: _RATE for name in _RATES if getattr(args, name) is not None}
+    values: dict[str, Any] = {"max_steps": _STEPS[-1], "dataloader_drop_last": _tried(trainer) == 1}
+    values |= {name: _RATE for name in RATES if getattr(args, name) is not None}
     values |= {"lr_scheduler_type": SchedulerType.CONSTANT, "lr_scheduler_kwargs": {}, "warmup_steps": 0}
     values |= {"length_warmup_steps": 0, "length_warmup_lengths": None, "gradient_accumulation_steps": 1}
     return values
@@ -259,11 +258,20 @@ def _in_use(weights: Mapping[str, float]) -> frozenset[str]:
     return frozenset(name for name, weight in weights.items() if weight)
 
 
-def _phases(trainer: MclTrainer) -> list[dict[str, float]]:
-    """The weights of the losses that are in use together at some time, the most of all at the end."""
-    args, weights = trainer.args, trainer.model.config.weights
-    found = {_in_use(part): part for steps in _LENGTHS for *_, part in args.phases(steps, weights)}
-    return sorted(found.values(), key=lambda part: len(_in_use(part)))
+class _Phase(NamedTuple):
+    weights: dict[str, float]  # of its losses
+    warmups: dict[str, int]  # arguments that have every step train these
+
+
+def _phases(trainer: MclTrainer) -> list[_Phase]:
+    """The losses that are in use together at some time, the most of all at the end."""
+    args, found = trainer.args, dict[frozenset[str], _Phase]()
+    for steps in _STEPS:
+        for begin, _, weights in args.phases(steps, trainer.model.config.weights):
+            over = {name: begin >= min(getattr(args, f"get_{name}")(steps), steps) for name in WARMUPS}
+            warmups = {name: 0 if over[name] else _ENDLESS for name in WARMUPS}
+            found.setdefault(_in_use(weights), _Phase(weights, warmups))
+    return sorted(found.values(), key=lambda phase: len(_in_use(phase.weights)))
 
 
 def _flops(trainer: MclTrainer, rows: int, phase: Mapping[str, float]) -> float:
@@ -277,7 +285,7 @@ def _flops(trainer: MclTrainer, rows: int, phase: Mapping[str, float]) -> float:
 
 def _shared_out(trainer: MclTrainer, last: float) -> dict[frozenset[str], float]:
     """Seconds of a step of each phase, by their operations, where those of the last are known."""
-    phases = {_in_use(phase): _flops(trainer, 1, phase) for phase in _phases(trainer)}
+    phases = {_in_use(phase.weights): _flops(trainer, 1, phase.weights) for phase in _phases(trainer)}
     return {losses: last * flops / max(phases.values()) for losses, flops in phases.items()}
 
 
@@ -285,7 +293,7 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     """What can be said of a run that is too slow to be tried; None of another."""
     args, model = trainer.args, trainer.model
     every, some = (max(args.train_batch_size // part, 1) for part in (1, _PROBES[-1]))
-    flops = _flops(trainer, 1, _phases(trainer)[-1])
+    flops = _flops(trainer, 1, _phases(trainer)[-1].weights)
     speed = flops_per_second or _OF_A_PRODUCT * _product(trainer)
     if 2 * some * flops < patience * speed:
         return None
@@ -338,19 +346,13 @@ class _Laps:
         seconds = {}
         for phase in reversed(phases):  # what needs most memory first
             self._take(phase)
-            seconds[_in_use(phase)] = yield from self._median()
+            seconds[_in_use(phase.weights)] = yield from self._median()
         return seconds, peak_memory(self._device), Speed.by
 
-    def _take(self, phase: Mapping[str, float]) -> None:
-        """Has the next steps train these losses."""
-        args, base, weights = self._own.args, self._base.args, self._base.model.config.weights
-        for steps in _LENGTHS:
-            for begin, _, part in base.phases(steps, weights):
-                if _in_use(part) == _in_use(phase):
-                    for name in _WARMUPS:
-                        over = begin >= min(getattr(base, f"get_{name}")(steps), steps)
-                        setattr(args, name, 0 if over else _ENDLESS)
-                    return
+    def _take(self, phase: _Phase) -> None:
+        """Has the next steps train its losses."""
+        for name, value in phase.warmups.items():
+            setattr(self._own.args, name, value)
 
     def _probe(self) -> Generator[int, float, float | None]:
         """Seconds of a batch, and whether it fits, by two smaller ones; None if it has too few rows to know."""

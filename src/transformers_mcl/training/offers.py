@@ -82,8 +82,8 @@ def offer(
     assert speed is not None  # there is one process
     work = run.workload
     if asked:
-        work = replace(run.work, steps=settle(asked, run.work, lambda: speed).steps)
-    steps = steps_in(hours, run.work, speed)
+        work = replace(run.one_step, steps=settle(asked, run.one_step, lambda: speed).steps)
+    steps = steps_in(hours, run.one_step, speed)
     return Offer(name, work, speed, hours, replace(work, steps=steps) if steps else None)
 
 

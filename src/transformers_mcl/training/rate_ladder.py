@@ -19,7 +19,7 @@ from ..errors import Diverged, UserError
 from ..io import markdown_table
 from ..method.courses import COURSES, MAIN_COURSE
 from ..plots import COLOURS, GREY, label_ends, picture
-from .arguments import MclTrainingArguments
+from .arguments import RATES, WARMUPS, MclTrainingArguments
 from .callbacks import format_seconds
 from .health import HealthThresholds
 from .measure import measure, rehearsal
@@ -34,8 +34,6 @@ _LOOKS = 20  # logs of a rung
 _EVAL_ROWS = 512
 _RISE = 0.5  # nats that the generator's loss may be above its least before a rung is given up
 _ALIKE = 0.03  # share: nothing to choose by, since too high a rate harms the discriminator before the generator
-_RATES = ("learning_rate", "generator_learning_rate", "muon_learning_rate")
-_WARMUPS = ("generator_warmup_steps", "course_warmup_steps", "correction_warmup_steps")
 _MAIN = COURSES[MAIN_COURSE]
 _LOSS = f"{_MAIN.generate.name if _MAIN.generate else ''}_loss"
 _AUC, _RECALL = f"{MAIN_COURSE}_disc_auc", f"{MAIN_COURSE}_disc_recall"
@@ -177,8 +175,8 @@ def _check(args: MclTrainingArguments, factors: Sequence[float], steps: int) -> 
 def _miniature(run: PretrainingRun, factor: float, steps: int) -> dict[str, Any]:
     """The arguments of a rung that differ from the run's."""
     args, whole = run.trainer.args, run.steps
-    values: dict[str, Any] = {name: rate * factor for name in _RATES if (rate := getattr(args, name)) is not None}
-    for name in _WARMUPS:
+    values: dict[str, Any] = {name: rate * factor for name in RATES if (rate := getattr(args, name)) is not None}
+    for name in WARMUPS:
         values[name] = min(getattr(args, f"get_{name}")(whole) / whole, 1.0) * steps
     return values | {
         "warmup_steps": round(args.get_warmup_steps(whole) / whole * steps),

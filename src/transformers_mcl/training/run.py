@@ -97,14 +97,14 @@ class PretrainingRun:
     @cached_property
     def workload(self) -> Workload:
         """How much the whole run will read and compute."""
-        args, work = self.trainer.args, self.work
+        args, work = self.trainer.args, self.one_step
         if args.max_steps > 0:
             return replace(work, steps=args.max_steps)
         values = self.trainer.set_initial_training_values(args, self.trainer.get_train_dataloader())
         return replace(work, steps=int(values[-1]))
 
     @cached_property
-    def work(self) -> Workload:
+    def one_step(self) -> Workload:
         """Of a run of one step."""
         args, config, train = self.trainer.args, self.model.config, self.rows.get("train")
         if train is None:  # a stream's rows are as long as the held-out ones
@@ -117,7 +117,7 @@ class PretrainingRun:
         Raises:
             UserError: what [`settle`] refuses, or a schedule that so many steps cannot have.
         """
-        length = settle(asked, self.work, self.measure, self.checkpoint)
+        length = settle(asked, self.one_step, self.measure, self.checkpoint)
         self.trainer.args.max_steps, self.length = length.steps, length.reason
         self.trainer.args.check_schedule()
         if self.recipe:
