@@ -13,6 +13,7 @@ from torch._dynamo.utils import counters
 from transformers import TrainerCallback
 
 from transformers_mcl import MclTrainer
+from transformers_mcl.method.courses import OBJECTIVES
 
 Trainers = Callable[..., MclTrainer]
 slow = pytest.mark.slow
@@ -37,13 +38,13 @@ class Graphs(TrainerCallback):
 
 
 def compiled(make_trainer: Trainers, schedule: str, mask: bool, **arguments: Any) -> MclTrainer:
-    """Batches of 5 of 48 rows, so that an epoch's last has 3."""
+    """Batches of 7 of 48 rows, so that an epoch's last has 6, and courses in turn have 2 or 3."""
     config: dict[str, Any] = {"course_schedule": schedule, "hidden_dropout_prob": 0.1}
     if schedule == "joint":
-        config["loss_weights"] = dict.fromkeys(["re_mlm", "re_slm", "re_rtd", "re_std"], 0.0)
+        config["loss_weights"] = {name: w for name, w in OBJECTIVES["mcl"].items() if not name.startswith("re_")}
     trainer = make_trainer(
         config,
-        per_device_train_batch_size=5,
+        per_device_train_batch_size=7,
         per_device_eval_batch_size=7,
         torch_compile=True,
         **{"torch_compile_backend": "eager", "max_steps": 12, "save_strategy": "no", **arguments},
@@ -78,7 +79,7 @@ def test_no_graph_is_made_after_the_first_steps(make_trainer: Trainers, schedule
     trainer.add_callback(graphs := Graphs())
     trainer.train()
     assert graphs.made[0] > 0
-    assert graphs.made[4:] == graphs.made[4:5] * 8  # an epoch ends at step 10
+    assert graphs.made[4:] == graphs.made[4:5] * 8  # an epoch ends at step 7
     assert not counters["graph_break"]
 
 
@@ -87,7 +88,8 @@ def test_a_compiled_run_is_the_run_and_resumes_bit_equal(
     make_trainer: Trainers, schedule: str, tmp_path: Path
 ) -> None:
     arguments: dict[str, Any] = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2, "logging_steps": 1}
-    arguments |= {"activation_checkpointing": schedule == "all"}
+    if schedule == "all":  # torch's "eager" draws other numbers when it computes a layer again
+        arguments |= {"activation_checkpointing": True, "torch_compile_backend": "aot_eager"}
     whole = compiled(make_trainer, schedule, False, **arguments)
     whole.train()
     resumed = compiled(make_trainer, schedule, False, **arguments)

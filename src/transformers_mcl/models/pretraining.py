@@ -510,7 +510,8 @@ class MclForPreTraining(CoursesMixin, MclPreTrainedModel):
         `torch_compile`. What is called, saved and loaded stays the same.
 
         Each pass is one graph, for any number of rows, but under FSDP, whose shards break it. One more is made for
-        rows with padding, for those of a second length, which is then for any, and for each of these in evaluation.
+        rows with padding, for those of a second length, which is then for any, for a single row, and for each of these
+        in evaluation.
 
         Args:
             backend, mode: as [`torch.compile`] takes them.
