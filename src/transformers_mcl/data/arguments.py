@@ -53,6 +53,13 @@ class DataArguments:
             "has positions of its own. No, or as the checkpoint that training goes on from."
         },
     )
+    whole_word_mask: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Train on whole words of the tokenizer: all tokens of a word are masked, or swapped, or none. No, "
+            "or as the checkpoint that training goes on from."
+        },
+    )
     document_separator: Literal["auto", "line", "blank_line"] = field(
         default="auto",
         metadata={"help": "What ends a document in plain text; auto: blank lines if the file has any, else lines."},

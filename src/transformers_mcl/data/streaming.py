@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from .arguments import DataArguments
 from .corpus import DOCUMENTS, read_files
-from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
+from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch, tokenize_words, with_words
 from .shards import Shard, find_shards, read_documents
-from .tokenizer import check_tokenizer
+from .tokenizer import check_tokenizer, check_words
 
 # The tokenizer keeps a few hundred bytes a token of what it is given at once.
 _CHARACTERS_A_BATCH = 1 << 17
@@ -89,6 +89,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         text_column: of tables and JSON.
         max_seq_length: ids of a row.
         document_attention: whether each document gets a `[CLS]` of its own.
+        whole_word_mask: whether the ids say where words begin, for `with_words` to read.
         shuffle_buffer_size: rows; 0 keeps rows and shards in order.
         seed: of all orders.
 
@@ -96,7 +97,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         process, processes: whose share this process reads, and of how many.
 
     Raises:
-        UserError: at once, the tokenizer lacks a special token.
+        UserError: at once, the tokenizer lacks a special token, or words.
     """
 
     def __init__(
@@ -107,15 +108,19 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         text_column: str = "text",
         max_seq_length: int = DEFAULT_SEQ_LENGTH,
         document_attention: bool = False,
+        whole_word_mask: bool = False,
         shuffle_buffer_size: int = 10_000,
         seed: int = 0,
     ) -> None:
         check_tokenizer(tokenizer)
+        if whole_word_mask:
+            check_words(tokenizer)
         self.shards = list(shards)
         self.tokenizer = tokenizer
         self.text_column = text_column
         self.max_seq_length = max_seq_length
         self.document_attention = document_attention
+        self.whole_word_mask = whole_word_mask
         self.shuffle_buffer_size = shuffle_buffer_size
         self.seed = seed
         self.process, self.processes = 0, 1
@@ -139,6 +144,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
             "max_seq_length": self.max_seq_length,
             "document_attention": self.document_attention,
+            "whole_word_mask": self.whole_word_mask,
             "shuffle_buffer_size": self.shuffle_buffer_size,
             "seed": self.seed,
         }
@@ -183,9 +189,10 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         """Block after block, each given back after every batch of documents until it is complete."""
         body, rest = self.max_seq_length - 2, np.array(at.rest, dtype=np.int32)
         before = [self.tokenizer.cls_token_id] if self.document_attention else []
+        tokenize = tokenize_words if self.whole_word_mask else tokenize_batch
         block = _Block(at)
         for texts, after, epoch_ends in self._batches(at, consumer, consumers):
-            documents = tokenize_batch(texts, self.tokenizer, before)["input_ids"] if texts else []
+            documents = tokenize(texts, self.tokenizer, before)["input_ids"] if texts else []
             ids = np.concatenate([rest, np.fromiter(chain.from_iterable(documents), dtype=np.int32)])
             packed = np.empty((len(ids) // body, self.max_seq_length), dtype=np.int32)
             packed[:, 0], packed[:, -1] = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
@@ -257,7 +264,7 @@ class StreamLoader:
     Args:
         stream: `process` and `processes` of it are set.
         batches: how many there are for a whole run; `len()` of the loader.
-        collate_fn: makes a batch of a list of rows `{"input_ids": ids}`.
+        collate_fn: makes a batch of a list of rows `{"input_ids": ids}`, in whole words with `word_starts`.
         process_index, num_processes: whose share.
         options: of `torch.utils.data.DataLoader`, `batch_size` and `num_workers` among them.
 
@@ -312,7 +319,8 @@ class StreamLoader:
         for item in items:
             if isinstance(item, UserError):
                 return item, None
-        return self.collate_fn([{"input_ids": row} for row, _ in items]), items[-1][1]
+        rows = [with_words(row) if self.stream.whole_word_mask else {"input_ids": row} for row, _ in items]
+        return self.collate_fn(rows), items[-1][1]
 
     def _identity(self) -> dict[str, int | str]:
         return {
@@ -333,7 +341,7 @@ class StreamLoader:
             UserError: the state is of another stream, or of other workers or processes.
         """
         for name, value in self._identity().items():
-            saved = state["stream"].get(name)
+            saved = state["stream"].get(name, False)  # an option that is newer than the checkpoint was off
             if saved != value:
                 raise UserError(
                     f"{name} is {value!r}, but the checkpoint's stream had {saved!r}: give that, or {BEGIN_ANEW}"
@@ -389,6 +397,7 @@ def load_stream(
         text_column=column,
         max_seq_length=max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH,
         document_attention=bool(args.document_attention),
+        whole_word_mask=bool(args.whole_word_mask),
         shuffle_buffer_size=args.shuffle_buffer_size,
         seed=seed,
     )

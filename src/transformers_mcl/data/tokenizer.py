@@ -153,6 +153,27 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int | None =
         )
 
 
+def check_words(tokenizer: PreTrainedTokenizerBase) -> None:
+    """That `tokenizer` tells words apart, which whole-word masking needs.
+
+    Raises:
+        UserError: it takes two words for one, as one without a pre-tokenizer does.
+    """
+    if len(set(tokenizer(["a b"], add_special_tokens=False).word_ids(0))) == 1:
+        name = tokenizer.name_or_path or type(tokenizer).__name__
+        raise UserError(
+            f"whole_word_mask: the tokenizer {name!r} takes 'a b' for one word, since it does not split text into "
+            "words before their pieces: leave whole_word_mask out, or take one with a pre_tokenizer"
+        )
+
+
+def tokens_a_word(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> float:
+    """How many tokens a word of `texts` has in the mean; 0 if there is none."""
+    encodings = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False).encodings
+    words = sum(len(set(encoding.word_ids)) for encoding in encodings or ())
+    return sum(len(encoding) for encoding in encodings or ()) / max(words, 1)
+
+
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
     types, which are an error to DistilBERT, and 1 among them to RoBERTa."""

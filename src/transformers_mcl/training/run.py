@@ -28,10 +28,12 @@ from ..data import (
     tokenize_and_pack,
 )
 from ..data.packing import TokenStream
+from ..data.tokenizer import tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
+from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import LENGTHS, MclTrainingArguments
@@ -54,6 +56,9 @@ from .workload import Workload
 __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "build_config", "prepare", "preset_path"]
 
 logger = logging.get_logger(__name__)
+
+
+_LONG_WORD = 10  # tokens in the mean: of a language that writes without spaces, and is not split into words
 
 
 def preset_path(preset: str) -> Path:
@@ -156,6 +161,12 @@ class PretrainingRun:
         shares = token_shares(self.rows["validation"], self.model.config)
         return {"most_frequent_token": float(shares.max()), "unigram_entropy": token_entropy(shares)}
 
+    @cached_property
+    def tokens_a_word(self) -> float:
+        """In the mean of the first held-out rows."""
+        rows = self.rows["validation"][:100]["input_ids"]
+        return tokens_a_word(self.tokenizer.batch_decode(rows, skip_special_tokens=True), self.tokenizer)
+
     def plan(self) -> str:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p, work = self.trainer.args, self.model.config, self.parameters, self.workload
@@ -193,6 +204,8 @@ class PretrainingRun:
             lines["time"] = _time(self.speed, work)
         if config.document_attention:
             lines["documents"] = "kept apart in attention and positions"
+        if config.whole_word_mask:
+            lines["words"] = f"{_by_words(config)} whole; one has {self.tokens_a_word:.2f} tokens in the mean"
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
@@ -336,7 +349,7 @@ def prepare(
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
     check_seq_length(config, length, trained=bool(model_args.base_checkpoints))
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
-    _agree_on_documents(config, data_args)
+    _agree_on_rows(config, data_args)
     check_attention(config, model_args.attn_implementation)
     check_metric(training_args, config)
     training_args.check_weights(config.weights)
@@ -364,6 +377,7 @@ def prepare(
         recipe=recipe,
     )
     run.trainer.summarize = run.summary
+    _warn_of_long_words(run)
     if checkpoint:
         check_same_run(Path(checkpoint), run.trainer.identity, model.config, training_args.ignore_data_skip)
     if asked:
@@ -433,10 +447,33 @@ def _text(
     return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
 
 
-def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
+def _agree_on_rows(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+    asked = config.whole_word_mask if data_args.whole_word_mask is None else data_args.whole_word_mask
+    config.whole_word_mask = data_args.whole_word_mask = asked
+    if asked and not _by_words(config):
+        raise UserError(
+            f"whole_word_mask: none of the courses in use takes words ({', '.join(config.active_courses)}): leave it "
+            "out, or give a loss of another course a weight"
+        )
+
+
+def _warn_of_long_words(run: PretrainingRun) -> None:
+    if not run.model.config.whole_word_mask or run.tokens_a_word <= _LONG_WORD:
+        return
+    if run.trainer.is_world_process_zero():
+        logger.warning(
+            f"whole_word_mask: a word has {run.tokens_a_word:.1f} tokens in the mean: few are masked in a row, and "
+            "one of them is cut; leave it out, or take a tokenizer that splits this text into words"
+        )
+
+
+def _by_words(config: MclConfig) -> str:
+    """What is done to whole words."""
+    courses = (COURSES[name] for name in config.active_courses)
+    return " and ".join(course.operation for course in courses if course.whole_words)
 
 
 def _time(speed: Speed, work: Workload) -> str:
