@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -25,12 +26,15 @@ from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import DataArguments
+from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training.run import ModelArguments, prepare, preset_path
 
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
     "generator_num_hidden_layers=1,generator_intermediate_size=16"
 )
+
+INSERTION = json.dumps(dict.fromkeys(OBJECTIVES["mcl"], 0) | {"itd": 50})
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,30 @@ def test_documents_are_kept_apart_where_asked(folder: Path, capsys: pytest.Captu
     assert not prepare(model, data, training).model.config.document_attention
 
 
+def test_whole_words_are_taken_where_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said in the plan, the configuration and the card; kept up by a run that goes on from it, which ends at the same
+    weights wherever it was interrupted."""
+    run, words = folder / "words", ("--whole_word_mask", "true", "--save_strategy", "steps", "--save_steps", "1")
+    assert main(command(folder, "--output_dir", str(run), *words)) == 0
+    assert re.search(r"words      masked and swapped whole; one has \d+\.\d\d tokens in", capsys.readouterr().out)
+    assert MclForPreTraining.from_pretrained(run).config.whole_word_mask
+    assert "15 % swapped in whole words" in ModelCard.load(run / "README.md").text
+    whole = load_file(run / "model.safetensors")
+    shutil.rmtree(run / "checkpoint-3")
+    assert main(command(folder, "--output_dir", str(run), *words, "--resume_from_checkpoint", "true")) == 0
+    assert all(torch.equal(value, whole[name]) for name, value in load_file(run / "model.safetensors").items())
+    data, model = DataArguments(train_file=[str(folder / "text.txt")], max_seq_length=16), ModelArguments()
+    model.model_name_or_path = str(run)
+    training = MclTrainingArguments(str(folder / "further"), use_cpu=True, max_steps=1)
+    assert prepare(model, data, training).rows["train"].column_names == ["input_ids", "word_starts"]
+    data.whole_word_mask = False
+    again = prepare(model, data, training)
+    assert again.rows["train"].column_names == ["input_ids"] and not again.model.config.whole_word_mask
+    assert "tokens in the mean" not in caplog.text
+
+
 def test_line_by_line_rows_are_padded(folder: Path) -> None:
     assert main(command(folder, "--output_dir", str(folder / "lines"), "--line_by_line", "true")) == 0
     assert (folder / "lines" / "model.safetensors").exists()
@@ -217,6 +245,7 @@ def test_line_by_line_rows_are_padded(folder: Path) -> None:
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
         (["--backbone", "modernbret"], "did you mean the model type 'modernbert'?"),
         (["--backbone", "gpt2"], "backbone 'gpt2' is a decoder"),
+        (["--whole_word_mask", "true", "--loss_weights", INSERTION], "none of the courses in use takes words (itd)"),
         (["--generator_init", "first"], "invalid choice: 'first'"),
     ],
 )

@@ -285,3 +285,37 @@ def test_workers_may_be_started_by_spawning(folder: Path, tokenizer: BertTokeniz
 def test_is_a_data_set_of_torch(folder: Path, tokenizer: BertTokenizer) -> None:
     assert isinstance(load_stream(arguments(folder), tokenizer)[0], torch.utils.data.IterableDataset)
     assert TextStream([], tokenizer).statistics.bytes == 0
+
+
+def test_whole_words_are_those_of_the_cached_path_and_go_on_where_they_were(tmp_path: Path) -> None:
+    pieces = [f"##{letter}" for letter in ALPHABET]
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ALPHABET, *pieces]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(vocab)})
+    (tmp_path / "a.txt").write_text("\n".join(f"{word(n)} {word(n + 1)[: n * n % 5]}" for n in range(150)))
+    args = arguments(tmp_path / "a.txt", shuffle_buffer_size=0, whole_word_mask=True)
+    cached = tokenize_and_pack(load_corpus(args, cache_dir=str(tmp_path / "cache")), tokenizer, args)[0]["train"]
+    got = [
+        (row, starts)
+        for batch in islice(loader(args, tokenizer), len(cached) // 2)
+        for row, starts in zip(batch["input_ids"].tolist(), batch["word_starts"].tolist(), strict=True)
+    ]
+    rows = zip(cached["input_ids"], cached["word_starts"], strict=True)
+    assert got == [(list(row), list(starts)) for row, starts in rows][: len(got)]
+
+    def starts(of: StreamLoader, count: int) -> list[Any]:
+        return [(batch["input_ids"].tolist(), batch["word_starts"].tolist()) for batch in islice(of, count)]
+
+    args = arguments(tmp_path / "a.txt", whole_word_mask=True)
+    expected, rests = starts(loader(args, tokenizer), 24), []
+    for done in range(1, 20):
+        first, second = loader(args, tokenizer), loader(args, tokenizer)
+        begun = starts(first, done)
+        state = json.loads(json.dumps(first.state_dict()))
+        rests += [token for position in state["positions"].values() for token in position["rest"]]
+        second.load_state_dict(state)
+        assert begun + starts(second, 24 - done) == expected
+    assert max(rests) > len(tokenizer) > min(rests)  # a row was begun, with beginnings of words and what goes on
+    with pytest.raises(UserError, match="whole_word_mask is False, but the checkpoint's stream had True"):
+        loader(arguments(tmp_path / "a.txt"), tokenizer).load_state_dict(state)
+    del state["stream"]["whole_word_mask"]  # of an older checkpoint
+    loader(arguments(tmp_path / "a.txt"), tokenizer).load_state_dict(state)

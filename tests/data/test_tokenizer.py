@@ -3,9 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
-from transformers_mcl.data import check_tokenizer, load_tokenizer, train_tokenizer
+from transformers_mcl.data import DataArguments, check_tokenizer, load_tokenizer, tokenize_and_pack, train_tokenizer
+from transformers_mcl.data.streaming import TextStream
+from transformers_mcl.data.tokenizer import check_words, tokens_a_word
 from transformers_mcl.errors import UserError
 
 TEXTS = [
@@ -92,3 +96,56 @@ def test_check_tokenizer(letters: BertTokenizer) -> None:
     without = PreTrainedTokenizerFast(tokenizer_object=letters.backend_tokenizer, cls_token="[CLS]", pad_token="[PAD]")
     with pytest.raises(UserError, match="has no sep_token and no mask_token;"):
         check_tokenizer(without)
+
+
+def by_model(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of 70 pieces or so; `" alone"` after its kind: without what splits text into words."""
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    given = {"special_tokens": list(special.values()), "vocab_size": 70, "show_progress": False}
+    alone = kind.endswith(" alone")
+    splits: pre_tokenizers.PreTokenizer | None = None if alone else pre_tokenizers.BertPreTokenizer()
+    trainer: trainers.Trainer
+    if kind.startswith("wordpiece"):
+        model, trainer = models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(**given)
+    elif kind.startswith("byte_bpe"):
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(**given | {"vocab_size": 300}, initial_alphabet=alphabet)
+        model = models.BPE()
+        splits = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not alone)
+    elif kind.startswith("unigram"):
+        model, trainer = models.Unigram(), trainers.UnigramTrainer(**given, unk_token="[UNK]")
+        splits = None if alone else pre_tokenizers.Metaspace()
+    else:
+        model, trainer = models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(**given)
+    tokenizer = Tokenizer(model)
+    if splits is not None:
+        tokenizer.pre_tokenizer = splits
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe", "bpe", "unigram"])
+def test_words_are_those_of_every_kind_of_tokenizer(kind: str) -> None:
+    tokenizer = by_model(kind)
+    check_words(tokenizer)
+    text = DatasetDict(train=Dataset.from_dict({"text": ["foxes leap, dogs"]}))
+    args = DataArguments(whole_word_mask=True, line_by_line=True, max_seq_length=64)
+    row = tokenize_and_pack(text, tokenizer, args)[0]["train"][0]
+    pieces = tokenizer.convert_ids_to_tokens(row["input_ids"])
+    words: list[str] = []
+    for piece, start in list(zip(pieces, row["word_starts"], strict=True))[1:-1]:
+        words += [""] if start else []
+        words[-1] += piece.lstrip("#\u2581\u0120")
+    assert words == (["foxes", "leap,", "dogs"] if kind == "unigram" else ["foxes", "leap", ",", "dogs"])
+    assert tokens_a_word(["foxes leap, dogs"], tokenizer) == (len(pieces) - 2) / len(words) > 1
+    assert tokens_a_word([""], tokenizer) == 0
+
+
+@pytest.mark.parametrize("kind", ["wordpiece alone", "byte_bpe alone", "bpe alone", "unigram alone"])
+def test_a_tokenizer_that_knows_no_words_is_refused(kind: str) -> None:
+    tokenizer, text = by_model(kind), DatasetDict(train=Dataset.from_dict({"text": TEXTS}))
+    with pytest.raises(UserError, match="^whole_word_mask: the tokenizer .* takes 'a b' for one word"):
+        tokenize_and_pack(text, tokenizer, DataArguments(whole_word_mask=True))
+    with pytest.raises(UserError, match="whole_word_mask"):
+        TextStream([], tokenizer, whole_word_mask=True)
+    TextStream([], tokenizer)

@@ -167,11 +167,11 @@ def check_words(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def tokens_a_word(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> float:
-    """How many tokens a word of `texts` has in the mean; 0 if there is none."""
-    encodings = tokenizer(list(texts), add_special_tokens=False, split_special_tokens=True, verbose=False).encodings
-    words = sum(len(set(encoding.word_ids)) for encoding in encodings or ())
-    return sum(len(encoding) for encoding in encodings or ()) / max(words, 1)
+def tokens_a_word(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> float:
+    """How many tokens a word of `texts`, one or more, has in the mean; 0 if they have none."""
+    encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    words = [encoded.word_ids(number) for number in range(len(texts))]
+    return sum(map(len, words)) / max(sum(len(set(its)) for its in words), 1)
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
