@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset, DatasetDict
@@ -99,28 +100,27 @@ def test_check_tokenizer(letters: BertTokenizer) -> None:
 
 
 def by_model(kind: str) -> PreTrainedTokenizerFast:
-    """A tokenizer of 70 pieces or so; `" alone"` after its kind: without what splits text into words."""
+    """A tokenizer of 70 pieces or more; `" alone"` after its kind: without what splits text into words."""
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    given = {"special_tokens": list(special.values()), "vocab_size": 70, "show_progress": False}
-    alone = kind.endswith(" alone")
-    splits: pre_tokenizers.PreTokenizer | None = None if alone else pre_tokenizers.BertPreTokenizer()
-    trainer: trainers.Trainer
-    if kind.startswith("wordpiece"):
-        model, trainer = models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(**given)
-    elif kind.startswith("byte_bpe"):
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(**given | {"vocab_size": 300}, initial_alphabet=alphabet)
-        model = models.BPE()
-        splits = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not alone)
-    elif kind.startswith("unigram"):
-        model, trainer = models.Unigram(), trainers.UnigramTrainer(**given, unk_token="[UNK]")
-        splits = None if alone else pre_tokenizers.Metaspace()
-    else:
-        model, trainer = models.BPE(unk_token="[UNK]"), trainers.BpeTrainer(**given)
+    name, alone = kind.split()[0], kind.endswith(" alone")
+    options: dict[str, Any] = {"special_tokens": list(special.values()), "vocab_size": 70, "show_progress": False}
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    kinds: dict[str, tuple[Any, Any, Any]] = {
+        "wordpiece": (
+            models.WordPiece(unk_token="[UNK]"),
+            trainers.WordPieceTrainer,
+            pre_tokenizers.BertPreTokenizer(),
+        ),
+        "bpe": (models.BPE(unk_token="[UNK]"), trainers.BpeTrainer, pre_tokenizers.BertPreTokenizer()),
+        "byte_bpe": (models.BPE(), trainers.BpeTrainer, pre_tokenizers.ByteLevel(False, use_regex=not alone)),
+        "unigram": (models.Unigram(), trainers.UnigramTrainer, pre_tokenizers.Metaspace()),
+    }
+    own = {"byte_bpe": {"vocab_size": 300, "initial_alphabet": alphabet}, "unigram": {"unk_token": "[UNK]"}}
+    model, trainer, splits = kinds[name]
     tokenizer = Tokenizer(model)
-    if splits is not None:
+    if not alone or name == "byte_bpe":
         tokenizer.pre_tokenizer = splits
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(TEXTS, trainer(**options | own.get(name, {})))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.other_courses import ReversedSpan
-from transformers_mcl.method.corruptions import insert_masks
-from transformers_mcl.method.courses import COURSES, Corruption, Course, Rows, SpecialTokens, corrupt_rows
+from transformers_mcl.method.corruptions import Corruption, insert_masks
+from transformers_mcl.method.courses import COURSES, Course, Rows, SpecialTokens, corrupt_rows
 
 PAD, CLS, SEP, MASK = 0, 1, 2, 3
 SPECIAL = SpecialTokens(PAD, CLS, SEP, MASK)
