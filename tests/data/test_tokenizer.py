@@ -115,7 +115,10 @@ def by_model(kind: str) -> PreTrainedTokenizerFast:
         "byte_bpe": (models.BPE(), trainers.BpeTrainer, pre_tokenizers.ByteLevel(False, use_regex=not alone)),
         "unigram": (models.Unigram(), trainers.UnigramTrainer, pre_tokenizers.Metaspace()),
     }
-    own = {"byte_bpe": {"vocab_size": 300, "initial_alphabet": alphabet}, "unigram": {"unk_token": "[UNK]"}}
+    own: dict[str, dict[str, Any]] = {
+        "byte_bpe": {"vocab_size": 300, "initial_alphabet": alphabet},
+        "unigram": {"unk_token": "[UNK]"},
+    }
     model, trainer, splits = kinds[name]
     tokenizer = Tokenizer(model)
     if not alone or name == "byte_bpe":

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
+from tests.training.splits import RowDraws
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
+from transformers_mcl.method import corruptions
 from transformers_mcl.method.courses import CourseRecord
 
-from .pairs import seeded
+from .pairs import gradients, seeded, undecided
 
 Configs = Callable[..., MclConfig]
 Batches = Callable[[str], dict[str, Any]]
@@ -74,6 +76,32 @@ def test_without_the_flag_and_in_an_evaluation_words_change_nothing(config: Conf
     words.eval()(**inputs)
     trained = words.train()(**inputs, word_starts=starts, generator=seeded())
     assert trained.losses["mlm"] != plain.train()(**inputs, generator=seeded()).losses["mlm"]
+
+
+def test_a_step_has_one_gradient_however_it_is_split(
+    config: Configs, batch: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of parts that are padded less than the whole, with draws that follow each row."""
+    draws = RowDraws()
+    monkeypatch.setattr(corruptions, "_uniform", draws)
+    model = undecided(MclForPreTraining(config(whole_word_mask=True)), batch("right"))
+    model.register_forward_pre_hook(draws.start, with_kwargs=True)
+    whole = {**batch("right"), "word_starts": starts_of(batch("right")["input_ids"])}
+    by_length = whole["attention_mask"].sum(1).argsort()
+    parts = []
+    for rows in by_length.split(3):
+        longest = int(whole["attention_mask"][rows].sum(1).max())
+        parts.append({name: value[rows, :longest] for name, value in whole.items()})
+    assert len({part["input_ids"].shape for part in parts}) == 3
+    counts = [model.count_items(part["input_ids"], part["attention_mask"]) for part in parts]
+    items = {name: torch.stack([count[name] for count in counts]).sum() for name in counts[0]}
+    found = []
+    for split in ([whole], parts):
+        model.zero_grad()
+        for part in split:
+            model.train()(**part, num_items_in_batch=items).loss.backward()
+        found.append(gradients(model))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
 
 
 def test_training_on_rows_without_words_is_refused(config: Configs, batch: Batches) -> None:

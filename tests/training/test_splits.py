@@ -38,7 +38,6 @@ CASES = {
     "padded": ["--line_by_line", "true"],
     "padded, one backward": ["--line_by_line", "true", "--backward_per_pass", "false"],
     "electra, padded": ["--line_by_line", "true", "--objective", "electra"],
-    "padded, whole words": ["--line_by_line", "true", "--whole_word_mask", "true"],
     "packed, bf16": ["--bf16", "true"],
 }
 
