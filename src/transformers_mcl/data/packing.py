@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .arguments import DataArguments
+from .coverage import check_coverage
 from .tokenizer import check_tokenizer
 
 DEFAULT_SEQ_LENGTH = 128
@@ -34,18 +35,19 @@ class CorpusStatistics:
         rows: of ids.
         dropped_tokens: tokens and separators in no row: the incomplete last row, the ends that `line_by_line` cuts
             off, the rest of the document in which the last row allowed ends.
-        unknown_fraction: of `tokens`, those that the tokenizer does not know.
+        unknown_fraction: of the characters of a sample of the split, those that the tokenizer does not know.
     """
 
     documents: int
     tokens: int
     rows: int
     dropped_tokens: int
-    unknown_fraction: float
+    unknown_fraction: float = 0.0
 
     def __str__(self) -> str:
         return (
-            f"{self.documents:,} documents, {self.tokens:,} tokens ({self.unknown_fraction:.2%} unknown),"
+            f"{self.documents:,} documents,"
+            f" {self.tokens:,} tokens ({self.unknown_fraction:.2%} of characters unknown),"
             f" {self.rows:,} rows, {self.dropped_tokens:,} tokens dropped"
         )
 
@@ -73,10 +75,6 @@ class TokenStream:
             parts.append(chunk[max(tokens.start - begin, 0) : tokens.stop - begin])
             begin += len(chunk)
         return np.concatenate(parts)
-
-    def count(self, token: int | None) -> int:
-        """How many times `token` occurs."""
-        return sum(int(np.count_nonzero(chunk == token)) for chunk in self._chunks)
 
 
 def tokenize_and_pack(
@@ -107,7 +105,8 @@ def tokenize_and_pack(
         The splits of `corpus` with the column `input_ids` (int32), and the statistics of each.
 
     Raises:
-        UserError: a split holds too little text for one row, or the tokenizer lacks a special token.
+        UserError: a split holds too little text for one row, or the tokenizer lacks a special token, or knows less
+            than half of the characters.
     """
     args = args or DataArguments()
     length = max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH
@@ -115,8 +114,10 @@ def tokenize_and_pack(
     limits = {"train": args.max_train_samples, "validation": args.max_eval_samples}
     splits, statistics = {}, {}
     for split, texts in corpus.items():
+        coverage = check_coverage(split, texts["text"], tokenizer)
         documents = _tokenize(texts, tokenizer, args)
-        splits[split], statistics[split] = _lay_out(split, documents, length, limits.get(split), tokenizer, args)
+        splits[split], laid_out = _lay_out(split, documents, length, limits.get(split), tokenizer, args)
+        statistics[split] = replace(laid_out, unknown_fraction=coverage.unknown_fraction)
     return DatasetDict(splits), statistics
 
 
@@ -153,7 +154,6 @@ def _lay_out(
         tokens=tokens,
         rows=len(rows),
         dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
-        unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
     )
 
 

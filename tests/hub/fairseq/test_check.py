@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BertTokenizer
 
 from transformers_mcl import MclConfig, MclDiscriminator, MclForPreTraining, UserError
-from transformers_mcl.data.tokenizer import train_tokenizer
+from transformers_mcl.data import train_tokenizer
 from transformers_mcl.hub.fairseq import check
 from transformers_mcl.models.modeling_mcl import MclGenerator
 
