@@ -51,7 +51,7 @@ class Coverage:
     @property
     def shown_examples(self) -> str:
         """A few unknown characters with their numbers, for a terminal."""
-        return ", ".join(f"{printable(one)!r} (U+{ord(one):04X})" for one in self.examples[:3])
+        return ", ".join(f"'{printable(one)}' (U+{ord(one):04X})" for one in self.examples[:3])
 
 
 def sample_texts(texts: Sequence[str], documents: int = _DOCUMENTS, characters: int = _CHARACTERS) -> list[str]:

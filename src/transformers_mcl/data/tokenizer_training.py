@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args
@@ -36,6 +37,7 @@ _WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\x{3000}-\x{303F}\x{FF00}-\x{
 _SPACE = "▁"  # as SentencePiece writes it
 # Scripts of thousands of characters, of which a text has only some, and the encodings that hold the common ones.
 _LARGE_SCRIPTS = ((range(0x4E00, 0xA000), ("gb2312", "big5", "shift_jis")), (range(0xAC00, 0xD7A4), ("euc_kr",)))
+_BLOCK = 0x80  # code points; Unicode gives a script one of them, or several
 _MUCH = 0.01  # of a text's characters: from here on it is written in such a script
 
 
@@ -52,9 +54,9 @@ def train_tokenizer(
     """A tokenizer as ELECTRA uses it: `[PAD] [UNK] [CLS] [SEP] [MASK]` are ids 0 to 4, a pair `[CLS] a [SEP] b [SEP]`.
 
     Every character that occurs twice or more is in the vocabulary. The room that pieces leave is given to characters
-    that occur once, and where the text is Chinese, Japanese or Korean to those that it lacks, the common ones first.
-    A character that is unknown nevertheless is one `[UNK]`, and takes no other with it. The same texts give the same
-    tokenizer.
+    that occur once, and then to those of ASCII and of the text's scripts that it lacks, the common ones of Chinese,
+    Japanese and Korean first. A character that is unknown nevertheless is one `[UNK]`, and takes no other with it. The
+    same texts give the same tokenizer.
 
     WordPiece reads each Han character by itself, and words as BERT's tokenizer does, except those of over 100
     characters, which it reads in parts. The others make pieces of several Han characters as well, and keep the space
@@ -82,7 +84,7 @@ def train_tokenizer(
     if not counts:
         raise UserError("no text to train a tokenizer on")
     kept = sorted(character for character, count in counts.items() if count > 1)
-    pieces = _pieces(model, kept)
+    pieces = [piece for forms in _pieces(model, kept).values() for piece in forms]
     _check_room(vocab_size, len(pieces), model)
     # What is not kept parts words, so that it is in no piece.
     rare = {} if model == "byte_bpe" else {ord(character): " " for character in counts.keys() - set(kept)}
@@ -141,19 +143,15 @@ def _count_characters(texts: Iterable[str]) -> Counter[str]:
     return Counter({character: count for character, count in counts.items() if not character.isspace()})
 
 
-def _pieces(model: ModelName, characters: list[str]) -> list[str]:
-    """The entries without which a character would be unknown, in the order of `characters`."""
+def _pieces(model: ModelName, characters: list[str]) -> dict[str, list[str]]:
+    """Of each character the entries without which it would be unknown somewhere; of bytes all, as those of none."""
     if model == "byte_bpe":
-        return sorted(pre_tokenizers.ByteLevel.alphabet())
+        return {"": sorted(pre_tokenizers.ByteLevel.alphabet())}
     if model != "wordpiece":
-        return [_SPACE, *(character for character in characters if character != _SPACE)]
+        return {character: [character] for character in [_SPACE, *characters]}
     splits = _pre_tokenizer(model, characters)
-    pieces = []
-    for character in characters:
-        pieces.append(character)
-        if len(splits.pre_tokenize_str(character * 2)) == 1:  # it occurs inside words
-            pieces.append(f"##{character}")
-    return pieces
+    inside = {character: len(splits.pre_tokenize_str(character * 2)) == 1 for character in characters}
+    return {character: [character, f"##{character}"] if inside[character] else [character] for character in characters}
 
 
 def _check_room(vocab_size: int, characters: int, model: ModelName) -> None:
@@ -227,13 +225,13 @@ def _train(
     backend.train_from_iterator(texts, trainer=trainer)
     trained = json.loads(backend.to_str())["model"]
     if model == "unigram":
-        return _settled(trained["vocab"]), []
+        return _settled(trained["vocab"], trainer.vocab_size), []
     entries = dict(sorted(trained["vocab"].items(), key=lambda entry: entry[1]))
     return entries, [(one, other) for one, other in trained.get("merges", ())]
 
 
-def _settled(vocab: list[tuple[str, float]]) -> _Entries:
-    """Unigram's pieces with scores that are the same in every process.
+def _settled(vocab: list[tuple[str, float]], vocab_size: int) -> _Entries:
+    """Unigram's pieces, at most `vocab_size`, with scores that are the same in every process.
 
     The trainer adds numbers up in the order of a hash map, which changes the last digits, and gives characters that it
     has no use for scores that rise in such an order from the least one on, by 0.0001 each.
@@ -243,32 +241,42 @@ def _settled(vocab: list[tuple[str, float]]) -> _Entries:
     least = min(scores.values(), default=0.0)
     idle = least + 1e-4 * len(scores)
     scores = {piece: least if len(piece) == 1 and score < idle else score for piece, score in scores.items()}
-    return special | dict(sorted(scores.items(), key=lambda entry: (-entry[1], entry[0])))
+    ranked = sorted(scores, key=lambda piece: (-scores[piece], piece))
+    for piece in [piece for piece in reversed(ranked) if len(piece) > 1][: max(len(special | scores) - vocab_size, 0)]:
+        ranked.remove(piece)
+    return special | {piece: scores[piece] for piece in ranked}
 
 
 def _fill(entries: _Entries, vocab_size: int, model: ModelName, characters: list[str]) -> list[str]:
     """Gives `characters` the room that there is; those that found some."""
     least = min(entries.values())
     found = []
-    for character in characters:
-        pieces = _pieces("wordpiece", [character]) if model == "wordpiece" else [character]
-        if all(piece in entries for piece in pieces):
-            continue
-        if len(entries) + len(pieces) > vocab_size:
+    for character, pieces in _pieces(model, characters).items():
+        new = [piece for piece in pieces if piece not in entries]
+        if len(entries) + len(new) > vocab_size:
             break
-        for piece in pieces:
+        for piece in new:
             entries[piece] = least if model == "unigram" else len(entries)
         found.append(character)
     return found
 
 
 def _lacking(counts: Counter[str]) -> list[str]:
-    """The characters of a large script that the text is written in, common ones first."""
-    characters: list[str] = []
+    """What texts in these scripts hold, whether this one does or not: ASCII, the blocks of the letters that it is
+    written in, and of scripts of thousands of characters the common ones first."""
+    much = _MUCH * counts.total()
+    blocks: Counter[int] = Counter()
+    for character, count in counts.items():
+        blocks[ord(character) // _BLOCK] += count
+    numbers = list(range(0x80))
+    for block, count in sorted(blocks.items()):
+        if count > much and not any(block * _BLOCK in script for script, _ in _LARGE_SCRIPTS):
+            numbers += range(block * _BLOCK, (block + 1) * _BLOCK)
     for script, encodings in _LARGE_SCRIPTS:
-        if sum(counts[chr(number)] for number in script) > _MUCH * counts.total():
-            characters += sorted(map(chr, script), key=lambda c: (not any(_encodes(c, name) for name in encodings), c))
-    return [character for character in characters if not counts[character]]
+        if sum(counts[chr(number)] for number in script) > much:
+            numbers += sorted(script, key=lambda n: (not any(_encodes(chr(n), name) for name in encodings), n))
+    characters = dict.fromkeys(map(chr, numbers))
+    return [one for one in characters if not counts[one] and unicodedata.category(one)[0] not in "CZ"]
 
 
 def _encodes(character: str, encoding: str) -> bool:
