@@ -167,7 +167,7 @@ def _report(tokenizer: PreTrainedTokenizerBase, held_out: list[str]) -> list[str
 def _examples(text: str) -> Iterator[str]:
     """Short parts of a text, at even distances, of whole words where there are spaces."""
     step = max(len(text) // _EXAMPLES, _EXAMPLE_CHARACTERS)
-    for start in range(0, len(text) - step // 2, step)[:_EXAMPLES]:
+    for start in range(0, max(len(text) - step // 2, 1), step)[:_EXAMPLES]:
         part = text[start : start + _EXAMPLE_CHARACTERS]
         first = part.find(" ") + 1 if start else 0
         last = part.rfind(" ") if start + len(part) < len(text) else len(part)

@@ -72,6 +72,8 @@ def measure_coverage(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -
         texts: whole, or cut anywhere.
         tokenizer: a fast one.
     """
+    if not texts:
+        return Coverage(0, 0, 0, 0, ())
     unknown: Counter[str] = Counter()
     characters = tokens = 0
     encoded = tokenizer(
