@@ -61,12 +61,12 @@ def test_writes_a_tokenizer_and_says_what_it_did(
     assert "110 entries" in plan
     assert str(text) in plan
     assert result.startswith(f"{output}: 110 entries\n")
-    held_out, lost, *examples, following = result.splitlines()[1:]
+    held_out, lost, *examples, last = result.splitlines()[1:]
     example, pieces = examples[:2]
     assert example.startswith("  The cook cooked the meal number")
     assert pieces.strip().replace(" | ", "") == example.replace(" ", "")
     assert held_out.split()[3:6] == ["tokens", "a", "word,"] and lost.split()[:2] == ["lost", "0.000%"]
-    following = shlex.split(following)
+    following = shlex.split(last)
     assert following[1:6] == ["transformers-mcl", "pretrain", "--train_file", str(text), "--tokenizer_name"]
     assert following[6] == str(output)
 

@@ -33,7 +33,7 @@ def test_a_word_that_is_unknown_counts_with_all_its_characters(letters: BertToke
 @pytest.mark.parametrize(
     ("tokenizer", "unknown"),
     [
-        (train_tokenizer(["ab"], 300, "byte_bpe"), 0),
+        (train_tokenizer(["aa"], 300, "byte_bpe"), 0),
         (wrap(FALLBACK), 0),
         (wrap(Unigram([("[UNK]", 0.0), ("a", -1.0)], unk_id=0)), 4),
         (wrap(BPE({"[UNK]": 0, "a": 1}, [], unk_token="[UNK]", fuse_unk=True)), 4),

@@ -72,9 +72,10 @@ def test_no_character_is_lost(name: str, model: ModelName) -> None:
         # Offsets: every piece is where it says, with no space at its ends, and decoding gives the text again.
         parts = [text[start:stop] for start, stop in offsets]
         assert all(part == part.strip() for part in parts if part.strip())
-        assert "".join(tokenizer.decode(ids).split()) == "".join(text.split())
+        again = str(tokenizer.decode(ids)).split()
+        assert "".join(again) == "".join(text.split())
         if model != "wordpiece":
-            assert " ".join(tokenizer.decode(ids).split()) == " ".join(text.split())
+            assert again == text.split()
 
 
 def test_chinese_fills_the_vocabulary_and_decodes_without_spaces() -> None:
@@ -103,7 +104,7 @@ def test_the_same_in_every_process() -> None:
         "lines = Path(sys.argv[1]).read_text(encoding='utf-8').splitlines()[:20]\n"
         "for model in sys.argv[2:]: print(train_tokenizer(lines, 420, model).backend_tokenizer.to_str())"
     )
-    digests = set()
+    digests: set[str] = set()
     for seed in "12":
         command = [sys.executable, "-c", code, str(FIXTURES / "tr.txt"), *MODELS]
         written = subprocess.run(command, capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed})
@@ -133,8 +134,8 @@ def test_case_and_accents_are_two_choices(model: ModelName) -> None:
     texts = [text, text, text.lower(), "cag istanbul и"] * 2
 
     def read(**options: bool) -> str:
-        tokenizer = train_tokenizer(texts, 400, model, **options)
-        return tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids)
+        tokenizer = train_tokenizer(texts, 400, model, **options)  # type: ignore[arg-type]
+        return str(tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids))
 
     assert read() == text
     assert read(lowercase=True) == text.lower()
@@ -162,7 +163,7 @@ def test_least_vocabulary(model: ModelName, least: int) -> None:
     with pytest.raises(UserError, match=rf"vocab_size is {least - 1}: .* take {least} entries"):
         train_tokenizer(["abba a,,"], least - 1, model)
     assert len(train_tokenizer(["abba a,,"], least, model)) == least
-    for texts in ([], ["", " \n"]):
+    for texts in ([], ["", " \n"], ["ab c"]):
         with pytest.raises(UserError, match="no text"):
             train_tokenizer(texts, 300, model)
 

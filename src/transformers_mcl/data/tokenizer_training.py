@@ -32,6 +32,7 @@ _LONGEST = 100
 # Unigram's time grows faster: of a longer run it learns from the beginning alone.
 _LEARNT_RUN = re.compile(r"(\S{10000})\S+")
 _HAN = r"\p{Han}\x{20000}-\x{3FFFF}"  # with the ideographs that are younger than the tables of Regex
+_SYMBOLS = r"!-/:-@\[-`{-~"  # of ASCII, which BERT takes for punctuation
 _LETTERS = r"\p{L}\p{M}\p{Cf}"  # and what joins or parts letters inside a word
 _WITHOUT_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\x{3000}-\x{303F}\x{FF00}-\x{FF65}"
 _SPACE = "▁"  # as SentencePiece writes it
@@ -81,9 +82,9 @@ def train_tokenizer(
     texts = list(texts) if isinstance(texts, Iterator) else texts
     normalizer = _normalizer(unicode_normalizer, lowercase, strip_accents)
     counts = _count_characters(normalizer.normalize_str(text) for text in texts)
-    if not counts:
-        raise UserError("no text to train a tokenizer on")
     kept = sorted(character for character, count in counts.items() if count > 1)
+    if not kept:
+        raise UserError("no text to train a tokenizer on: no character occurs twice")
     pieces = [piece for forms in _pieces(model, kept).values() for piece in forms]
     _check_room(vocab_size, len(pieces), model)
     # What is not kept parts words, so that it is in no piece.
@@ -91,6 +92,7 @@ def train_tokenizer(
     entries, merges = _train(
         (normalizer.normalize_str(text).translate(rare) for text in texts),
         model,
+        vocab_size,
         _pre_tokenizer(model, kept),
         _trainer(model, vocab_size, min_frequency, pieces),
     )
@@ -168,10 +170,9 @@ def _check_room(vocab_size: int, characters: int, model: ModelName) -> None:
 def _pre_tokenizer(model: ModelName, characters: list[str]) -> pre_tokenizers.PreTokenizer:
     """Where text is always cut; of WordPiece `characters` are those that it knows."""
     if model == "wordpiece":
-        # By what it knows, since one unknown character makes the whole word unknown.
-        known = f"[{_ranges(characters)}&&[^{_HAN}]]" if characters else r"[^\x{0}-\x{3FFFF}]"
-        parts = pre_tokenizers.Split(Regex(f"{known}{{1,{_LONGEST}}}|."), "isolated")
-        return pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), parts])
+        # As BERT's, but that what it does not know is cut off as well: one such character makes a whole word unknown.
+        inside = rf"[{_ranges(characters)}&&[^{_HAN}\p{{P}}{_SYMBOLS}]]"
+        return pre_tokenizers.Split(Regex(rf"{inside}{{1,{_LONGEST}}}|\S"), "removed", invert=True)
     space = " " if model == "byte_bpe" else _SPACE
     kinds = (f"[{_LETTERS}]", r"\p{N}", rf"[^\s{_LETTERS}\p{{N}}]")
     runs = "|".join(f"{space}?{kind}{{1,{_LONGEST}}}" for kind in kinds)
@@ -215,17 +216,17 @@ _Entries = dict[str, float]
 
 
 def _train(
-    texts: Iterable[str], model: ModelName, pre_tokenizer: pre_tokenizers.PreTokenizer, trainer: Trainer
+    texts: Iterable[str], model: ModelName, vocab_size: int, splits: pre_tokenizers.PreTokenizer, trainer: Trainer
 ) -> tuple[_Entries, list[tuple[str, str]]]:
     """The vocabulary in the order of its ids, Unigram's with its scores; and BPE's merges."""
     backend = Tokenizer(_model(model, {}, []))
-    backend.pre_tokenizer = pre_tokenizer
+    backend.pre_tokenizer = splits
     if model == "unigram":
         texts = (_LEARNT_RUN.sub(r"\1 ", text) for text in texts)
     backend.train_from_iterator(texts, trainer=trainer)
     trained = json.loads(backend.to_str())["model"]
     if model == "unigram":
-        return _settled(trained["vocab"], trainer.vocab_size), []
+        return _settled(trained["vocab"], vocab_size), []
     entries = dict(sorted(trained["vocab"].items(), key=lambda entry: entry[1]))
     return entries, [(one, other) for one, other in trained.get("merges", ())]
 
