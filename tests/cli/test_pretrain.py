@@ -314,3 +314,80 @@ def test_presets_keep_two_checkpoints(folder: Path) -> None:
     assert {path.name for path in (folder / "kept").glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
     for preset in ("tiny", "mini", "small", "base", "large"):
         assert yaml.safe_load(preset_path(preset).read_text())["save_total_limit"] == 2
+
+
+def test_the_sentence_that_is_shown_is_one_that_is_known(folder: Path, tmp_path: Path) -> None:
+    unknown, known = "\u0e01\u0e34 " * 40, "the chef cooked a meal " * 40
+    (tmp_path / "held_out.txt").write_text("\n".join([unknown, known, known]), encoding="utf-8")
+    more = ["--validation_file", str(tmp_path / "held_out.txt"), "--line_by_line", "true"]
+    assert main(command(folder, *more, "--output_dir", str(tmp_path / "run"))) == 0
+    run = prepare(
+        ModelArguments(model_name_or_path=str(tmp_path / "run")),
+        DataArguments(
+            train_file=[str(folder / "text.txt")],
+            validation_file=[str(tmp_path / "held_out.txt")],
+            max_seq_length=16,
+            line_by_line=True,
+        ),
+        MclTrainingArguments(output_dir=str(tmp_path / "none"), max_steps=1, use_cpu=True, report_to="none"),
+    )
+    run.folder.mkdir()
+    unk = run.tokenizer.unk_token_id
+    assert set(run.rows["validation"][0]["input_ids"][1:-1]) == {unk}
+    shown = run.finish()
+    assert shown is not None and shown.text.startswith("the chef cooked")
+    run.rows["validation"] = run.rows["validation"].map(lambda row: {"input_ids": [unk for _ in row["input_ids"]]})
+    assert run.finish() is None
+
+
+def test_text_that_the_tokenizer_does_not_know(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lost, part = tmp_path / "lost.txt", tmp_path / "part.txt"
+    lost.write_text("\n".join(["\u0e01\u0e34\u0e19 the chef", "\u0e01" * 50] * 200), encoding="utf-8")
+    part.write_text("\n".join(["the chef cooked a meal \u0e01"] * 400), encoding="utf-8")
+    for stream in (["--streaming", "true", "--validation_documents", "20"], []):
+        words = ["--train_file", str(lost), *stream, "--output_dir", str(tmp_path / "run"), "--dry_run", "true"]
+        held_out = ["--validation_file", str(part)]
+        capsys.readouterr()
+        assert main(command(folder, *words, *held_out)) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "88.3% of the characters of the train text are unknown to the tokenizer" in said
+        caplog.clear()
+        assert main(command(folder, *words, "--train_file", str(part))) == 0
+        assert capsys.readouterr().out.count("(5.26% of characters unknown)") == 2
+        assert "5.3% of the characters of the train text are unknown" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_with_holes_has_an_embedding_for_each_id(folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocab = state["model"]["vocab"]
+    state["model"]["vocab"] = {token: 2 * number if number > 4 else number for token, number in vocab.items()}
+    shutil.copytree(folder / "tokenizer", tmp_path / "holes")
+    (tmp_path / "holes" / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
+    words = ["--tokenizer_name", str(tmp_path / "holes"), "--output_dir", str(tmp_path / "run")]
+    for backbone in (
+        [],
+        ["--backbone", "bert", "--config_overrides", "num_attention_heads=2,hidden_size=16,num_hidden_layers=1"],
+    ):
+        assert main(command(folder, *words, *backbone, "--overwrite_output_dir", "true")) == 0
+        pair = AutoModelForPreTraining.from_pretrained(tmp_path / "run")
+        assert pair.config.vocab_size == 2 * (len(tokenizer) - 1) + 1
+
+
+def test_the_tokenizer_knows_the_models_positions(folder: Path) -> None:
+    pair = AutoModelForPreTraining.from_pretrained(folder / "run")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "run")
+    assert tokenizer.model_max_length == pair.config.max_position_embeddings == 128
+
+
+def test_documents_apart_need_a_token_of_their_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", cls_token="[SEP]")
+    tokenizer.save_pretrained(tmp_path / "one")
+    words = ["--tokenizer_name", str(tmp_path / "one"), "--output_dir", str(tmp_path / "run")]
+    assert main(command(folder, *words, "--document_attention", "true")) == 2
+    assert "one token as cls_token and sep_token" in capsys.readouterr().err

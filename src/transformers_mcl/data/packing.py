@@ -15,6 +15,7 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .arguments import DataArguments
+from .coverage import check_coverage
 from .tokenizer import check_tokenizer, check_words
 
 DEFAULT_SEQ_LENGTH = 128
@@ -37,18 +38,19 @@ class CorpusStatistics:
         rows: of ids.
         dropped_tokens: tokens and separators in no row: the incomplete last row, the ends that `line_by_line` cuts
             off, the rest of the document in which the last row allowed ends.
-        unknown_fraction: of `tokens`, those that the tokenizer does not know.
+        unknown_fraction: of the characters of a sample of the split, those that the tokenizer does not know.
     """
 
     documents: int
     tokens: int
     rows: int
     dropped_tokens: int
-    unknown_fraction: float
+    unknown_fraction: float = 0.0
 
     def __str__(self) -> str:
         return (
-            f"{self.documents:,} documents, {self.tokens:,} tokens ({self.unknown_fraction:.2%} unknown),"
+            f"{self.documents:,} documents,"
+            f" {self.tokens:,} tokens ({self.unknown_fraction:.2%} of characters unknown),"
             f" {self.rows:,} rows, {self.dropped_tokens:,} tokens dropped"
         )
 
@@ -76,10 +78,6 @@ class TokenStream:
             parts.append(chunk[max(tokens.start - begin, 0) : tokens.stop - begin])
             begin += len(chunk)
         return np.concatenate(parts)
-
-    def count(self, token: int | None) -> int:
-        """How many times `token` occurs."""
-        return sum(int(np.count_nonzero(chunk & ~_WORD_START == token)) for chunk in self._chunks)
 
 
 def tokenize_and_pack(
@@ -113,7 +111,8 @@ def tokenize_and_pack(
         statistics of each.
 
     Raises:
-        UserError: a split holds too little text for one row, or the tokenizer lacks a special token, or words.
+        UserError: a split holds too little text for one row, or the tokenizer lacks a special token, or words, or
+            knows less than half of the characters.
     """
     args = args or DataArguments()
     length = max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH
@@ -124,8 +123,10 @@ def tokenize_and_pack(
     splits, statistics = {}, {}
     for split, texts in corpus.items():
         its = replace(args, whole_word_mask=args.whole_word_mask and split == "train")  # evaluations take tokens
+        coverage = check_coverage(split, texts["text"], tokenizer)
         documents = _tokenize(texts, tokenizer, its)
-        splits[split], statistics[split] = _lay_out(split, documents, length, limits.get(split), tokenizer, its)
+        splits[split], laid_out = _lay_out(split, documents, length, limits.get(split), tokenizer, its)
+        statistics[split] = replace(laid_out, unknown_fraction=coverage.unknown_fraction)
     return DatasetDict(splits), statistics
 
 
@@ -162,7 +163,6 @@ def _lay_out(
         tokens=tokens,
         rows=len(rows),
         dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
-        unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
     )
 
 

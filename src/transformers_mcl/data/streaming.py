@@ -35,15 +35,19 @@ class StreamStatistics:
         files: how many.
         shards: parts of files, which are read in a new order every epoch.
         bytes: of the local files, as they are stored.
+        unknown_fraction: of the characters of a sample, those that the tokenizer does not know, if that was measured.
     """
 
     files: int
     shards: int
     bytes: int
+    unknown_fraction: float | None = None
 
     def __str__(self) -> str:
         size = f"{self.bytes:,} bytes" if self.bytes else "size unknown"
-        return f"a stream of {self.files:,} files in {self.shards:,} shards, {size}; its tokens are not counted"
+        unknown = "" if self.unknown_fraction is None else f" ({self.unknown_fraction:.2%} of characters unknown)"
+        files = f"{self.files:,} files in {self.shards:,} shards"
+        return f"a stream of {files}, {size}; its tokens are not counted{unknown}"
 
 
 @dataclass(frozen=True)

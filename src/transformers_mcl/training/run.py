@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from ..data import (
     load_stream,
     tokenize_and_pack,
 )
+from ..data.coverage import check_coverage
 from ..data.packing import TokenStream
-from ..data.tokenizer import tokens_a_word
+from ..data.shards import read_documents
+from ..data.tokenizer import limit_length, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
@@ -56,6 +59,8 @@ from .workload import Workload
 __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "build_config", "prepare", "preset_path"]
 
 logger = logging.get_logger(__name__)
+
+_SHARDS_TRIED, _DOCUMENTS_TRIED = 8, 50
 
 
 _LONG_WORD = 10  # tokens in the mean: of a language that writes without spaces, and is not split into words
@@ -299,9 +304,10 @@ class PretrainingRun:
             base_checkpoint=self.base_checkpoints,
         )
 
-    def finish(self) -> Inspection:
+    def finish(self) -> Inspection | None:
         """Writes the picture of the curves and the model card beside the checkpoint, pushes them all if asked to, and
-        looks at the first twenty held-out tokens through the trained pair."""
+        looks at the first twenty held-out tokens through the trained pair: of the first row that has a known one, None
+        if there is no such row."""
         trainer = self.trainer
         if trainer.is_world_process_zero():
             a_step = f"{self.workload.tokens_per_step:,} tokens"
@@ -314,9 +320,15 @@ class PretrainingRun:
             trainer.create_model_card()
         if trainer.args.push_to_hub:
             trainer.push_to_hub()
+        texts = (self._known_text(row["input_ids"]) for row in self.rows["validation"])
+        text = next(filter(None, texts), None)
+        return None if text is None else inspect_text(self.model, self.tokenizer, text)
+
+    def _known_text(self, ids: Sequence[int]) -> str:
+        """The first twenty known tokens of a row as text; nothing if they make none that can be read again."""
         special = set(self.tokenizer.all_special_ids)
-        ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
-        return inspect_text(self.model, self.tokenizer, str(self.tokenizer.decode(ids[:20])))
+        text = str(self.tokenizer.decode([i for i in ids if i not in special][:20])).strip()
+        return text if self.tokenizer.tokenize(text) else ""
 
 
 def prepare(
@@ -350,6 +362,7 @@ def prepare(
     check_seq_length(config, length, trained=bool(model_args.base_checkpoints))
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_rows(config, data_args)
+    limit_length(tokenizer, config.max_position_embeddings)
     check_attention(config, model_args.attn_implementation)
     check_metric(training_args, config)
     training_args.check_weights(config.weights)
@@ -444,13 +457,27 @@ def _text(
     )
     rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
     source = data_args.dataset_name or ", ".join(data_args.train_file or [])
-    return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
+    coverage = check_coverage("train", _first_documents(stream), tokenizer)
+    of_stream = replace(stream.statistics, unknown_fraction=coverage.unknown_fraction)
+    return stream, rows, {**statistics, "train": of_stream}, f"{source}, streamed"
+
+
+def _first_documents(stream: TextStream) -> list[str]:
+    """Those at the beginning of a few shards, which takes no time."""
+    shards = stream.shards[:: max(len(stream.shards) // _SHARDS_TRIED, 1)][:_SHARDS_TRIED]
+    documents = (islice(read_documents(shard, stream.text_column), _DOCUMENTS_TRIED) for shard in shards)
+    return list(chain.from_iterable(documents))
 
 
 def _agree_on_rows(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+    if config.document_attention and config.cls_token_id == config.sep_token_id:
+        raise UserError(
+            "document_attention: the tokenizer has one token as cls_token and sep_token, so where a document begins "
+            "cannot be told: leave it out, or take another tokenizer"
+        )
     asked = config.whole_word_mask if data_args.whole_word_mask is None else data_args.whole_word_mask
     config.whole_word_mask = data_args.whole_word_mask = asked
     if asked and not _by_words(config):
