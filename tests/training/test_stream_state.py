@@ -20,6 +20,7 @@ from transformers_mcl import MclTrainer, MclTrainingArguments
 from transformers_mcl.data import DataArguments, DataCollatorForMcl, StreamLoader, load_stream, shards, streaming
 from transformers_mcl.errors import UserError
 from transformers_mcl.training.run import DEMO_FOLDER, ModelArguments, prepare
+from transformers_mcl.training.stream_state import load_stream_state
 
 from .conftest import LENGTH, VOCABULARY
 
@@ -73,7 +74,7 @@ def test_a_resumed_run_ends_at_the_same_weights(
     whole = weights(trainer)
     loader = trainer.callback_handler.train_dataloader
     assert isinstance(loader, StreamLoader)
-    assert all(position.epoch > 0 for position in loader._positions.values())  # it crossed an epoch's border
+    assert all(position.places[0].epoch > 0 for position in loader._positions.values())  # it crossed an epoch's border
 
     resumed = make_stream_trainer(dataloader_num_workers=workers)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
@@ -123,8 +124,15 @@ def test_a_checkpoint_without_the_stream_s_place_is_refused(
 ) -> None:
     make_stream_trainer(max_steps=3).train()
     state = tmp_path / "checkpoint-3" / "stream_state_0.json"
-    with pytest.raises(UserError, match="dataloader_num_workers is 1, but the checkpoint's stream had 0"):
+    told = (
+        "dataloader_num_workers is 1, but the checkpoint's stream had 0: .* skips nothing and reads again .*: 1 epochs"
+    )
+    with pytest.raises(UserError, match=told):
         make_stream_trainer(dataloader_num_workers=1).train(resume_from_checkpoint=str(state.parent))
+    more = make_stream_trainer().get_train_dataloader()
+    more.stream.process, more.stream.processes = 1, 2  # the checkpoint has nothing for a second process
+    with pytest.raises(UserError, match="processes is 2, but the checkpoint's stream had 1"):
+        load_stream_state(more, state.parent)
     anew = make_stream_trainer(dataloader_num_workers=1, ignore_data_skip=True, max_steps=4)
     anew.train(resume_from_checkpoint=str(state.parent))
     loader = anew.callback_handler.train_dataloader

@@ -44,6 +44,7 @@ class Shard(NamedTuple):
         start, stop: the part, in bytes of plain text and JSON lines, row groups of parquet, rows of Arrow; the whole
             file if `stop` is None.
         skip: so many of its first documents belong to another split.
+        source: the number of the one that it is of, where several are mixed.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Shard(NamedTuple):
     start: int = 0
     stop: int | None = None
     skip: int = 0
+    source: int = 0
 
 
 def find_shards(args: DataArguments) -> dict[str, list[Shard]]:
