@@ -25,6 +25,7 @@ from transformers_mcl.data import (
     load_corpus,
     load_stream,
     shards,
+    sources,
     streaming,
     tokenize_and_pack,
 )
@@ -80,7 +81,7 @@ def batches(of: StreamLoader, count: int) -> list[list[list[int]]]:
 def read_epochs(stream: TextStream, epochs: int, consumer: int = 0, consumers: int = 1) -> list[list[str]]:
     """What a consumer reads in each, before it is shuffled into rows."""
     found: list[list[str]] = [[]]
-    for text, _ in stream._documents(0, streaming.Place(), consumer, consumers):
+    for text, _ in stream._documents(0, streaming.SourcePosition(), consumer, consumers):
         if text is not None:
             found[-1].append(text)
         elif len(found) == epochs:
@@ -207,7 +208,7 @@ def test_the_first_documents_are_held_out(folder: Path, tokenizer: BertTokenizer
     stream, held_out = load_stream(args, tokenizer)
     assert held_out["validation"]["text"] == [word(number) for number in range(30)]
     assert Counter(read_epochs(stream, 1)[0]) == Counter(word(number) for number in range(30, 200))
-    with pytest.raises(UserError, match="validation_documents is 200, but the whole text has no more than 200"):
+    with pytest.raises(UserError, match="validation_documents is 200, but the whole text .* has no more than 200"):
         load_stream(arguments(folder, validation_file=None, validation_documents=200), tokenizer)
 
 
@@ -222,9 +223,9 @@ def test_of_a_split_elsewhere_the_first_documents_are_held_out(
         class config:
             data_files = {name: [f"memory://hub/{name}.txt"] for name in ("train", "validation")}
 
-    monkeypatch.setattr(shards, "load_dataset_builder", lambda *_: Builder)
+    monkeypatch.setattr(sources, "load_dataset_builder", lambda *_, **__: Builder)
     stream, held_out = load_stream(
-        DataArguments(dataset_name="someone/texts", streaming=True, validation_documents=5), tokenizer
+        DataArguments(dataset_name=["someone/texts"], streaming=True, validation_documents=5), tokenizer
     )
     assert held_out["validation"]["text"] == [word(number) for number in range(20, 25)]
     assert stream.statistics.bytes == 99
@@ -273,7 +274,7 @@ def test_arguments_that_do_not_go_together(folder: Path) -> None:
 
 def test_texts_are_tokenized_some_at_a_time(folder: Path, tokenizer: BertTokenizer) -> None:
     stream = load_stream(arguments(folder / "b.jsonl"), tokenizer)[0]
-    at = streaming.StreamPosition((streaming.Place(),))
+    at = streaming.StreamPosition((streaming.SourcePosition(),))
     sizes = [len(texts) for texts, _ in islice(stream._batches(at, 0, 1), 5)]
     assert sizes == [15, 15, 15, 5, 15]  # of four letters; a batch ends where an epoch does
 

@@ -75,7 +75,8 @@ def run(argv: list[str]) -> None:
     _save(tokenizer, Path(arguments.output_dir))
 
     example = " ".join(next(text for text in texts if text.strip()).split()[:_EXAMPLE_WORDS])
-    source = ["--train_file", *data.train_file] if data.train_file else ["--dataset_name", str(data.dataset_name)]
+    given = {"--train_file": data.train_file, "--dataset_name": data.dataset_name}
+    source = [word for flag, names in given.items() if names for word in (flag, *names)]
     following = [PROG, "pretrain", *source, "--tokenizer_name", arguments.output_dir, "--output_dir", "my-mcl"]
     print(
         f"Wrote {arguments.output_dir}: {len(tokenizer):,} entries",

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import lzma
 import os
 import re
 import reprlib
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import datasets
 import fsspec
-import numpy as np
-import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset, load_dataset_builder
-from datasets.exceptions import DatasetsError
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset
 from datasets.utils import logging as datasets_logging
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..io import nearest_path, one_line
 from .arguments import DataArguments
-from .files import COMPRESSED, explain, find_files
+from .duplicates import warn_of_overlap
+from .files import COMPRESSED, READ_ERRORS, explain
+from .mixing import Text, deduplicate, hold_out, join
+from .sources import Source, check_has, find_sources, find_validation_files, pick_splits, reading_from_hub
 
 logger = logging.get_logger(__name__)
 
@@ -43,8 +38,6 @@ _TEXT_TYPES = (Value("string"), Value("large_string"), Value("null"))
 _SCANNED_BYTES = 64 << 20
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _LINE_BREAK = re.compile(r"\s*\n\s*")
-# What datasets, pyarrow, pandas and the decompressors raise at a file that they cannot read.
-READ_ERRORS = (DatasetsError, pa.ArrowException, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class Format(NamedTuple):
@@ -62,95 +55,62 @@ class Format(NamedTuple):
         }[self.separator]
 
 
-def load_corpus(args: DataArguments, cache_dir: str | None = None, seed: int = 0) -> DatasetDict:
+def load_corpus(
+    args: DataArguments, cache_dir: str | None = None, seed: int = 0, token: str | None = None
+) -> DatasetDict:
     """The text that `args` names, as splits `train` and `validation` with one column, `text`, one document a row.
 
     Documents without text are dropped. In plain text a document is a line, or what stands between blank lines, its
     lines joined by spaces (`args.document_separator`). What was read, and how, is in `info.description` of a split.
 
+    Held out is what `args` names as validation text, or else, of each source, its validation split or a random part.
+
     Args:
-        args: names files or a dataset, and the text column.
+        args: names files and datasets, and the text column.
         cache_dir: where `datasets` keeps what it has read; its own default if None.
-        seed: of the choice of held-out documents, when `args` names no validation text. Keep it the same between runs
-            that are to be compared.
+        seed: of the choice of held-out documents, when `args` names no validation text, and of the order of sources
+            that are mixed. Keep it the same between runs that are to be compared.
+        token: for private repositories of the Hub.
 
     Raises:
         UserError: a file or dataset is missing, empty or unreadable, is not UTF-8, or lacks the text column.
     """
-    files = local_files(args)
-    corpus = {split: read_files(paths, args, cache_dir) for split, paths in files.items()}
-    if "train" not in corpus:
-        corpus = _read_from_hub(args, cache_dir) | corpus
-    if "validation" not in corpus:
-        corpus = _hold_out(corpus["train"], args.validation_split_percentage, seed)
-    for split in ("train", "validation"):
-        logger.info(f"{split}: {len(corpus[split])} documents; {corpus[split].info.description}")
-    return DatasetDict(train=corpus["train"], validation=corpus["validation"])
+    sources, files = find_sources(args), find_validation_files(args)
+    held_out = [Text.of(read_files(files, args, cache_dir), args)] if files else []
+    train, undivided = [], []
+    for number, source in enumerate(sources):
+        splits = _read_source(source, args, cache_dir, token)
+        train.append(Text.of(splits["train"], args))
+        if not files and "validation" in splits:
+            held_out.append(Text.of(splits["validation"], args))
+        elif not files:
+            undivided.append(number)
+    if args.deduplicate:
+        train = deduplicate(train, held_out)
+    for number in undivided:
+        train[number], chosen = hold_out(train[number], args.validation_split_percentage, seed)
+        held_out.append(chosen)
+    warn_of_overlap((text.hashes for text in train), (text.hashes for text in held_out))
+    corpus = DatasetDict(
+        train=join([text.documents for text in train], args.mixing_weights, seed),
+        validation=join([text.documents for text in held_out]),
+    )
+    for split, documents in corpus.items():
+        logger.info(f"{split}: {len(documents)} documents; {documents.info.description}")
+    return corpus
 
 
-def local_files(args: DataArguments, skip_empty: bool = False) -> dict[str, list[str]]:
-    """The files of each split, checked to exist; no training split if `args` names a dataset of the Hub."""
-    files = {}
-    if args.train_file:
-        files["train"] = find_files(args.train_file, "train_file", skip_empty)
-    elif args.dataset_name and os.path.isdir(args.dataset_name):
-        files = _files_of_dataset(args.dataset_name, args.dataset_config_name, skip_empty)
-    elif args.dataset_name and os.path.isfile(args.dataset_name):
-        raise UserError(f"dataset_name: {args.dataset_name!r} is a file; give it as train_file")
-    elif not args.dataset_name:
-        raise UserError("no training text: give train_file or dataset_name")
-    if args.validation_file:
-        files["validation"] = find_files(args.validation_file, "validation_file")
-    return files
-
-
-def _files_of_dataset(folder: str, config: str | None, skip_empty: bool) -> dict[str, list[str]]:
-    """The files of a directory that `Dataset(Dict).save_to_disk` wrote, or that holds data files."""
-    try:
-        if any((Path(folder) / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            saved = datasets.load_from_disk(folder)
-            tables = saved if isinstance(saved, DatasetDict) else {"train": saved}
-            found = {split: [file["filename"] for file in table.cache_files] for split, table in tables.items()}
-        else:
-            found = dict(load_dataset_builder(folder, config).config.data_files or {})
-    except READ_ERRORS as error:
-        raise UserError(f"dataset_name: {folder!r} cannot be read as a dataset: {one_line(error)}") from error
-    check_has_train(found, folder)
-    return {
-        str(split): find_files([str(path) for path in paths], "dataset_name", skip_empty)
-        for split, paths in found.items()
-        if split in ("train", "validation")
-    }
-
-
-def check_has_train(splits: dict[str, Any], name: str) -> None:
-    if "train" not in splits:
-        raise UserError(f"dataset_name: {name!r} has no split 'train', only {', '.join(map(str, splits))}")
-
-
-@contextmanager
-def reading_from_hub(name: str) -> Iterator[None]:
-    """With a one-line error where the Hub gives no dataset `name`."""
-    try:
-        yield
-    except READ_ERRORS as error:
-        raise UserError(
-            f"dataset_name: {name!r} is no directory here, and the Hub gave no dataset: {one_line(error)}"
-            + nearest_path(name)
-        ) from error
-
-
-def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Dataset]:
-    name = str(args.dataset_name)
-    with reading_from_hub(name):
-        tables = load_dataset(name, args.dataset_config_name, cache_dir=cache_dir)
-    check_has_train(tables, name)
+def _read_source(source: Source, args: DataArguments, cache_dir: str | None, token: str | None) -> dict[str, Dataset]:
+    if source.files:
+        return {split: read_files(paths, args, cache_dir) for split, paths in source.files.items()}
+    with reading_from_hub(source.name):
+        tables = load_dataset(source.name, source.config, cache_dir=cache_dir, token=token)
+    check_has("train", tables, source.name)
     corpus = {}
-    for split in ("train", "validation"):
-        if split in tables:
-            check_text_column(tables[split].features, args.text_column, name)
-            corpus[split] = _to_documents(tables[split], args, "row")
-            corpus[split].info.description = f"{name}, one document a row"
+    for split, table in pick_splits(tables).items():
+        check_text_column(table.features, args.text_column, source.name)
+        corpus[split] = _to_documents(table, args, "row")
+        corpus[split].info.description = f"{source.name}, one document a row"
     return corpus
 
 
@@ -292,23 +252,6 @@ def split_documents(texts: list[str | None], wrapped: bool) -> dict[str, list[st
     if wrapped:
         documents = [_LINE_BREAK.sub(" ", part).strip() for text in documents for part in _BLANK_LINES.split(text)]
     return {"text": [document for document in documents if document.strip()]}
-
-
-def _hold_out(corpus: Dataset, percentage: float, seed: int) -> dict[str, Dataset]:
-    """A random part of the documents as validation split, at least one; order is kept in both."""
-    documents = len(corpus)
-    if documents < 2:
-        raise UserError(
-            f"the training text is a single document ({corpus.info.description}), so none can be held out:"
-            " give validation_file, or another document_separator"
-        )
-    held_out = np.zeros(documents, dtype=bool)
-    count = min(max(round(documents * percentage / 100), 1), documents - 1)
-    held_out[np.random.default_rng(seed).choice(documents, count, replace=False)] = True
-    return {
-        "train": corpus.select(np.flatnonzero(~held_out)),
-        "validation": corpus.select(np.flatnonzero(held_out)),
-    }
 
 
 @contextmanager

@@ -11,25 +11,22 @@ from typing import IO, Any, NamedTuple
 
 import fsspec
 import pyarrow.parquet as pq
-from datasets import Dataset, Features, load_dataset, load_dataset_builder
+from datasets import Dataset, Features, load_dataset
 
 from ..errors import UserError
 from .arguments import DataArguments
 from .corpus import (
-    READ_ERRORS,
     Format,
     as_pattern,
     check_first_row,
-    check_has_train,
     check_text_column,
     file_format,
-    local_files,
-    reading_from_hub,
     silent_datasets,
     split_documents,
     table_options,
 )
-from .files import COMPRESSED, explain
+from .files import COMPRESSED, READ_ERRORS, explain
+from .sources import find_sources, remote_files
 
 _BYTES_A_SHARD = 1 << 20
 _ROWS_A_SHARD = 1000
@@ -55,25 +52,19 @@ class Shard(NamedTuple):
     source: int = 0
 
 
-def find_shards(args: DataArguments) -> dict[str, list[Shard]]:
-    """The shards of each split that `args` names, in order; see `load_corpus` for what is read, and as what.
+def find_shards(args: DataArguments, token: str | None = None) -> list[dict[str, list[Shard]]]:
+    """The shards of each source that `args` names, by split, in order; see `load_corpus` for what is read, as what.
+
+    Args:
+        token: for private repositories of the Hub.
 
     Raises:
         UserError: a file or dataset is missing, or the first file of a kind has no text column.
     """
-    files = local_files(args, skip_empty=True)
-    if "train" not in files:
-        files = _remote_files(args) | files
-    return {split: _shards(paths, args) for split, paths in files.items()}
-
-
-def _remote_files(args: DataArguments) -> dict[str, list[str]]:
-    """Addresses of the files of a dataset of the Hub."""
-    name = str(args.dataset_name)
-    with reading_from_hub(name):
-        splits = load_dataset_builder(name, args.dataset_config_name).config.data_files or {}
-    check_has_train(splits, name)
-    return {split: [str(path) for path in splits[split]] for split in ("train", "validation") if split in splits}
+    return [
+        {split: _shards(paths, args) for split, paths in (source.files or remote_files(source, token)).items()}
+        for source in find_sources(args)
+    ]
 
 
 def _shards(paths: list[str], args: DataArguments) -> list[Shard]:

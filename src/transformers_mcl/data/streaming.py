@@ -15,14 +15,20 @@ import torch
 from datasets import Dataset, DatasetDict
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from ..errors import UserError
 from .arguments import DataArguments
 from .corpus import DOCUMENTS, read_files
+from .duplicates import Hashes, hash_documents, hash_text
+from .mixing import join
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
 from .shards import Shard, find_shards, read_documents
 from .shares import Part, divide, file_sizes, shard_sizes, spread
+from .sources import find_validation_files
 from .tokenizer import check_tokenizer
+
+logger = logging.get_logger(__name__)
 
 # The tokenizer keeps a few hundred bytes a token of what it is given at once.
 _CHARACTERS_A_BATCH = 1 << 17
@@ -50,7 +56,7 @@ class StreamStatistics:
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePosition:
     """The next document of a consumer in one source: of that epoch, of that one of its parts of shards."""
 
     epoch: int = 0
@@ -69,7 +75,7 @@ class StreamPosition:
         row: rows of the block that are given out.
     """
 
-    places: tuple[Place, ...] = ()
+    places: tuple[SourcePosition, ...] = ()
     draws: int = 0
     rest: tuple[int, ...] = ()
     row: int = 0
@@ -77,7 +83,7 @@ class StreamPosition:
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> StreamPosition:
         """What `asdict` made of one."""
-        places = tuple(Place(**place) for place in saved["places"])
+        places = tuple(SourcePosition(**place) for place in saved["places"])
         return cls(places, saved["draws"], tuple(saved["rest"]), saved["row"])
 
 
@@ -116,6 +122,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
 
     Attributes:
         process, processes: whose share this process reads, and of how many.
+        held_out: sorted hashes of documents of which the first consumer says if it meets one.
 
     Raises:
         UserError: at once, the tokenizer lacks a special token.
@@ -143,6 +150,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         self.shuffle_buffer_size = shuffle_buffer_size
         self.seed = seed
         self.process, self.processes = 0, 1
+        self.held_out: Hashes = np.empty(0, dtype=np.int64)
         self._positions: dict[int, StreamPosition] = {}
         self._first = 0
         self._sizes = shard_sizes(self.shards)
@@ -162,8 +170,8 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             for shard, size in zip(self.shards, self._sizes.tolist(), strict=True)
         ]
         return {
-            "text": f"{len(parts)} shards {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}",
             "mixing_weights": self.weights.tolist(),
+            "text": f"{len(parts)} shards {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}",
             "text_column": self.text_column,
             "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
             "max_seq_length": self.max_seq_length,
@@ -221,7 +229,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         """Block after block, each given back after every batch of documents until it is complete."""
         body, rest = self.max_seq_length - 2, np.array(at.rest, dtype=np.int32)
         before = [self.tokenizer.cls_token_id] if self.document_attention else []
-        at = replace(at, places=at.places or (Place(),) * len(self._sources))
+        at = replace(at, places=at.places or (SourcePosition(),) * len(self._sources))
         block = _Block(at)
         for texts, after in self._batches(at, consumer, consumers):
             documents = tokenize_batch(texts, self.tokenizer, before)["input_ids"] if texts else []
@@ -260,9 +268,11 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
                 yield texts, StreamPosition(tuple(places), draws)
                 texts, characters = [], 0
 
-    def _documents(self, source: int, at: Place, consumer: int, consumers: int) -> Iterator[tuple[str | None, Place]]:
+    def _documents(
+        self, source: int, at: SourcePosition, consumer: int, consumers: int
+    ) -> Iterator[tuple[str | None, SourcePosition]]:
         """The consumer's documents of one source, each with the place after it; None where an epoch ends."""
-        empty_epochs, found = 0, at != Place(at.epoch)
+        empty_epochs, found = 0, at != SourcePosition(at.epoch)
         while True:
             parts = self._parts(source, at.epoch, consumer, consumers)
             for number, part in enumerate(parts[at.part :], at.part):
@@ -271,14 +281,16 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
                 for document, text in islice(documents, read, None):
                     if part.has(document):
                         found = True
-                        yield text, Place(at.epoch, number, document)
+                        if consumer == 0:
+                            self._watch(text)
+                        yield text, SourcePosition(at.epoch, number, document)
             empty_epochs = 0 if found else empty_epochs + 1
             if empty_epochs == _EMPTY_EPOCHS:
                 raise UserError(
                     f"the stream has no document{self._named(source)} for loader worker {consumer + 1} of "
                     f"{consumers}, those of all processes: give more text, or a smaller dataloader_num_workers"
                 )
-            at, found = Place(at.epoch + 1), False
+            at, found = SourcePosition(at.epoch + 1), False
             yield None, at
 
     def _parts(self, source: int, epoch: int, consumer: int, consumers: int) -> list[Part]:
@@ -287,9 +299,24 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             np.random.default_rng([self.seed, epoch]).shuffle(order)
         return divide(self._sizes, order, consumer, consumers)
 
+    def _watch(self, text: str) -> None:
+        """Says the first held-out document that is met."""
+        if len(self.held_out) and _contains(self.held_out, hash_text(text)):
+            self.held_out = self.held_out[:0]
+            logger.warning(
+                f"a held-out document also stands in the training text: {text[:60]!r}; how many do, "
+                "is counted without --streaming"
+            )
+
     def _named(self, source: int) -> str:
         """Which source it is, if there are several."""
         return f" of {self.shards[self._sources[source][0]].path!r}" if len(self._sources) > 1 else ""
+
+
+def _contains(hashes: Hashes, wanted: int) -> bool:
+    """Whether a sorted array has a number."""
+    place = int(np.searchsorted(hashes, np.int64(wanted)))
+    return place < len(hashes) and int(hashes[place]) == wanted
 
 
 def _finish(growing: Iterator[_Block], block: _Block | None = None) -> _Block:
@@ -400,58 +427,79 @@ def load_stream(
     max_seq_length: int | None = None,
     seed: int = 0,
     cache_dir: str | None = None,
+    token: str | None = None,
 ) -> tuple[TextStream, DatasetDict]:
     """The stream of the training text that `args` names, and the held-out documents, as split `validation`.
 
-    Held out is the validation text that `args` names, all of it; of a dataset of the Hub the first
-    `args.validation_documents` of its validation split; where there is none, as many at the beginning of the training
-    text, which the stream then leaves out.
+    Held out is the validation text that `args` names, all of it, or else, of each source, its validation split, of
+    which the first `args.validation_documents` are read if it is at the Hub; or the first documents of its training
+    text, its share of `args.validation_documents`, which the stream then leaves out.
 
     Args:
-        args: names files or a dataset, as for `load_corpus`.
+        args: names files and datasets, as for `load_corpus`.
         tokenizer: of the stream; held-out documents are text.
         max_seq_length: length of a row; if None that of `args`, or else 128.
         seed: of the order of shards and rows.
         cache_dir: where `datasets` keeps what it has read of validation files.
+        token: for private repositories of the Hub.
 
     Raises:
         UserError: a file or dataset is missing or unreadable, lacks the text column, or is too short to hold out from.
     """
-    splits = find_shards(args)
-    train, count, column = splits["train"], args.validation_documents, args.text_column
-    if "validation" in splits and all("://" not in shard.path for shard in splits["validation"]):
-        held_out = read_files(list(dict.fromkeys(shard.path for shard in splits["validation"])), args, cache_dir)
-    elif "validation" in splits:
-        held_out = _documents(_hold_out(splits["validation"], count, column)[0])
-    else:
-        texts, train = _hold_out(train, count, column)
-        held_out = _documents(texts)
-        if next(chain.from_iterable(read_documents(shard, column) for shard in train), None) is None:
-            raise UserError(
-                f"validation_documents is {count}, but the whole text has no more than {len(texts)}: give fewer, or "
-                "validation_file"
-            )
+    sources = find_shards(args, token)
+    weights = np.array(args.mixing_weights or [1.0] * len(sources))
+    counts = np.maximum(np.round(args.validation_documents * weights / weights.sum()).astype(int), 1).tolist()
+    files, train, held_out = find_validation_files(args), [], []
+    for number, (splits, count) in enumerate(zip(sources, counts, strict=True)):
+        shards, given = splits["train"], splits.get("validation", [])
+        if not files and not given:
+            texts, shards = _hold_out(shards, count, args.text_column)
+            held_out.append(_documents(texts))
+        elif not files and "://" in given[0].path:
+            documents = chain.from_iterable(read_documents(shard, args.text_column) for shard in given)
+            held_out.append(_documents(list(islice(documents, args.validation_documents))))
+        elif not files:
+            held_out.append(read_files(_paths(given), args, cache_dir))
+        train += [shard._replace(source=number if args.mixing_weights else 0) for shard in shards]
+    if files:
+        held_out = [read_files(files, args, cache_dir)]
+    validation = join(held_out)
     stream = TextStream(
         train,
         tokenizer,
-        text_column=column,
+        weights=args.mixing_weights or (1.0,),
+        text_column=args.text_column,
         max_seq_length=max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH,
         document_attention=bool(args.document_attention),
         shuffle_buffer_size=args.shuffle_buffer_size,
         seed=seed,
     )
-    return stream, DatasetDict(validation=held_out)
+    if both := {os.path.realpath(path) for path in files}.intersection(map(os.path.realpath, _paths(train))):
+        logger.warning(
+            f"{min(both)!r} is held-out text and training text: the evaluation tells nothing about new text"
+        )
+    else:
+        stream.held_out = np.sort(hash_documents(validation, args))
+    return stream, DatasetDict(validation=validation)
+
+
+def _paths(shards: Sequence[Shard]) -> list[str]:
+    return list(dict.fromkeys(shard.path for shard in shards))
 
 
 def _hold_out(shards: list[Shard], count: int, column: str) -> tuple[list[str], list[Shard]]:
     """The first `count` documents, and the shards without them; none of the shards that are held out whole."""
     held_out: list[str] = []
     for number, shard in enumerate(shards):
-        taken = list(islice(read_documents(shard, column), count - len(held_out)))
+        documents = read_documents(shard, column)
+        taken = list(islice(documents, count - len(held_out)))
         held_out += taken
-        if len(held_out) == count:
+        if next(documents, None) is not None:
             return held_out, [shard._replace(skip=len(taken)), *shards[number + 1 :]]
-    return held_out, []
+    raise UserError(
+        f"validation_documents is {count}, but the whole text that begins with {shards[0].path!r} has no more than "
+        f"{len(held_out)}: give fewer, or validation_file"
+    )
 
 
 def _documents(texts: list[str]) -> Dataset:

@@ -13,8 +13,8 @@ from datasets import Dataset, DatasetDict, load_dataset
 
 from ..errors import UserError
 from ..io import nearest_path, one_line
-from .corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from .files import explain, find_files
+from .corpus import as_pattern, file_format, silent_datasets, table_options
+from .files import READ_ERRORS, explain, find_files
 
 __all__ = ["files_of_split", "load_from_hub", "read_table"]
 

@@ -28,6 +28,7 @@ from ..data import (
     tokenize_and_pack,
 )
 from ..data.packing import TokenStream
+from ..data.sources import name_sources
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
@@ -421,16 +422,20 @@ def _text(
 ) -> tuple[Dataset | TextStream, DatasetDict, dict[str, CorpusStatistics | StreamStatistics], str]:
     """What to train on, the prepared rows of each split, what each holds, and where the training text is from."""
     if not data_args.streaming:
-        corpus = load_corpus(data_args, model_args.cache_dir)
+        corpus = load_corpus(data_args, model_args.cache_dir, token=model_args.token)
         rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
         return rows["train"], rows, dict(statistics), corpus["train"].info.description
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
     stream, held_out = load_stream(
-        data_args, tokenizer, max_seq_length=length, seed=seed, cache_dir=model_args.cache_dir
+        data_args,
+        tokenizer,
+        max_seq_length=length,
+        seed=seed,
+        cache_dir=model_args.cache_dir,
+        token=model_args.token,
     )
     rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
-    source = data_args.dataset_name or ", ".join(data_args.train_file or [])
-    return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
+    return stream, rows, {**statistics, "train": stream.statistics}, f"{name_sources(data_args)}, streamed"
 
 
 def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:

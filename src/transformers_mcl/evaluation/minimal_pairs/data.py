@@ -18,8 +18,8 @@ from datasets import (
     load_dataset,
 )
 
-from ...data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from ...data.files import explain, find_files
+from ...data.corpus import as_pattern, file_format, silent_datasets, table_options
+from ...data.files import READ_ERRORS, explain, find_files
 from ...errors import UserError
 from ...io import one_line
 
