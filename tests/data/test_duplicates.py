@@ -68,7 +68,7 @@ def test_held_out_text_that_is_trained_on_is_said(
 
 def test_duplicates_are_left_out_before_documents_are_held_out(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path, "a.txt", *(f"document {number % 50}" for number in range(200)))
-    values = {"train_file": [path], "validation_split_percentage": 50}
+    values: dict[str, Any] = {"train_file": [path], "validation_split_percentage": 50}
     read(tmp_path, **values)
     assert "held-out documents" in said.text
     said.clear()
@@ -80,7 +80,7 @@ def test_duplicates_are_left_out_before_documents_are_held_out(tmp_path: Path, s
 def test_what_is_held_out_is_not_trained_on(tmp_path: Path) -> None:
     held_out = write(tmp_path, "held_out.txt", "two", "two", "four")
     train = [write(tmp_path, "a.txt", "one", "two", "one", "three"), write(tmp_path, "b.txt", "three", "four", "five")]
-    values = {"validation_file": [held_out], "deduplicate": True, "mixing_weights": [1.0, 1.0]}
+    values: dict[str, Any] = {"validation_file": [held_out], "deduplicate": True, "mixing_weights": [1.0, 1.0]}
     args = DataArguments(train_file=train, document_separator="line", **values)
     corpus = load_corpus(args, cache_dir=str(tmp_path / "cache"))
     assert set(corpus["train"]["text"]) == {"one", "three", "five"}

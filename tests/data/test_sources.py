@@ -50,6 +50,12 @@ def clone(folder: Path, validation: str = "validation", card: str | None = CARD)
     return folder
 
 
+def given(argument: str, path: Path) -> DataArguments:
+    """With a folder as `train_file` or as `dataset_name`."""
+    values: dict[str, Any] = {argument: [str(path)]}
+    return DataArguments(**values)
+
+
 def names(args: DataArguments) -> dict[str, list[str]]:
     [source] = find_sources(args)
     return {split: [Path(path).name for path in paths] for split, paths in source.files.items()}
@@ -58,9 +64,9 @@ def names(args: DataArguments) -> dict[str, list[str]]:
 @pytest.mark.parametrize("argument", ["train_file", "dataset_name"])
 @pytest.mark.parametrize("validation", ["validation", "valid", "dev", "val"])
 @pytest.mark.parametrize("card", [CARD, None])
-def test_a_clone_of_a_data_set(tmp_path: Path, argument: Any, validation: str, card: str | None) -> None:
+def test_a_clone_of_a_data_set(tmp_path: Path, argument: str, validation: str, card: str | None) -> None:
     folder = clone(tmp_path / "texts", validation, card)
-    args = DataArguments(**{argument: [str(folder)]})
+    args = given(argument, folder)
     corpus = load_corpus(args, cache_dir=str(tmp_path / "cache"))
     assert {split: list(table["text"]) for split, table in corpus.items()} == {
         "train": ["one", "two", "three"],
@@ -122,15 +128,15 @@ def test_names_of_splits_lay_out_a_folder(tmp_path: Path, files: list[str], read
 
 
 @pytest.mark.parametrize("argument", ["train_file", "dataset_name"])
-def test_what_save_to_disk_wrote(tmp_path: Path, argument: Any) -> None:
+def test_what_save_to_disk_wrote(tmp_path: Path, argument: str) -> None:
     table = Dataset.from_dict({"text": ["one", "two"]})
     table.save_to_disk(tmp_path / "one")
     DatasetDict(train=table, dev=table, test=table).save_to_disk(tmp_path / "three")
     DatasetDict(corpus=table, test=table).save_to_disk(tmp_path / "without")
-    assert list(names(DataArguments(**{argument: [str(tmp_path / "one")]}))) == ["train"]
-    assert list(names(DataArguments(**{argument: [str(tmp_path / "three")]}))) == ["train", "validation"]
+    assert list(names(given(argument, tmp_path / "one"))) == ["train"]
+    assert list(names(given(argument, tmp_path / "three"))) == ["train", "validation"]
     with pytest.raises(UserError, match=f"^{argument}: '.*without' has no split 'train', only corpus, test$"):
-        find_sources(DataArguments(**{argument: [str(tmp_path / "without")]}))
+        find_sources(given(argument, tmp_path / "without"))
 
 
 def test_held_out_text_is_a_data_set_s_validation_split(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import pickle
 from collections import Counter
 from collections.abc import Iterator
@@ -252,6 +253,36 @@ def test_too_few_documents_for_the_workers(tmp_path: Path, tokenizer: BertTokeni
             batches(few, 100)
     else:  # far less than a row, over and over
         assert words(batches(few, 3)[2]) == [5, 6, 5, 6, 5, 6, 5, 6]
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = logging.getLogger("transformers_mcl.data.streaming")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_same_file_to_train_on_and_to_hold_out_is_said(
+    folder: Path, tokenizer: BertTokenizer, said: pytest.LogCaptureFixture
+) -> None:
+    (folder / "link.txt").symlink_to(folder / "a.txt")
+    load_stream(arguments(folder / "link.txt", validation_file=[str(folder / "a.txt")]), tokenizer)
+    assert "a.txt' is held-out text and training text" in said.text
+
+
+def test_a_held_out_document_that_is_met_is_said_once(
+    folder: Path, tokenizer: BertTokenizer, said: pytest.LogCaptureFixture
+) -> None:
+    (folder / "held_out.txt").write_text(f"{word(151)}\n {word(3)} \n{word(152)}\n{word(199)}1")
+    args = arguments(folder / "a.txt", validation_file=[str(folder / "held_out.txt")])
+    batches(loader(args, tokenizer), 80)  # several epochs
+    assert len(set(map(id, said.records))) == 1  # which may be handled twice
+    assert f"a held-out document also stands in the training text: {word(3)!r}" in said.text
+    said.clear()
+    (folder / "held_out.txt").write_text(f"{word(151)}\n")
+    batches(loader(args, tokenizer), 80)
+    assert not said.text
 
 
 def test_the_loader_draws_nothing_from_the_global_generator(folder: Path, tokenizer: BertTokenizer) -> None:

@@ -446,21 +446,8 @@ def load_stream(
     Raises:
         UserError: a file or dataset is missing or unreadable, lacks the text column, or is too short to hold out from.
     """
-    sources = find_shards(args, token)
-    weights = np.array(args.mixing_weights or [1.0] * len(sources))
-    counts = np.maximum(np.round(args.validation_documents * weights / weights.sum()).astype(int), 1).tolist()
-    files, train, held_out = find_validation_files(args), [], []
-    for number, (splits, count) in enumerate(zip(sources, counts, strict=True)):
-        shards, given = splits["train"], splits.get("validation", [])
-        if not files and not given:
-            texts, shards = _hold_out(shards, count, args.text_column)
-            held_out.append(_documents(texts))
-        elif not files and "://" in given[0].path:
-            documents = chain.from_iterable(read_documents(shard, args.text_column) for shard in given)
-            held_out.append(_documents(list(islice(documents, args.validation_documents))))
-        elif not files:
-            held_out.append(read_files(_paths(given), args, cache_dir))
-        train += [shard._replace(source=number if args.mixing_weights else 0) for shard in shards]
+    files = find_validation_files(args)
+    train, held_out = _divide_splits(find_shards(args, token), args, cache_dir, hold_out=not files)
     if files:
         held_out = [read_files(files, args, cache_dir)]
     validation = join(held_out)
@@ -481,6 +468,28 @@ def load_stream(
     else:
         stream.held_out = np.sort(hash_documents(validation, args))
     return stream, DatasetDict(validation=validation)
+
+
+def _divide_splits(
+    sources: list[dict[str, list[Shard]]], args: DataArguments, cache_dir: str | None, hold_out: bool
+) -> tuple[list[Shard], list[Dataset]]:
+    """The shards to train on, numbered by source if these have weights, and what is held out of each source."""
+    weights = np.array(args.mixing_weights or [1.0] * len(sources))
+    counts = np.maximum(np.round(args.validation_documents * weights / weights.sum()).astype(int), 1).tolist()
+    train: list[Shard] = []
+    held_out: list[Dataset] = []
+    for number, (splits, count) in enumerate(zip(sources, counts, strict=True)):
+        shards, given = splits["train"], splits.get("validation", [])
+        if hold_out and not given:
+            texts, shards = _hold_out(shards, count, args.text_column)
+            held_out.append(_documents(texts))
+        elif hold_out and "://" in given[0].path:
+            documents = chain.from_iterable(read_documents(shard, args.text_column) for shard in given)
+            held_out.append(_documents(list(islice(documents, args.validation_documents))))
+        elif hold_out:
+            held_out.append(read_files(_paths(given), args, cache_dir))
+        train += [shard._replace(source=number if args.mixing_weights else 0) for shard in shards]
+    return train, held_out
 
 
 def _paths(shards: Sequence[Shard]) -> list[str]:
