@@ -19,7 +19,7 @@ from ..errors import UserError
 from .arguments import DataArguments
 from .corpus import DOCUMENTS, read_files
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
-from .shards import Shard, find_shards, read_documents
+from .shards import Reading, Shard, find_shards, read_documents
 from .tokenizer import check_tokenizer
 
 # The tokenizer keeps a few hundred bytes a token of what it is given at once.
@@ -86,7 +86,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
     Args:
         shards: as `find_shards` finds them.
         tokenizer: with `[CLS]` and `[SEP]`.
-        text_column: of tables and JSON.
+        reading: how the shards are read.
         max_seq_length: ids of a row.
         document_attention: whether each document gets a `[CLS]` of its own.
         shuffle_buffer_size: rows; 0 keeps rows and shards in order.
@@ -104,7 +104,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         shards: Sequence[Shard],
         tokenizer: PreTrainedTokenizerBase,
         *,
-        text_column: str = "text",
+        reading: Reading = Reading(),  # noqa: B008 - frozen
         max_seq_length: int = DEFAULT_SEQ_LENGTH,
         document_attention: bool = False,
         shuffle_buffer_size: int = 10_000,
@@ -113,7 +113,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         check_tokenizer(tokenizer)
         self.shards = list(shards)
         self.tokenizer = tokenizer
-        self.text_column = text_column
+        self.reading = reading
         self.max_seq_length = max_seq_length
         self.document_attention = document_attention
         self.shuffle_buffer_size = shuffle_buffer_size
@@ -135,7 +135,9 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         parts = [(os.path.basename(shard.path), shard.start, shard.stop, shard.skip) for shard in self.shards]
         return {
             "text": f"{len(parts)} shards {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}",
-            "text_column": self.text_column,
+            "text_column": self.reading.text_column,
+            "document_separator": self.reading.separator,
+            "text_errors": self.reading.text_errors,
             "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
             "max_seq_length": self.max_seq_length,
             "document_attention": self.document_attention,
@@ -209,7 +211,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             shards = order[consumer::consumers] if by_shard else order
             found = at.shard > 0 or at.document > 0
             for number in range(at.shard, len(shards)):
-                documents = enumerate(read_documents(self.shards[shards[number]], self.text_column), 1)
+                documents = enumerate(read_documents(self.shards[shards[number]], self.reading), 1)
                 read = at.document if number == at.shard else 0
                 unread = islice(documents, read, None)
                 for read, texts in _batched(unread if by_shard else _share(unread, consumer, consumers)):
@@ -370,15 +372,15 @@ def load_stream(
         UserError: a file or dataset is missing or unreadable, lacks the text column, or is too short to hold out from.
     """
     splits = find_shards(args)
-    train, count, column = splits["train"], args.validation_documents, args.text_column
+    train, count, how = splits["train"], args.validation_documents, Reading.of(args)
     if "validation" in splits and all("://" not in shard.path for shard in splits["validation"]):
         held_out = read_files(list(dict.fromkeys(shard.path for shard in splits["validation"])), args, cache_dir)
     elif "validation" in splits:
-        held_out = _documents(_hold_out(splits["validation"], count, column)[0])
+        held_out = _documents(_hold_out(splits["validation"], count, how)[0])
     else:
-        texts, train = _hold_out(train, count, column)
+        texts, train = _hold_out(train, count, how)
         held_out = _documents(texts)
-        if next(chain.from_iterable(read_documents(shard, column) for shard in train), None) is None:
+        if next(chain.from_iterable(read_documents(shard, how) for shard in train), None) is None:
             raise UserError(
                 f"validation_documents is {count}, but the whole text has no more than {len(texts)}: give fewer, or "
                 "validation_file"
@@ -386,7 +388,7 @@ def load_stream(
     stream = TextStream(
         train,
         tokenizer,
-        text_column=column,
+        reading=how,
         max_seq_length=max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH,
         document_attention=bool(args.document_attention),
         shuffle_buffer_size=args.shuffle_buffer_size,
@@ -395,14 +397,14 @@ def load_stream(
     return stream, DatasetDict(validation=held_out)
 
 
-def _hold_out(shards: list[Shard], count: int, column: str) -> tuple[list[str], list[Shard]]:
+def _hold_out(shards: list[Shard], count: int, how: Reading) -> tuple[list[str], list[Shard]]:
     """The first `count` documents, and the shards without them."""
     held_out: list[str] = []
     left = list(shards)
     for number, shard in enumerate(shards):
         if len(held_out) >= count:
             break
-        taken = list(islice(read_documents(shard, column), count - len(held_out)))
+        taken = list(islice(read_documents(shard, how), count - len(held_out)))
         left[number] = shard._replace(skip=len(taken))
         held_out += taken
     return held_out, left
