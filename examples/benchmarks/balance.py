@@ -19,13 +19,13 @@ from measure import Arguments, interleaved
 from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.data import DataCollatorForMcl, StreamLoader, TextStream, load_tokenizer, streaming
-from transformers_mcl.data.corpus import Format
-from transformers_mcl.data.shards import Shard
+from transformers_mcl.data.forms import Form
+from transformers_mcl.data.shards import Reading, Shard
 from transformers_mcl.data.streaming import Place
 from transformers_mcl.training.run import DEMO_FOLDER
 
 TEXT = "the fox saw the grapes and jumped " * 20
-TEXT_FORMAT = Format("text", ".txt", "line")
+TEXT_FORM = Form("text")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -44,10 +44,10 @@ def made_up(shards: int, args: argparse.Namespace) -> list[Shard]:
     """Shards of uneven size; `stop` is how many documents there are in each."""
     shares = np.random.default_rng(args.seed).lognormal(sigma=args.sigma, size=shards)
     counts = np.round(shares * args.documents / shares.sum()).astype(int)
-    return [Shard(str(number), TEXT_FORMAT, 0, count) for number, count in enumerate(counts.tolist())]
+    return [Shard(str(number), TEXT_FORM, 0, count) for number, count in enumerate(counts.tolist())]
 
 
-def read_documents(shard: Shard, _: str) -> Iterator[str]:
+def read_documents(shard: Shard, _: Reading) -> Iterator[str]:
     return (TEXT for _ in range(shard.stop or 0))
 
 

@@ -15,11 +15,11 @@ from datasets import Dataset
 from transformers import BertTokenizer
 
 from transformers_mcl.data import DataArguments, TextStream, streaming
-from transformers_mcl.data.corpus import Format
-from transformers_mcl.data.shards import Shard, find_shards
-from transformers_mcl.data.shares import divide, file_sizes, shard_sizes, spread
+from transformers_mcl.data.forms import Form
+from transformers_mcl.data.shards import Reading, Shard, find_shards
+from transformers_mcl.data.shares import file_sizes, shard_sizes, share_out, spread
 
-TEXT = Format("text", ".txt", "line")
+TEXT, ZIPPED = Form("text"), Form("text", "gz")
 BYTES_A_DOCUMENT = 100
 MakeStream = Callable[[np.ndarray], TextStream]
 
@@ -41,7 +41,7 @@ def make_stream(letters: BertTokenizer, monkeypatch: pytest.MonkeyPatch) -> Make
     """A stream of made-up shards of so many documents."""
 
     def make(counts: np.ndarray) -> TextStream:
-        def read_documents(shard: Shard, _: str) -> Iterator[str]:
+        def read_documents(shard: Shard, _: Reading) -> Iterator[str]:
             return (f"{shard.start} {number}" for number in range(counts[shard.start]))
 
         monkeypatch.setattr(streaming, "read_documents", read_documents)
@@ -90,17 +90,17 @@ def test_a_position_is_small_in_the_largest_text(make_stream: MakeStream) -> Non
 
 
 @pytest.mark.parametrize("consumers", [1, 3, 10])
-def test_parts_fill_every_shard_without_overlap(consumers: int) -> None:
+def test_pieces_fill_every_shard_without_overlap(consumers: int) -> None:
     sizes, order = np.array([5, 1, 30, 7]), np.array([2, 0, 3, 1])
-    parts = [part for consumer in range(consumers) for part in divide(sizes, order, consumer, consumers)]
-    assert list(dict.fromkeys(part.shard for part in parts)) == order.tolist()
+    pieces = [piece for consumer in range(consumers) for piece in share_out(sizes, order, consumer, consumers)]
+    assert list(dict.fromkeys(piece.shard for piece in pieces)) == order.tolist()
     for shard in order:
-        mine = [part for part in parts if part.shard == shard]
+        mine = [piece for piece in pieces if piece.shard == shard]
         assert mine[0].low == 0 and mine[-1].high == 1
         assert all(before.high == after.low for before, after in zip(mine, mine[1:], strict=False))
 
 
-def test_a_part_has_its_share_of_any_number_of_documents() -> None:
+def test_a_piece_has_its_share_of_any_number_of_documents() -> None:
     for documents in (10, 100, 1000):
         places = np.array([spread(number) for number in range(1, documents + 1)])
         shares = np.histogram(places, bins=documents // 5, range=(0, 1))[0]
@@ -113,7 +113,7 @@ def test_sizes_are_those_of_the_parts_of_files(tmp_path: Path) -> None:
     Dataset.from_dict({"text": ["word"] * 3_000}).save_to_disk(tmp_path / "saved")
     saved = find_shards(DataArguments(dataset_name=[str(tmp_path / "saved")]))[0]["train"]
     a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt.gz")
-    sizes = shard_sizes([Shard(a, TEXT, 0, 60), Shard(a, TEXT, 60, 100), Shard(b, TEXT), *saved])
+    sizes = shard_sizes([Shard(a, TEXT, 0, 60), Shard(a, TEXT, 60, 100), Shard(b, ZIPPED), *saved])
     assert sizes[:3].tolist() == [60, 40, 120]  # of compressed text, about as much as there is in it
     assert len(saved) == 3 and np.ptp(sizes[3:]) <= 1
     assert sizes[3:].sum() == pytest.approx(Path(saved[0].path).stat().st_size, abs=3)

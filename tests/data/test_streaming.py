@@ -23,6 +23,7 @@ from transformers_mcl.data import (
     DataCollatorForMcl,
     StreamLoader,
     TextStream,
+    documents,
     load_corpus,
     load_stream,
     shards,
@@ -43,7 +44,7 @@ def word(number: int) -> str:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_BYTES_A_SHARD", 100)
+    monkeypatch.setattr(documents, "_BYTES_A_SHARD", 100)
     monkeypatch.setattr(streaming, "_CHARACTERS_A_BATCH", 60)
 
 
@@ -181,9 +182,9 @@ def test_going_on_reads_one_shard_again_at_most(
     after.load_state_dict(before.state_dict())
     read: list[shards.Shard] = []
 
-    def reading(shard: shards.Shard, column: str) -> Iterator[str]:
+    def reading(shard: shards.Shard, how: shards.Reading) -> Iterator[str]:
         read.append(shard)
-        return shards.read_documents(shard, column)
+        return shards.read_documents(shard, how)
 
     monkeypatch.setattr(streaming, "read_documents", reading)
     batches(after, 1)
@@ -240,7 +241,7 @@ def test_a_shard_that_breaks_off_ends_the_loading_in_one_line(
     broken = loader(arguments(folder), tokenizer, workers)
     with (folder / "b.jsonl").open("r+") as file:
         file.truncate((folder / "b.jsonl").stat().st_size - 4)
-    with pytest.raises(UserError, match=r"^'.*b\.jsonl': line 50, column \d+ is not JSON.*$"):
+    with pytest.raises(UserError, match=r"^'.*b\.jsonl', line 50: not JSON.*$"):
         batches(broken, 100)
 
 

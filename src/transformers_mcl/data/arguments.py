@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import UserError
+from .forms import FILE_FORMATS
 
 # "[CLS] a b [SEP]": with fewer than two ordinary tokens in a row nothing can be swapped.
 MIN_SEQ_LENGTH = 4
-_DOCUMENT_SEPARATORS = ("auto", "line", "blank_line")
+_CHOICES = {
+    "document_separator": ("auto", "line", "blank_line", "file"),
+    "file_format": FILE_FORMATS,
+    "text_errors": ("replace", "skip", "strict"),
+}
 
 
 @dataclass
@@ -23,7 +28,9 @@ class DataArguments:
 
     train_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Training text: files, globs or directories; text, JSON lines, parquet or CSV, also .gz."},
+        metadata={
+            "help": "Training text: files, globs, directories; text, JSON, CSV, TSV, parquet, Arrow, also compressed."
+        },
     )
     validation_file: list[str] | None = field(
         default=None,
@@ -47,7 +54,10 @@ class DataArguments:
         default=False,
         metadata={"help": "Train on the first of equal documents alone, and on none that is held out."},
     )
-    text_column: str = field(default="text", metadata={"help": "The column (or JSON key) that holds the text."})
+    text_column: str = field(
+        default="text",
+        metadata={"help": "The column (or JSON key) that holds the text; one inside another as meta.text."},
+    )
     validation_split_percentage: float = field(
         default=5, metadata={"help": "Percentage of the documents to hold out when no validation text is given."}
     )
@@ -65,9 +75,22 @@ class DataArguments:
             "has positions of its own. No, or as the checkpoint that training goes on from."
         },
     )
-    document_separator: Literal["auto", "line", "blank_line"] = field(
+    document_separator: Literal["auto", "line", "blank_line", "file"] = field(
         default="auto",
-        metadata={"help": "What ends a document in plain text; auto: blank lines if the file has any, else lines."},
+        metadata={
+            "help": "What ends a document in plain text; auto: blank lines if a file has any in its first 4 MB, else "
+            "lines; file: each file is one document."
+        },
+    )
+    file_format: Literal["auto", "text", "json", "csv", "tsv", "parquet", "arrow"] = field(
+        default="auto", metadata={"help": "What the files hold; auto: what the endings of their names say."}
+    )
+    text_errors: Literal["replace", "skip", "strict"] = field(
+        default="replace",
+        metadata={
+            "help": "Bytes that are not UTF-8, and half surrogates: replaced by U+FFFD, their documents passed over, "
+            "or refused."
+        },
     )
     preprocessing_num_workers: int | None = field(
         default=None, metadata={"help": "Number of processes that tokenize and pack."}
@@ -103,10 +126,9 @@ class DataArguments:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
             )
-        if self.document_separator not in _DOCUMENT_SEPARATORS:
-            raise UserError(
-                f"document_separator is {self.document_separator!r}: choose one of {', '.join(_DOCUMENT_SEPARATORS)}"
-            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
         self._check_at_least(
             1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"

@@ -13,8 +13,7 @@ import fsspec
 import numpy as np
 import numpy.typing as npt
 
-from .files import COMPRESSED
-from .shards import Shard
+from .documents import Shard
 
 # Its multiples, without their integer part, lie evenly between 0 and 1, however many there are (Knuth, TAOCP 3, 6.4).
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -26,7 +25,7 @@ def spread(number: int) -> float:
     return number * _GOLDEN % 1
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """What a consumer reads of a shard: the documents, by number, that `spread` puts between `low` and `high`."""
 
     shard: int
@@ -37,17 +36,19 @@ class Part(NamedTuple):
         return self.low <= spread(document) < self.high
 
 
-def divide(sizes: npt.NDArray[np.int64], order: npt.NDArray[np.int64], consumer: int, consumers: int) -> list[Part]:
-    """The consumer's parts of shards that lie on a line in this order, each as long as its size."""
+def share_out(
+    sizes: npt.NDArray[np.int64], order: npt.NDArray[np.int64], consumer: int, consumers: int
+) -> list[Piece]:
+    """The consumer's pieces of shards that lie on a line in this order, each as long as its size."""
     ends = np.cumsum(sizes[order])
     begin, end = (int(ends[-1]) * cut / consumers for cut in (consumer, consumer + 1))
     first, last = int(np.searchsorted(ends, begin, side="right")), int(np.searchsorted(ends, end))
-    parts = []
+    pieces = []
     for shard, stop in zip(order[first : last + 1].tolist(), ends[first : last + 1].tolist(), strict=True):
         size = int(sizes[shard])
         low, high = ((cut - stop + size) / size for cut in (begin, end))
-        parts.append(Part(shard, max(low, 0.0), min(high, 1.0)))
-    return parts
+        pieces.append(Piece(shard, max(low, 0.0), min(high, 1.0)))
+    return pieces
 
 
 def shard_sizes(shards: Sequence[Shard]) -> npt.NDArray[np.int64]:
@@ -63,7 +64,7 @@ def shard_sizes(shards: Sequence[Shard]) -> npt.NDArray[np.int64]:
     usual = sum(stored.values()) // max(len(stored), 1)
     sizes = np.empty(len(shards), dtype=np.int64)
     for number, (shard, span) in enumerate(zip(shards, spans, strict=True)):
-        text = _EXPANSION if shard.path.lower().endswith(COMPRESSED) else 1
+        text = _EXPANSION if shard.form.compression or shard.form.kind == "zip" else 1
         sizes[number] = text * stored.get(shard.path, usual) * span // whole[shard.path]
     return np.maximum(sizes, 1)
 

@@ -17,7 +17,8 @@ from datasets.data_files import NON_WORDS_CHARS, SPLIT_KEYWORDS
 from ..errors import UserError
 from ..io import nearest_path, one_line
 from .arguments import DataArguments
-from .files import READ_ERRORS, find_files
+from .files import find_files
+from .opening import READ_ERRORS
 
 __all__ = [
     "Source",

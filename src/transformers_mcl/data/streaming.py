@@ -23,8 +23,8 @@ from .corpus import DOCUMENTS, read_files
 from .duplicates import Hashes, hash_documents, hash_text
 from .mixing import join
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
-from .shards import Shard, find_shards, read_documents
-from .shares import Part, divide, file_sizes, shard_sizes, spread
+from .shards import Reading, Shard, find_shards, read_documents
+from .shares import Piece, file_sizes, shard_sizes, share_out, spread
 from .sources import find_validation_files
 from .tokenizer import check_tokenizer
 
@@ -57,10 +57,10 @@ class StreamStatistics:
 
 @dataclass(frozen=True)
 class SourcePosition:
-    """The next document of a consumer in one source: of that epoch, of that one of its parts of shards."""
+    """The next document of a consumer in one source: of that epoch, of that one of its pieces of shards."""
 
     epoch: int = 0
-    part: int = 0
+    piece: int = 0
     document: int = 0
 
 
@@ -104,8 +104,8 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
     incomplete last row goes on with the next epoch's text.
 
     The consumers, which are the loader workers of all processes, read as much text each, whatever the sizes of the
-    shards (`divide`). An epoch gives each document to one consumer. One that is through with its share begins the next
-    epoch at once, so none waits for another.
+    shards (`share_out`). An epoch gives each document to one consumer. One that is through with its share begins the
+    next epoch at once, so none waits for another.
 
     Where several sources are mixed, each has its epochs and its shares, and a consumer's documents come from them in
     the proportions of `weights`.
@@ -114,7 +114,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         shards: as `find_shards` finds them.
         tokenizer: with `[CLS]` and `[SEP]`.
         weights: a positive number for each source; shares of the documents once they are divided by their sum.
-        text_column: of tables and JSON.
+        reading: how the shards are read.
         max_seq_length: ids of a row.
         document_attention: whether each document gets a `[CLS]` of its own.
         shuffle_buffer_size: rows; 0 keeps rows and shards in order.
@@ -134,7 +134,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         tokenizer: PreTrainedTokenizerBase,
         *,
         weights: Sequence[float] = (1.0,),
-        text_column: str = "text",
+        reading: Reading = Reading(),  # noqa: B008 - frozen
         max_seq_length: int = DEFAULT_SEQ_LENGTH,
         document_attention: bool = False,
         shuffle_buffer_size: int = 10_000,
@@ -144,7 +144,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         self.shards = list(shards)
         self.tokenizer = tokenizer
         self.weights = np.array(weights) / np.sum(weights)
-        self.text_column = text_column
+        self.reading = reading
         self.max_seq_length = max_seq_length
         self.document_attention = document_attention
         self.shuffle_buffer_size = shuffle_buffer_size
@@ -172,7 +172,9 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         return {
             "mixing_weights": self.weights.tolist(),
             "text": f"{len(parts)} shards {hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}",
-            "text_column": self.text_column,
+            "text_column": self.reading.text_column,
+            "document_separator": self.reading.separator,
+            "text_errors": self.reading.text_errors,
             "tokenizer": hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:12],
             "max_seq_length": self.max_seq_length,
             "document_attention": self.document_attention,
@@ -185,7 +187,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         read, total = 0.0, 0.0
         for shards, place in zip(self._sources, position.places, strict=True):
             size = float(self._sizes[shards].sum())
-            read += size * (place.epoch + min(place.part * consumers / max(len(shards), consumers), 1))
+            read += size * (place.epoch + min(place.piece * consumers / max(len(shards), consumers), 1))
             total += size
         return read / total
 
@@ -274,12 +276,12 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         """The consumer's documents of one source, each with the place after it; None where an epoch ends."""
         empty_epochs, found = 0, at != SourcePosition(at.epoch)
         while True:
-            parts = self._parts(source, at.epoch, consumer, consumers)
-            for number, part in enumerate(parts[at.part :], at.part):
-                read = at.document if number == at.part else 0
-                documents = enumerate(read_documents(self.shards[part.shard], self.text_column), 1)
+            pieces = self._pieces(source, at.epoch, consumer, consumers)
+            for number, piece in enumerate(pieces[at.piece :], at.piece):
+                read = at.document if number == at.piece else 0
+                documents = enumerate(read_documents(self.shards[piece.shard], self.reading), 1)
                 for document, text in islice(documents, read, None):
-                    if part.has(document):
+                    if piece.has(document):
                         found = True
                         if consumer == 0:
                             self._watch(text)
@@ -293,11 +295,11 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             at, found = SourcePosition(at.epoch + 1), False
             yield None, at
 
-    def _parts(self, source: int, epoch: int, consumer: int, consumers: int) -> list[Part]:
+    def _pieces(self, source: int, epoch: int, consumer: int, consumers: int) -> list[Piece]:
         order = self._sources[source].copy()
         if self.shuffle_buffer_size:
             np.random.default_rng([self.seed, epoch]).shuffle(order)
-        return divide(self._sizes, order, consumer, consumers)
+        return share_out(self._sizes, order, consumer, consumers)
 
     def _watch(self, text: str) -> None:
         """Says the first held-out document that is met."""
@@ -455,7 +457,7 @@ def load_stream(
         train,
         tokenizer,
         weights=args.mixing_weights or (1.0,),
-        text_column=args.text_column,
+        reading=Reading.of(args),
         max_seq_length=max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH,
         document_attention=bool(args.document_attention),
         shuffle_buffer_size=args.shuffle_buffer_size,
@@ -476,15 +478,16 @@ def _divide_splits(
     """The shards to train on, numbered by source if these have weights, and what is held out of each source."""
     weights = np.array(args.mixing_weights or [1.0] * len(sources))
     counts = np.maximum(np.round(args.validation_documents * weights / weights.sum()).astype(int), 1).tolist()
+    how = Reading.of(args)
     train: list[Shard] = []
     held_out: list[Dataset] = []
     for number, (splits, count) in enumerate(zip(sources, counts, strict=True)):
         shards, given = splits["train"], splits.get("validation", [])
         if hold_out and not given:
-            texts, shards = _hold_out(shards, count, args.text_column)
+            texts, shards = _hold_out(shards, count, how)
             held_out.append(_documents(texts))
         elif hold_out and "://" in given[0].path:
-            documents = chain.from_iterable(read_documents(shard, args.text_column) for shard in given)
+            documents = chain.from_iterable(read_documents(shard, how) for shard in given)
             held_out.append(_documents(list(islice(documents, args.validation_documents))))
         elif hold_out:
             held_out.append(read_files(_paths(given), args, cache_dir))
@@ -496,11 +499,11 @@ def _paths(shards: Sequence[Shard]) -> list[str]:
     return list(dict.fromkeys(shard.path for shard in shards))
 
 
-def _hold_out(shards: list[Shard], count: int, column: str) -> tuple[list[str], list[Shard]]:
+def _hold_out(shards: list[Shard], count: int, how: Reading) -> tuple[list[str], list[Shard]]:
     """The first `count` documents, and the shards without them; none of the shards that are held out whole."""
     held_out: list[str] = []
     for number, shard in enumerate(shards):
-        documents = read_documents(shard, column)
+        documents = read_documents(shard, how)
         taken = list(islice(documents, count - len(held_out)))
         held_out += taken
         if next(documents, None) is not None:
