@@ -14,8 +14,9 @@ from typing import IO, Any, NamedTuple
 from ..errors import UserError
 from .arguments import DataArguments
 from .forms import HEAD_BYTES, Form, check_head, form_of
-from .opening import explained, is_remote, open_bytes, open_seekable
+from .opening import explained, open_bytes, open_seekable
 from .parts import REPLACED, Part, Place, open_parts, replace_undecodable, say_once
+from .remote import is_remote
 from .rows import BadRow, MissingColumn, Row, Where, count_row_groups, count_rows, is_one_value, lines, read_rows
 
 __all__ = [

@@ -6,14 +6,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 
 from .documents import Shard
+from .remote import is_remote, remote_sizes
 
 # Its multiples, without their integer part, lie evenly between 0 and 1, however many there are (Knuth, TAOCP 3, 6.4).
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -70,20 +69,7 @@ def shard_sizes(shards: Sequence[Shard]) -> npt.NDArray[np.int64]:
 
 
 def file_sizes(paths: Iterable[str]) -> dict[str, int]:
-    """Bytes of each as it is stored, here or elsewhere, where its file system says; a folder is asked for once."""
-    known: dict[str, int] = {}
-    listed: dict[str, dict[str, Any]] = {}
-    for path in paths:
-        if "://" not in path:
-            known[path] = os.path.getsize(path)
-            continue
-        filesystem, inside = fsspec.url_to_fs(path)
-        folder = path.rsplit("/", 1)[0]
-        if folder not in listed:
-            with suppress(OSError, ValueError):
-                entries = filesystem.ls(filesystem._parent(inside), detail=True)
-                listed[folder] = {entry["name"]: entry.get("size") for entry in entries}
-        size = listed.setdefault(folder, {}).get(inside)
-        if size:
-            known[path] = size
-    return known
+    """Bytes of each as it is stored, here or elsewhere, where its file system says."""
+    paths = list(paths)
+    here = {path: os.path.getsize(path) for path in paths if not is_remote(path)}
+    return here | remote_sizes(path for path in paths if is_remote(path))

@@ -23,6 +23,7 @@ from .corpus import DOCUMENTS, read_files
 from .duplicates import Hashes, hash_documents, hash_text
 from .mixing import join
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
+from .remote import use_token
 from .shards import Reading, Shard, find_shards, read_documents
 from .shares import Piece, file_sizes, shard_sizes, share_out, spread
 from .sources import find_validation_files
@@ -448,6 +449,7 @@ def load_stream(
     Raises:
         UserError: a file or dataset is missing or unreadable, lacks the text column, or is too short to hold out from.
     """
+    use_token(token)
     files = find_validation_files(args)
     train, held_out = _divide_splits(find_shards(args, token), args, cache_dir, hold_out=not files)
     if files:
