@@ -258,7 +258,7 @@ def test_too_few_documents_for_the_workers(tmp_path: Path, tokenizer: BertTokeni
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logger = logging.getLogger("transformers_mcl.data.streaming")
+    logger = logging.getLogger("transformers_mcl.data")
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)

@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from .arguments import DataArguments
 
-__all__ = ["Hashes", "first_of_each", "hash_documents", "hash_text", "warn_of_overlap"]
+__all__ = ["Hashes", "Watch", "first_of_each", "hash_documents", "hash_text", "warn_of_overlap"]
 
 logger = logging.get_logger(__name__)
 
@@ -63,3 +63,32 @@ def warn_of_overlap(train: Iterable[Hashes], held_out: Iterable[Hashes]) -> None
             "text, so the evaluation measures in part what was learnt by heart: --deduplicate true leaves them out of "
             "the training text"
         )
+
+
+class Watch:
+    """Looks out for documents that are held out, and says the first.
+
+    Args:
+        held_out: the documents.
+    """
+
+    def __init__(self, held_out: Iterable[str] = ()) -> None:
+        # A hash of all that is read would take a twentieth of the time of a stream.
+        self._hashes: dict[str, set[int]] = {}
+        for text in held_out:
+            self._hashes.setdefault(_beginning(text), set()).add(hash_text(text))
+
+    def look_at(self, text: str) -> None:
+        if not self._hashes:
+            return
+        hashes = self._hashes.get(_beginning(text))
+        if hashes and hash_text(text) in hashes:
+            self._hashes = {}
+            logger.warning(
+                f"a held-out document also stands in the training text: {text[:60]!r}; how many do, "
+                "is counted without --streaming"
+            )
+
+
+def _beginning(text: str) -> str:
+    return " ".join(text[:100].split()[:4])

@@ -20,7 +20,7 @@ from transformers.utils import logging
 from ..errors import UserError
 from .arguments import DataArguments
 from .corpus import DOCUMENTS, read_files
-from .duplicates import Hashes, hash_documents, hash_text
+from .duplicates import Watch
 from .mixing import join
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
 from .remote import use_token
@@ -123,7 +123,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
 
     Attributes:
         process, processes: whose share this process reads, and of how many.
-        held_out: sorted hashes of documents of which the first consumer says if it meets one.
+        watch: what the first consumer shows all that it reads.
 
     Raises:
         UserError: at once, the tokenizer lacks a special token.
@@ -151,7 +151,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
         self.shuffle_buffer_size = shuffle_buffer_size
         self.seed = seed
         self.process, self.processes = 0, 1
-        self.held_out: Hashes = np.empty(0, dtype=np.int64)
+        self.watch = Watch()
         self._positions: dict[int, StreamPosition] = {}
         self._first = 0
         self._sizes = shard_sizes(self.shards)
@@ -285,7 +285,7 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
                     if piece.has(document):
                         found = True
                         if consumer == 0:
-                            self._watch(text)
+                            self.watch.look_at(text)
                         yield text, SourcePosition(at.epoch, number, document)
             empty_epochs = 0 if found else empty_epochs + 1
             if empty_epochs == _EMPTY_EPOCHS:
@@ -302,24 +302,9 @@ class TextStream(IterableDataset[tuple[np.ndarray, StreamPosition]]):
             np.random.default_rng([self.seed, epoch]).shuffle(order)
         return share_out(self._sizes, order, consumer, consumers)
 
-    def _watch(self, text: str) -> None:
-        """Says the first held-out document that is met."""
-        if len(self.held_out) and _contains(self.held_out, hash_text(text)):
-            self.held_out = self.held_out[:0]
-            logger.warning(
-                f"a held-out document also stands in the training text: {text[:60]!r}; how many do, "
-                "is counted without --streaming"
-            )
-
     def _named(self, source: int) -> str:
         """Which source it is, if there are several."""
         return f" of {self.shards[self._sources[source][0]].path!r}" if len(self._sources) > 1 else ""
-
-
-def _contains(hashes: Hashes, wanted: int) -> bool:
-    """Whether a sorted array has a number."""
-    place = int(np.searchsorted(hashes, np.int64(wanted)))
-    return place < len(hashes) and int(hashes[place]) == wanted
 
 
 def _finish(growing: Iterator[_Block], block: _Block | None = None) -> _Block:
@@ -470,7 +455,7 @@ def load_stream(
             f"{min(both)!r} is held-out text and training text: the evaluation tells nothing about new text"
         )
     else:
-        stream.held_out = np.sort(hash_documents(validation, args))
+        stream.watch = Watch(validation["text"])
     return stream, DatasetDict(validation=validation)
 
 
