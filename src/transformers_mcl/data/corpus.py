@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..io import nearest_path, one_line
 from .arguments import DataArguments
 from .cached import write_once
-from .documents import Place, Reading, Shard, describe, divide, no_text, read_marked, stamp
+from .documents import Place, Reading, Shard, describe, divide, read_marked, stamp
 from .files import find_files
 from .opening import READ_ERRORS
 
@@ -144,8 +144,6 @@ def read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> 
         overwrite=args.overwrite_cache,
     )
     corpus = _without_marks(marked)
-    if not len(corpus):
-        raise UserError(no_text(paths))
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(describe(path, how), []).append(path)
@@ -171,7 +169,7 @@ def _without_marks(marked: Dataset) -> Dataset:
         found = pc.equal(problems, problem)
         first = Place(*json.loads(marked[pc.index(found, True).as_py()]["place"]))
         count = pc.sum(found).as_py()
-        logger.warning(f"{count:,} of {len(marked):,}: {problem}; the first: {first}")
+        logger.warning(f"{problem}: {count:,} of {len(marked):,}, the first at {first}")
     texts = marked.data.column("text")
     documents = marked.select_columns(["text"])
     if texts.null_count:

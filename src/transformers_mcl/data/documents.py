@@ -99,7 +99,8 @@ def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
     document.
 
     Raises:
-        UserError: a file cannot be opened or is not what it is read as; no row of the first JSON file has the column.
+        UserError: a file cannot be opened or is not what it is read as; no row of the first JSON file has the column;
+            none holds text.
     """
     length = max(_BYTES_A_SHARD, sum(os.path.getsize(path) for path in paths if not is_remote(path)) // _MOST_SHARDS)
     shards: list[Shard] = []
@@ -113,7 +114,7 @@ def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
             seen.add(form)
             _look_into(divided, how)
         shards += divided
-    if not shards:
+    if not any(document.text is not None for shard in shards for document in read_marked(shard, how)):
         raise UserError(no_text(paths))
     return shards
 
@@ -298,7 +299,11 @@ def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
     """Documents before which the last blank line begins inside the part; in its first part, also a file's first."""
     document: list[str] = []
     ours = part.start == 0
+    number = 0
     for number, (offset, line) in enumerate(lines(part.file, part.start), 1):
+        after = part.stop is not None and offset >= part.stop
+        if after and not ours:
+            return
         if line.strip():
             if ours:
                 document.append(line.strip())
@@ -306,7 +311,7 @@ def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
         if document:
             yield number - len(document), "\n".join(document)
             document = []
-        if part.stop is not None and offset >= part.stop:
+        if after:
             return
         ours = True
     if document:

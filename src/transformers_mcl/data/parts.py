@@ -150,4 +150,4 @@ def say_once(problem: str, place: Place | None) -> None:
     """Warns of a kind of problem where this process first meets it."""
     if problem not in _said:
         _said.add(problem)
-        logger.warning(f"{place}: {problem} (said once)")
+        logger.warning(f"{problem}: the first at {place}")

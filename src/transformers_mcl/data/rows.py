@@ -114,8 +114,10 @@ def _json_rows(file: IO[bytes], start: int, stop: int | None) -> Iterator[tuple[
                 yield from _rows_of_value("\n" * (number - 1) + line, file)
                 return
             raise BadRow(("line", number), f"not JSON at character {error.colno}: {error.msg}") from error
-        except (RecursionError, ValueError) as error:  # nested too deep, a number of too many digits
-            raise BadRow(("line", number), f"cannot be read as JSON: {error}") from error
+        except RecursionError as error:
+            raise BadRow(("line", number), "JSON that is nested too deep") from error
+        except ValueError:  # a number of thousands of digits
+            row = json.loads(line, parse_int=float)
         found += 1
         yield ("line", number), _object(row, ("line", number))
 
@@ -172,7 +174,7 @@ def _separated_rows(rows: Iterator[tuple[int, list[str]]], column: str | None) -
     header: list[str] = []
     count = 0
     for number, fields in rows:
-        if len(fields) < 2 and not "".join(fields).strip() and len(header) != 1:  # a blank line
+        if not any(fields if len(header) == 1 else "".join(fields).split()) and len(fields) < 2:  # a blank line
             continue
         count += 1
         if not header:
