@@ -62,14 +62,16 @@ def jsonl(*rows: dict[str, Any]) -> str:
 
 
 def test_only_the_text_column_counts(read: Read) -> None:
-    late = [{"text": f"text {n}", "n": n if n < 30 else n / 7} | ({"new": [n]} if n > 30 else {}) for n in range(40)]
+    late: list[dict[str, Any]] = [
+        {"text": f"text {n}", "n": n if n < 30 else n / 7} | ({"new": [n]} if n > 30 else {}) for n in range(40)
+    ]
     assert read("a.jsonl", jsonl(*late)) == [f"text {n}" for n in range(40)]
-    nulls = [{"text": None, "id": 1}] * 50 + [{"text": "one"}, {"id": "two", "text": "two"}]
-    assert read("b.jsonl", jsonl(*nulls)) == ["one", "two"]
+    null: dict[str, Any] = {"text": None, "id": 1}
+    assert read("b.jsonl", jsonl(*[null] * 50, {"text": "one"}, {"id": "two", "text": "two"})) == ["one", "two"]
 
 
 def test_rows_without_text_are_passed_over_and_said_once(read: Read, heard: pytest.LogCaptureFixture) -> None:
-    rows = [{"text": f"text {n}"} if n % 2 else {"n": n} for n in range(40)]
+    rows: list[dict[str, Any]] = [{"text": f"text {n}"} if n % 2 else {"n": n} for n in range(40)]
     assert read("a.jsonl", jsonl(*rows, {"text": ""}, {"text": " \n"}, {"text": None}, {"text": []})) == [
         f"text {n}" for n in range(1, 40, 2)
     ]
@@ -127,7 +129,7 @@ def test_bytes_of_other_columns_do_not_matter(read: Read, heard: pytest.LogCaptu
 
 
 def test_nested_columns_and_lists_of_sentences(read: Read) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"meta": {"text": "one"}},
         {"meta": None},
         {"meta": {"n": 1}},

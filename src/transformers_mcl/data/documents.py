@@ -212,24 +212,24 @@ def _documents(part: Part, how: Reading) -> Iterator[Document]:
 
 
 def _row_documents(part: Part, how: Reading) -> Iterator[Document]:
-    for where, row in read_rows(part.file, part.form.kind, how.text_column, part.start, part.stop):
-        value = _value(row, how.text_column)
+    column = how.text_column
+    doubts: list[int] = []
+    for where, row in read_rows(part.file, part.form.kind, column, part.start, part.stop, doubts):
+        value = row[column] if column in row else _nested_value(row, column)
         if isinstance(value, list) and all(text is None or isinstance(text, str) for text in value):
             value = " ".join(text for text in value if text)
-        if value is _MISSING:
-            yield Document(None, NO_COLUMN, part.place(*where))
-        elif value is None or (isinstance(value, str) and not value.strip()):
+        if isinstance(value, str) and value.strip():
+            yield _checked(value, where, part, how) if doubts else Document(value)
+        elif value is None or isinstance(value, str):
             yield Document(None, NO_TEXT, part.place(*where))
-        elif isinstance(value, str):
-            yield _checked(value, where, part, how)
+        elif value is _MISSING:
+            yield Document(None, NO_COLUMN, part.place(*where))
         else:
-            raise BadRow(where, f"column {how.text_column!r} holds {reprlib.repr(value)}, not text")
+            raise BadRow(where, f"column {column!r} holds {reprlib.repr(value)}, not text")
 
 
-def _value(row: Row, column: str) -> Any:
-    """What a row holds in a column, or in a field inside a column."""
-    if column in row:
-        return row[column]
+def _nested_value(row: Row, column: str) -> Any:
+    """What a row holds in a field inside a column."""
     value: Any = row
     for name in column.split("."):
         if value is None:
@@ -242,9 +242,10 @@ def _value(row: Row, column: str) -> Any:
 
 def _plain_documents(part: Part, how: Reading) -> Iterator[Document]:
     separator = _separator(part, how)
-    for number, text in _TEXTS[separator](part):
-        document = _checked(text, ("line", number), part, how, spans_lines=True)
-        if separator == "blank_line" and document.text is not None:
+    doubts: list[int] = []
+    for number, text in _TEXTS[separator](part, doubts):
+        document = _checked(text, ("line", number), part, how, spans_lines=True) if doubts else Document(text)
+        if separator == "blank_line" and document.text is not None and "\n" in document.text:
             document = document._replace(text=document.text.replace("\n", " "))
         yield document
 
@@ -289,18 +290,18 @@ def _has_blank_line(file: IO[bytes]) -> bool:
     return False
 
 
-def _lines(part: Part) -> Iterator[tuple[int, str]]:
-    for number, (_, line) in enumerate(lines(part.file, part.start, part.stop), 1):
+def _lines(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
+    for number, (_, line) in enumerate(lines(part.file, part.start, part.stop, doubts), 1):
         if line.strip():
             yield number, line
 
 
-def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
+def _paragraphs(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
     """Documents before which the last blank line begins inside the part; in its first part, also a file's first."""
     document: list[str] = []
     ours = part.start == 0
     number = 0
-    for number, (offset, line) in enumerate(lines(part.file, part.start), 1):
+    for number, (offset, line) in enumerate(lines(part.file, part.start, None, doubts), 1):
         after = part.stop is not None and offset >= part.stop
         if after and not ours:
             return
@@ -318,8 +319,8 @@ def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
         yield number - len(document) + 1, "\n".join(document)
 
 
-def _whole(part: Part) -> Iterator[tuple[int, str]]:
-    text = "\n".join(line for _, line in lines(part.file)).rstrip("\n")
+def _whole(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
+    text = "\n".join(line for _, line in lines(part.file, doubts=doubts)).rstrip("\n")
     if text.strip():
         yield 1, text
 
