@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
-from transformers_mcl.data import DataArguments, load_corpus
+from transformers_mcl.data import DataArguments, documents, load_corpus
 from transformers_mcl.errors import UserError
 
 LINES = "one\n\n \ttwo \nthree\n"  # lines; and, the blank line in its middle taken for a separator, two documents
@@ -178,7 +179,7 @@ BAD = [
     ("a.jsonl", jsonl(7).encode(), "a.jsonl', line 1: column 'text' holds 7, not text"),
     ("a.csv", b"body,n\none,1\n", "text_column: '.*a.csv' has no column 'text', only body, n"),
     ("a.csv", b"id,text\n1,one, more\n2,two\n", "a.csv', line 2: row 2 has 3 fields where the header has 2"),
-    ("a.parquet", b"PAR1 and nothing else", "a.parquet': not a parquet file, or a damaged one"),
+    ("a.parquet", b"PAR1 and nothing else", "a.parquet': not parquet, or damaged"),
     ("a.tar", b"\x80\x81", "a.tar': damaged compressed file: truncated header"),
 ]
 
@@ -247,3 +248,41 @@ def test_a_changed_file_is_read_again(tmp_path: Path, write: Any, held_out: str)
     assert read(tmp_path, **values)["train"] == ["one"]
     write("a.txt", "two\n")
     assert read(tmp_path, **values)["train"] == ["two"]
+
+
+def test_a_file_changed_but_for_its_size_and_time_is_read_again_only_if_asked(
+    tmp_path: Path, write: Any, held_out: str
+) -> None:
+    values = {"train_file": [write("a.txt", "one\n")], "validation_file": [held_out]}
+    assert read(tmp_path, **values)["train"] == ["one"]
+    time = os.stat(values["train_file"][0]).st_mtime_ns
+    os.utime(write("a.txt", "two\n"), ns=(time, time))
+    assert read(tmp_path, **values)["train"] == ["one"]
+    assert read(tmp_path, **values, overwrite_cache=True)["train"] == ["two"]
+    assert read(tmp_path, **values)["train"] == ["two"]
+
+
+@pytest.mark.parametrize("values", [{"text_errors": "skip"}, {"document_separator": "file"}, {"file_format": "csv"}])
+def test_another_way_of_reading_reads_again(tmp_path: Path, write: Any, values: dict[str, str]) -> None:
+    path = write("a.txt", b"text\nn\xff\n")
+    plain = {"train_file": [path], "validation_file": [path]}
+    assert read(tmp_path, **plain)["train"] == ["text", "n\ufffd"]
+    expected = {"skip": ["text"], "file": ["text\nn\ufffd"], "csv": ["n\ufffd"]}[next(iter(values.values()))]
+    assert read(tmp_path, **plain, **values)["train"] == expected
+
+
+def test_several_workers_keep_the_order(
+    tmp_path: Path, write: Any, held_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "_BYTES_A_SHARD", 50)
+    paths = [write("b.txt", "\n".join(f"b{n}" for n in range(100))), write("a.jsonl", jsonl(*map(str, range(100))))]
+    found = read(tmp_path, train_file=paths, validation_file=[held_out], preprocessing_num_workers=3)
+    assert found["train"] == [f"b{n}" for n in range(100)] + [str(n) for n in range(100)]
+    with pytest.raises(UserError, match="line 61: column 'text' holds 7, not text"):
+        paths.append(write("c.jsonl", jsonl(*map(str, range(60)), 7)))
+        read(tmp_path, train_file=paths, validation_file=[held_out], preprocessing_num_workers=3)
+
+
+def test_an_empty_file_among_others_is_left_out(tmp_path: Path, write: Any, held_out: str) -> None:
+    paths = [write("a.txt", ""), write("b.txt", "one\n")]
+    assert read(tmp_path, train_file=paths, validation_file=[held_out])["train"] == ["one"]

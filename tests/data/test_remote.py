@@ -126,7 +126,7 @@ def test_only_the_text_is_fetched_and_a_row_group_at_a_time(
     hub: Hub, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "_ROWS_A_BATCH", 10)  # a batch may span row groups
-    [source] = find_shards(DataArguments(dataset_name=[name]))
+    source = find_shards(DataArguments(dataset_name=[name]))
     shard = source["train"][1]
     hub.sent = 0
     documents = read_documents(shard, Reading())
@@ -146,7 +146,7 @@ def test_other_files_are_read_as_well(hub: Hub, ending: str) -> None:
     elif ending.endswith("zst"):
         content = pa.compress(content, "zstd", asbytes=True)
     hub.repositories["datasets/ada/lines"] = {f"train.{ending}": content}
-    [source] = find_shards(DataArguments(dataset_name=["ada/lines"]))
+    source = find_shards(DataArguments(dataset_name=["ada/lines"]))
     assert list(read_documents(source["train"][0], Reading())) == [text(number) for number in range(200)]
 
 

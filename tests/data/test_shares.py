@@ -111,7 +111,7 @@ def test_sizes_are_those_of_the_parts_of_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"x" * 100)
     (tmp_path / "b.txt.gz").write_bytes(b"x" * 40)
     Dataset.from_dict({"text": ["word"] * 3_000}).save_to_disk(tmp_path / "saved")
-    saved = find_shards(DataArguments(dataset_name=[str(tmp_path / "saved")]))[0]["train"]
+    saved = find_shards(DataArguments(dataset_name=[str(tmp_path / "saved")]))["train"]
     a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt.gz")
     sizes = shard_sizes([Shard(a, TEXT, 0, 60), Shard(a, TEXT, 60, 100), Shard(b, ZIPPED), *saved])
     assert sizes[:3].tolist() == [60, 40, 120]  # of compressed text, about as much as there is in it

@@ -72,7 +72,7 @@ def test_a_clone_of_a_data_set(tmp_path: Path, argument: str, validation: str, c
         "train": ["one", "two", "three"],
         "validation": ["four"],
     }
-    [shards] = find_shards(args)
+    shards = find_shards(args)
     assert {split: sorted({Path(shard.path).name for shard in found}) for split, found in shards.items()} == names(
         args
     )

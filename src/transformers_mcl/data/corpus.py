@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 from transformers.utils import logging
 
-from ..errors import UserError
 from .arguments import DataArguments
 from .cached import write_once
-from .documents import Place, Reading, Shard, describe, divide, no_text, read_marked, stamp
+from .documents import Place, Reading, Shard, describe, divide, read_marked, stamp
 from .duplicates import warn_of_overlap
 from .mixing import Text, deduplicate, hold_out, join
 from .sources import Source, check_has, find_sources, find_validation_files, pick_splits, reading_from_hub
@@ -107,8 +106,6 @@ def read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> 
         overwrite=args.overwrite_cache,
     )
     corpus = _without_marks(marked)
-    if not len(corpus):
-        raise UserError(no_text(paths))
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(describe(path, how), []).append(path)
@@ -134,7 +131,7 @@ def _without_marks(marked: Dataset) -> Dataset:
         found = pc.equal(problems, problem)
         first = Place(*json.loads(marked[pc.index(found, True).as_py()]["place"]))
         count = pc.sum(found).as_py()
-        logger.warning(f"{count:,} of {len(marked):,}: {problem}; the first: {first}")
+        logger.warning(f"{problem}: {count:,} of {len(marked):,}, the first at {first}")
     texts = marked.data.column("text")
     documents = marked.select_columns(["text"])
     if texts.null_count:

@@ -102,7 +102,8 @@ def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
     document.
 
     Raises:
-        UserError: a file cannot be opened or is not what it is read as; no row of the first JSON file has the column.
+        UserError: a file cannot be opened or is not what it is read as; no row of the first JSON file has the column;
+            none holds text.
     """
     length = max(_BYTES_A_SHARD, sum(os.path.getsize(path) for path in paths if not is_remote(path)) // _MOST_SHARDS)
     shards: list[Shard] = []
@@ -116,7 +117,7 @@ def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
             seen.add(form)
             _look_into(divided, how)
         shards += divided
-    if not shards:
+    if not any(document.text is not None for shard in shards for document in read_marked(shard, how)):
         raise UserError(no_text(paths))
     return shards
 
@@ -214,24 +215,24 @@ def _documents(part: Part, how: Reading) -> Iterator[Document]:
 
 
 def _row_documents(part: Part, how: Reading) -> Iterator[Document]:
-    for where, row in read_rows(part.file, part.form.kind, how.text_column, part.start, part.stop):
-        value = _value(row, how.text_column)
+    column = how.text_column
+    doubts: list[int] = []
+    for where, row in read_rows(part.file, part.form.kind, column, part.start, part.stop, doubts):
+        value = row[column] if column in row else _nested_value(row, column)
         if isinstance(value, list) and all(text is None or isinstance(text, str) for text in value):
             value = " ".join(text for text in value if text)
-        if value is _MISSING:
-            yield Document(None, NO_COLUMN, part.place(*where))
-        elif value is None or (isinstance(value, str) and not value.strip()):
+        if isinstance(value, str) and value.strip():
+            yield _checked(value, where, part, how) if doubts else Document(value)
+        elif value is None or isinstance(value, str):
             yield Document(None, NO_TEXT, part.place(*where))
-        elif isinstance(value, str):
-            yield _checked(value, where, part, how)
+        elif value is _MISSING:
+            yield Document(None, NO_COLUMN, part.place(*where))
         else:
-            raise BadRow(where, f"column {how.text_column!r} holds {reprlib.repr(value)}, not text")
+            raise BadRow(where, f"column {column!r} holds {reprlib.repr(value)}, not text")
 
 
-def _value(row: Row, column: str) -> Any:
-    """What a row holds in a column, or in a field inside a column."""
-    if column in row:
-        return row[column]
+def _nested_value(row: Row, column: str) -> Any:
+    """What a row holds in a field inside a column."""
     value: Any = row
     for name in column.split("."):
         if value is None:
@@ -244,9 +245,10 @@ def _value(row: Row, column: str) -> Any:
 
 def _plain_documents(part: Part, how: Reading) -> Iterator[Document]:
     separator = _separator(part, how)
-    for number, text in _TEXTS[separator](part):
-        document = _checked(text, ("line", number), part, how, spans_lines=True)
-        if separator == "blank_line" and document.text is not None:
+    doubts: list[int] = []
+    for number, text in _TEXTS[separator](part, doubts):
+        document = _checked(text, ("line", number), part, how, spans_lines=True) if doubts else Document(text)
+        if separator == "blank_line" and document.text is not None and "\n" in document.text:
             document = document._replace(text=document.text.replace("\n", " "))
         yield document
 
@@ -291,17 +293,21 @@ def _has_blank_line(file: IO[bytes]) -> bool:
     return False
 
 
-def _lines(part: Part) -> Iterator[tuple[int, str]]:
-    for number, (_, line) in enumerate(lines(part.file, part.start, part.stop), 1):
+def _lines(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
+    for number, (_, line) in enumerate(lines(part.file, part.start, part.stop, doubts), 1):
         if line.strip():
             yield number, line
 
 
-def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
+def _paragraphs(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
     """Documents before which the last blank line begins inside the part; in its first part, also a file's first."""
     document: list[str] = []
     ours = part.start == 0
-    for number, (offset, line) in enumerate(lines(part.file, part.start), 1):
+    number = 0
+    for number, (offset, line) in enumerate(lines(part.file, part.start, None, doubts), 1):
+        after = part.stop is not None and offset >= part.stop
+        if after and not ours:
+            return
         if line.strip():
             if ours:
                 document.append(line.strip())
@@ -309,15 +315,15 @@ def _paragraphs(part: Part) -> Iterator[tuple[int, str]]:
         if document:
             yield number - len(document), "\n".join(document)
             document = []
-        if part.stop is not None and offset >= part.stop:
+        if after:
             return
         ours = True
     if document:
         yield number - len(document) + 1, "\n".join(document)
 
 
-def _whole(part: Part) -> Iterator[tuple[int, str]]:
-    text = "\n".join(line for _, line in lines(part.file)).rstrip("\n")
+def _whole(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
+    text = "\n".join(line for _, line in lines(part.file, doubts=doubts)).rstrip("\n")
     if text.strip():
         yield 1, text
 

@@ -150,7 +150,7 @@ def explained(path: str, form: Form) -> Iterator[None]:
         elif form.compression or form.is_archive:
             what = f"damaged compressed file: {one_line(error)}"
         elif form.kind in ("parquet", "arrow"):
-            what = f"not a {form.kind} file, or a damaged one: {one_line(error)}"
+            what = f"not {form.kind}, or damaged: {one_line(error)}"
         else:
             what = f"cannot be read as {form.kind}: {one_line(error)}"
         raise UserError(f"{path!r}: {what}") from error

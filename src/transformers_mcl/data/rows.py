@@ -48,11 +48,16 @@ class MissingColumn(ValueError):
         self.columns = list(columns)
 
 
-def lines(file: IO[bytes], start: int = 0, stop: int | None = None) -> Iterator[tuple[int, str]]:
+def lines(
+    file: IO[bytes], start: int = 0, stop: int | None = None, doubts: list[int] | None = None
+) -> Iterator[tuple[int, str]]:
     r"""Lines that begin in bytes `start` to `stop`, without their ends, each with the offset of its first byte.
 
     Only `\n`, `\r\n` and `\r` end a line; lines that `\r` alone ends count as beginning where the first of them does.
     A byte that is not UTF-8 becomes a low surrogate (`surrogateescape`).
+
+    Args:
+        doubts: takes the offsets of lines with such bytes.
 
     Raises:
         BadRow: a NUL byte, which no text holds.
@@ -64,19 +69,28 @@ def lines(file: IO[bytes], start: int = 0, stop: int | None = None) -> Iterator[
     for line in file:
         if stop is not None and offset >= stop:
             return
-        text = (line.removeprefix(codecs.BOM_UTF8) if offset == 0 else line).decode("utf-8", "surrogateescape")
-        if "\0" in text:
+        if b"\0" in line:
             raise BadRow(("line", number + 1), "a NUL byte: the file is binary, or damaged")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        for part in text.removesuffix("\n").split("\n"):
+        content = (line.removeprefix(codecs.BOM_UTF8) if offset == 0 else line).removesuffix(b"\n")
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            text = content.decode("utf-8", "surrogateescape")
+            if doubts is not None:
+                doubts.append(offset)
+        for part in text.removesuffix("\r").split("\r") if b"\r" in line else (text,):
             number += 1
             yield offset, part
         offset += len(line)
 
 
 def read_rows(
-    file: IO[bytes], kind: str, column: str | None = None, start: int = 0, stop: int | None = None
+    file: IO[bytes],
+    kind: str,
+    column: str | None = None,
+    start: int = 0,
+    stop: int | None = None,
+    doubts: list[int] | None = None,
 ) -> Iterator[tuple[Where, Row]]:
     """The rows of a table, each with where it stands; lines are counted from 1 where reading began.
 
@@ -85,37 +99,44 @@ def read_rows(
         kind: `json`, `csv`, `tsv`, `parquet` or `arrow`.
         column: the only one that is wanted, or a path to one, as `meta.text`.
         start, stop: the part to read, as of a shard: bytes of JSON lines, row groups of parquet, rows of Arrow.
+        doubts: while it is empty, no text that was read has surrogates.
 
     Raises:
         BadRow: a row cannot be read.
         MissingColumn: a table lacks `column`; of JSON, whose rows may differ, no row is refused for it.
     """
+    doubts = [] if doubts is None else doubts
     if kind == "json":
-        yield from _json_rows(file, start, stop)
+        yield from _json_rows(file, start, stop, doubts)
     elif kind == "parquet":
-        yield from _parquet_rows(file, column, start, stop)
+        yield from _parquet_rows(file, column, start, stop, doubts)
     elif kind == "arrow":
-        yield from _arrow_rows(file, column, start, stop)
+        yield from _arrow_rows(file, column, start, stop, doubts)
     else:
-        yield from _separated_rows(_csv_fields(file) if kind == "csv" else _tsv_fields(file), column)
+        yield from _separated_rows(_csv_fields(file, doubts) if kind == "csv" else _tsv_fields(file, doubts), column)
 
 
-def _json_rows(file: IO[bytes], start: int, stop: int | None) -> Iterator[tuple[Where, Row]]:
+def _json_rows(file: IO[bytes], start: int, stop: int | None, doubts: list[int]) -> Iterator[tuple[Where, Row]]:
     found = 0
-    for number, (_, line) in enumerate(lines(file, start, stop), 1):
+    for number, (offset, line) in enumerate(lines(file, start, stop, doubts), 1):
         if not line.strip():
             continue
+        if not doubts and "\\u" in line:  # perhaps half a surrogate
+            doubts.append(offset)
         try:
             if not found and stop is None and line.lstrip().startswith("["):
                 raise json.JSONDecodeError("a list", line, len(line))
             row = json.loads(line)
         except json.JSONDecodeError as error:
             if not found and stop is None and error.pos >= len(line.rstrip()):  # it goes on in the next line
+                doubts.append(offset)
                 yield from _rows_of_value("\n" * (number - 1) + line, file)
                 return
             raise BadRow(("line", number), f"not JSON at character {error.colno}: {error.msg}") from error
-        except (RecursionError, ValueError) as error:  # nested too deep, a number of too many digits
-            raise BadRow(("line", number), f"cannot be read as JSON: {error}") from error
+        except RecursionError as error:
+            raise BadRow(("line", number), "JSON that is nested too deep") from error
+        except ValueError:  # a number of thousands of digits
+            row = json.loads(line, parse_int=float)
         found += 1
         yield ("line", number), _object(row, ("line", number))
 
@@ -145,9 +166,10 @@ def _object(row: Any, where: Where) -> Row:
     return row
 
 
-def _csv_fields(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+def _csv_fields(file: IO[bytes], doubts: list[int]) -> Iterator[tuple[int, list[str]]]:
     """The rows of a CSV file, each with the number of the line that it begins in."""
     csv.field_size_limit(_LARGEST_FIELD)
+    doubts.append(0)
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, strict=True)
         begin = 1
@@ -162,9 +184,9 @@ def _csv_fields(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
             raise BadRow(("line", begin), what) from error
 
 
-def _tsv_fields(file: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+def _tsv_fields(file: IO[bytes], doubts: list[int]) -> Iterator[tuple[int, list[str]]]:
     """The rows of a file in which tabs, and nothing but tabs and ends of lines, separate fields."""
-    for number, (_, line) in enumerate(lines(file), 1):
+    for number, (_, line) in enumerate(lines(file, doubts=doubts), 1):
         yield number, line.split("\t")
 
 
@@ -172,7 +194,7 @@ def _separated_rows(rows: Iterator[tuple[int, list[str]]], column: str | None) -
     header: list[str] = []
     count = 0
     for number, fields in rows:
-        if len(fields) < 2 and not "".join(fields).strip() and len(header) != 1:  # a blank line
+        if not any(fields if len(header) == 1 else "".join(fields).split()) and len(fields) < 2:  # a blank line
             continue
         count += 1
         if not header:
@@ -195,17 +217,21 @@ def _check_header(header: list[str], column: str | None, number: int) -> None:
         raise BadRow(("line", number), f"the header names the column {twice!r} twice")
 
 
-def _parquet_rows(file: IO[bytes], column: str | None, start: int, stop: int | None) -> Iterator[tuple[Where, Row]]:
+def _parquet_rows(
+    file: IO[bytes], column: str | None, start: int, stop: int | None, doubts: list[int]
+) -> Iterator[tuple[Where, Row]]:
     table = pq.ParquetFile(file)
     columns = _wanted(table.schema_arrow, column)
     groups = range(start, table.num_row_groups if stop is None else stop)
     first = sum(table.metadata.row_group(group).num_rows for group in range(start)) + 1
     batches = table.iter_batches(_ROWS_A_BATCH, row_groups=list(groups), columns=columns)
-    for number, row in enumerate(chain.from_iterable(map(_to_rows, batches)), first):
+    for number, row in enumerate(chain.from_iterable(_to_rows(batch, doubts) for batch in batches), first):
         yield ("row", number), row
 
 
-def _arrow_rows(file: IO[bytes], column: str | None, start: int, stop: int | None) -> Iterator[tuple[Where, Row]]:
+def _arrow_rows(
+    file: IO[bytes], column: str | None, start: int, stop: int | None, doubts: list[int]
+) -> Iterator[tuple[Where, Row]]:
     schema, batches = _arrow_batches(file)
     wanted = _wanted(schema, column)
     names = [name if name in schema.names else name.split(".")[0] for name in wanted or schema.names]
@@ -215,7 +241,7 @@ def _arrow_rows(file: IO[bytes], column: str | None, start: int, stop: int | Non
         end = after if stop is None else min(stop, after)
         for begin in range(max(start, first), end, _ROWS_A_BATCH):
             part = batch.select(names).slice(begin - first, min(_ROWS_A_BATCH, end - begin))
-            for number, row in enumerate(_to_rows(part), begin + 1):
+            for number, row in enumerate(_to_rows(part, doubts), begin + 1):
                 yield ("row", number), row
         if end < after:
             return
@@ -268,12 +294,14 @@ def _wanted(schema: pa.Schema, column: str | None) -> list[str] | None:
     return [column]
 
 
-def _to_rows(batch: pa.RecordBatch) -> list[Row]:
+def _to_rows(batch: pa.RecordBatch, doubts: list[int]) -> list[Row]:
+    names = batch.schema.names
     try:
-        return batch.to_pylist()
+        columns = [column.to_pylist() for column in batch.columns]
     except UnicodeDecodeError:  # Arrow does not look at the bytes of a text
-        types = [pa.field(field.name, _as_bytes(field.type)) for field in batch.schema]
-        return [_as_text(row) for row in pa.Table.from_batches([batch]).cast(pa.schema(types)).to_pylist()]
+        doubts.append(0)
+        columns = [_as_text(column.cast(_as_bytes(column.type)).to_pylist()) for column in batch.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _as_bytes(kind: pa.DataType) -> pa.DataType:

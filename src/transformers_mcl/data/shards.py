@@ -9,8 +9,10 @@ from .sources import find_sources, remote_files
 __all__ = ["Reading", "Shard", "find_shards", "read_documents"]
 
 
-def find_shards(args: DataArguments, token: str | None = None) -> list[dict[str, list[Shard]]]:
-    """The shards of each source that `args` names, by split, in order; see `load_corpus` for what is read, as what.
+def find_shards(args: DataArguments, token: str | None = None) -> dict[str, list[Shard]]:
+    """The shards of each split of what `args` names, in order, with the number of the source that they are of.
+
+    What is read, and as what, `load_corpus` says; the text of `validation_file` is not among them.
 
     Args:
         token: for private repositories of the Hub.
@@ -19,7 +21,8 @@ def find_shards(args: DataArguments, token: str | None = None) -> list[dict[str,
         UserError: a file or dataset is missing, or the first file of a kind has no text column.
     """
     how = Reading.of(args)
-    return [
-        {split: divide(paths, how) for split, paths in (source.files or remote_files(source, token)).items()}
-        for source in find_sources(args)
-    ]
+    found: dict[str, list[Shard]] = {}
+    for number, source in enumerate(find_sources(args)):
+        for split, paths in (source.files or remote_files(source, token)).items():
+            found.setdefault(split, []).extend(shard._replace(source=number) for shard in divide(paths, how))
+    return found

@@ -23,7 +23,7 @@ from .corpus import DOCUMENTS, read_files
 from .duplicates import Watch
 from .mixing import join
 from .packing import DEFAULT_SEQ_LENGTH, tokenize_batch
-from .remote import use_token
+from .remote import is_remote, use_token
 from .shards import Reading, Shard, find_shards, read_documents
 from .shares import Piece, file_sizes, shard_sizes, share_out, spread
 from .sources import find_validation_files
@@ -460,25 +460,26 @@ def load_stream(
 
 
 def _divide_splits(
-    sources: list[dict[str, list[Shard]]], args: DataArguments, cache_dir: str | None, hold_out: bool
+    found: dict[str, list[Shard]], args: DataArguments, cache_dir: str | None, hold_out: bool
 ) -> tuple[list[Shard], list[Dataset]]:
-    """The shards to train on, numbered by source if these have weights, and what is held out of each source."""
-    weights = np.array(args.mixing_weights or [1.0] * len(sources))
+    """The shards to train on, of one source if these have no weights, and what is held out of each source."""
+    sources = found["train"][-1].source + 1
+    weights = np.array(args.mixing_weights or [1.0] * sources)
     counts = np.maximum(np.round(args.validation_documents * weights / weights.sum()).astype(int), 1).tolist()
     how = Reading.of(args)
     train: list[Shard] = []
     held_out: list[Dataset] = []
-    for number, (splits, count) in enumerate(zip(sources, counts, strict=True)):
-        shards, given = splits["train"], splits.get("validation", [])
+    for source, count in enumerate(counts):
+        shards, given = ([s for s in found.get(split, []) if s.source == source] for split in ("train", "validation"))
         if hold_out and not given:
             texts, shards = _hold_out(shards, count, how)
             held_out.append(_documents(texts))
-        elif hold_out and "://" in given[0].path:
+        elif hold_out and is_remote(given[0].path):
             documents = chain.from_iterable(read_documents(shard, how) for shard in given)
             held_out.append(_documents(list(islice(documents, args.validation_documents))))
         elif hold_out:
             held_out.append(read_files(_paths(given), args, cache_dir))
-        train += [shard._replace(source=number if args.mixing_weights else 0) for shard in shards]
+        train += shards if args.mixing_weights else [shard._replace(source=0) for shard in shards]
     return train, held_out
 
 

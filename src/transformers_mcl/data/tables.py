@@ -46,7 +46,7 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
     if len(kinds) > 1 or "text" in kinds:
         raise UserError(f"{field}: {files[-1]!r} and all others must be {TABLES}, of one kind")
     try:
-        table = _arrow_table(files) if kinds <= {"parquet", "arrow"} else _table_of_rows(files, kinds.pop())
+        table = _arrow_table(files) if kinds <= {"parquet", "arrow"} else _table_of_rows(files)
     except UserError as error:
         raise UserError(f"{field}: {error}") from error
     if not len(table):
@@ -66,10 +66,13 @@ def _arrow_table(files: Sequence[str]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _table_of_rows(files: Sequence[str], kind: str) -> pa.Table:
-    rows = [row for path in files for _, found in read_table_rows(path) for row in _squad(found)]
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    typed = _numbers if kind in ("csv", "tsv") else _one_type
+def _table_of_rows(files: Sequence[str]) -> pa.Table:
+    """Of all columns that any row has."""
+    found = [placed for path in files for placed in read_table_rows(path)]
+    sources = {(place.path, place.member) for place, _ in found}
+    typed = _numbers if {form_of(member or path).kind for path, member in sources} <= {"csv", "tsv"} else _one_type
+    rows = [row for _, values in found for row in _squad(values)]
+    columns = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: typed([row.get(name) for row in rows]) for name in columns})
 
 
@@ -95,6 +98,8 @@ def _squad(row: Row) -> list[Row]:
 
 def _numbers(values: list[Any]) -> pa.Array:
     """A column of CSV, which has no types."""
+    if None in values:  # of files with other columns
+        return pa.array(values, pa.string())
     if all(_INTEGER.fullmatch(value) for value in values):
         return pa.array(map(int, values), pa.int64())
     if all(_NUMBER.fullmatch(value) for value in values):

@@ -27,6 +27,7 @@ from ..data import (
     load_stream,
     tokenize_and_pack,
 )
+from ..data.collator import padding_multiple
 from ..data.packing import TokenStream
 from ..data.sources import name_sources
 from ..errors import Interrupted, UserError
@@ -351,8 +352,9 @@ def prepare(
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
     if asked and data_args.streaming:
         training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
+    multiple = padding_multiple(length) if data_args.line_by_line else None
     run = PretrainingRun(
-        trainer=_trainer(model, training_args, data_args, tokenizer, train, rows["validation"]),
+        trainer=_trainer(model, training_args, tokenizer, train, rows["validation"], multiple),
         tokenizer=tokenizer,
         rows=rows,
         statistics=statistics,
@@ -375,10 +377,10 @@ def prepare(
 def _trainer(
     model: MclForPreTraining,
     args: MclTrainingArguments,
-    data_args: DataArguments,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset | TextStream,
     held_out: Dataset,
+    multiple: int | None,
 ) -> MclTrainer:
     """The trainer of the pair, which says what was asked of its processes and did not happen."""
     a_round = args.train_batch_size * args.world_size
@@ -393,7 +395,7 @@ def _trainer(
             args,
             train_dataset=train,
             eval_dataset=held_out,
-            data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
+            data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=multiple),
             processing_class=tokenizer,
         )
     for said in engine_warnings(trainer) if trainer.is_world_process_zero() else ():

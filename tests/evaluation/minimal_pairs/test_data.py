@@ -100,7 +100,7 @@ def test_without_the_hub() -> None:
         ),
         ("p.jsonl", b'{"sentence_good": "a", "sentence_bad": "b"}\n{"sentence_', {}, ["p.jsonl", "line 2"]),
         ("p.jsonl.gz", b"no gzip", {}, ["p.jsonl.gz", "damaged"]),
-        ("p.parquet", b"no parquet", {}, ["p.parquet", "not a parquet file"]),
+        ("p.parquet", b"no parquet", {}, ["p.parquet", "not parquet"]),
         ("p.txt", b"a\tb\n", {}, ["p.txt", "JSON"]),
         ("p.csv", b"sentence_good,sentence_bad\n", {}, ["p.csv", "no pairs"]),
         ("p.csv", b"sentence_good,sentence_bad\na,b\n,b\n", {}, ["line 3", "sentence_good", "not a sentence"]),
