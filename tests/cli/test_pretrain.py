@@ -209,9 +209,12 @@ def test_whole_words_are_taken_where_asked(
     assert "tokens in the mean" not in caplog.text
 
 
-def test_line_by_line_rows_are_padded(folder: Path) -> None:
-    assert main(command(folder, "--output_dir", str(folder / "lines"), "--line_by_line", "true")) == 0
-    assert (folder / "lines" / "model.safetensors").exists()
+@pytest.mark.parametrize("length", [16, 12])  # 12 is all the places that the model then has: no row is padded to 16
+def test_line_by_line_rows_are_padded(folder: Path, length: int, tmp_path: Path) -> None:
+    sizes = f"{SMALL},max_position_embeddings={length}"
+    long = ["--line_by_line", "true", "--max_seq_length", str(length), "--config_overrides", sizes]
+    assert main(command(folder, "--output_dir", str(tmp_path / "lines"), *long)) == 0
+    assert (tmp_path / "lines" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ def _train(arguments: TokenizerArguments, data: DataArguments) -> None:
         min_frequency=arguments.min_frequency,
     )
     _save(tokenizer, Path(arguments.output_dir))
-    source = ["--train_file", *data.train_file] if data.train_file else ["--dataset_name", str(data.dataset_name)]
+    given = {"--train_file": data.train_file, "--dataset_name": data.dataset_name}
+    source = [word for flag, names in given.items() if names for word in (flag, *names)]
     following = [PROG, "pretrain", *source, "--tokenizer_name", arguments.output_dir, "--output_dir", "my-mcl"]
     print(
         f"Wrote {arguments.output_dir}: {len(tokenizer):,} entries",

@@ -10,6 +10,12 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 
+def padding_multiple(length: int) -> int | None:
+    """8, a length that devices multiply fast in, if it divides `length`: else rows could be padded beyond it, and the
+    model may have no place for that."""
+    return 8 if length % 8 == 0 else None
+
+
 @dataclass
 class DataCollatorForMcl:
     """Batches rows of clean ids; all corruption happens later, in the model.

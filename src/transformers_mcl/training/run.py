@@ -28,9 +28,11 @@ from ..data import (
     load_stream,
     tokenize_and_pack,
 )
+from ..data.collator import padding_multiple
 from ..data.coverage import check_coverage
 from ..data.packing import TokenStream
 from ..data.shards import read_documents
+from ..data.sources import name_sources
 from ..data.tokenizer import limit_length, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
@@ -376,8 +378,9 @@ def prepare(
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
     if asked and data_args.streaming:
         training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
+    multiple = padding_multiple(length) if data_args.line_by_line else None
     run = PretrainingRun(
-        trainer=_trainer(model, training_args, data_args, tokenizer, train, rows["validation"]),
+        trainer=_trainer(model, training_args, tokenizer, train, rows["validation"], multiple),
         tokenizer=tokenizer,
         rows=rows,
         statistics=statistics,
@@ -401,10 +404,10 @@ def prepare(
 def _trainer(
     model: MclForPreTraining,
     args: MclTrainingArguments,
-    data_args: DataArguments,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset | TextStream,
     held_out: Dataset,
+    multiple: int | None,
 ) -> MclTrainer:
     """The trainer of the pair, which says what was asked of its processes and did not happen."""
     a_round = args.train_batch_size * args.world_size
@@ -419,7 +422,7 @@ def _trainer(
             args,
             train_dataset=train,
             eval_dataset=held_out,
-            data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=None if not data_args.line_by_line else 8),
+            data_collator=DataCollatorForMcl(tokenizer, pad_to_multiple_of=multiple),
             processing_class=tokenizer,
         )
     for said in engine_warnings(trainer) if trainer.is_world_process_zero() else ():
@@ -448,24 +451,28 @@ def _text(
 ) -> tuple[Dataset | TextStream, DatasetDict, dict[str, CorpusStatistics | StreamStatistics], str]:
     """What to train on, the prepared rows of each split, what each holds, and where the training text is from."""
     if not data_args.streaming:
-        corpus = load_corpus(data_args, model_args.cache_dir)
+        corpus = load_corpus(data_args, model_args.cache_dir, token=model_args.token)
         rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
         return rows["train"], rows, dict(statistics), corpus["train"].info.description
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
     stream, held_out = load_stream(
-        data_args, tokenizer, max_seq_length=length, seed=seed, cache_dir=model_args.cache_dir
+        data_args,
+        tokenizer,
+        max_seq_length=length,
+        seed=seed,
+        cache_dir=model_args.cache_dir,
+        token=model_args.token,
     )
     rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
-    source = data_args.dataset_name or ", ".join(data_args.train_file or [])
     coverage = check_coverage("train", _first_documents(stream), tokenizer)
     of_stream = replace(stream.statistics, unknown_fraction=coverage.unknown_fraction)
-    return stream, rows, {**statistics, "train": of_stream}, f"{source}, streamed"
+    return stream, rows, {**statistics, "train": of_stream}, f"{name_sources(data_args)}, streamed"
 
 
 def _first_documents(stream: TextStream) -> list[str]:
     """Those at the beginning of a few shards, which takes no time."""
     shards = stream.shards[:: max(len(stream.shards) // _SHARDS_TRIED, 1)][:_SHARDS_TRIED]
-    documents = (islice(read_documents(shard, stream.text_column), _DOCUMENTS_TRIED) for shard in shards)
+    documents = (islice(read_documents(shard, stream.reading), _DOCUMENTS_TRIED) for shard in shards)
     return list(chain.from_iterable(documents))
 
 
