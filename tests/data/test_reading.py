@@ -125,7 +125,7 @@ def test_both_paths_read_what_was_written(
         validation_file=[str(tmp_path / name)],
         document_separator="auto" if form == "paragraphs" else "line",
     )
-    for length in (1, 97, 1 << 20):
+    for length in (1 << 20,) if compression else (1, 97):  # what is compressed is one shard
         monkeypatch.setattr(documents, "_BYTES_A_SHARD", length)
         monkeypatch.setattr(documents, "_ROWS_A_SHARD", min(length, 17))
         found = find_shards(args)["train"]
