@@ -47,7 +47,7 @@ READ_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,  # a compression inside zip that Python lacks
 )
-_BUFFER = 1 << 20
+_BUFFER = 1 << 17
 _IN_MEMORY = 16 << 20
 
 
@@ -72,7 +72,7 @@ def is_remote(path: str) -> bool:
 def open_bytes(path: str, compression: str = "") -> Iterator[IO[bytes]]:
     """The content of a file, decompressed; it can be read from the middle if it is not compressed."""
     with (
-        fsspec.open(path, "rb") if is_remote(path) else open(path, "rb") as file,
+        fsspec.open(path, "rb") if is_remote(path) else open(path, "rb", _BUFFER) as file,
         decompressed(file, compression) as it,
     ):
         yield it
