@@ -113,11 +113,11 @@ def test_a_shard_that_breaks_off_costs_nothing_that_is_saved(
 ) -> None:
     class Break(TrainerCallback):
         def on_save(self, *_: Any, **__: Any) -> None:
-            text.write_bytes(b"a b c\xff" * 90)
+            text.write_bytes(b"a b c\0" * 90)
 
-    trainer = make_stream_trainer({"text_errors": "strict"}, save_steps=1, max_steps=50)
+    trainer = make_stream_trainer(save_steps=1, max_steps=50)
     trainer.add_callback(Break())
-    with pytest.raises(UserError, match=r"text\.txt', line 1: byte 0xff is not UTF-8"):
+    with pytest.raises(UserError, match=r"text\.txt'.* NUL byte"):
         trainer.train()
     assert (tmp_path / "checkpoint-1" / "stream_state_0.json").is_file()
 

@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from .arguments import DataArguments
 from .cached import write_once
-from .documents import Place, Reading, Shard, describe, divide, read_marked, stamp
+from .documents import Mark, Place, Reading, Shard, describe, divide, read_marked, stamp
 from .duplicates import warn_of_overlap
 from .mixing import Text, deduplicate, hold_out, join
 from .sources import Source, check_has, find_sources, find_validation_files, pick_splits, reading_from_hub
@@ -119,9 +119,12 @@ def _marked_tables(shards: list[Shard], how: Reading) -> Iterator[pa.Table]:
     """What `read_marked` reads, as columns of strings."""
     documents = chain.from_iterable(read_marked(shard, how) for shard in shards)
     while batch := list(islice(documents, _ROWS_A_TABLE)):
-        texts, problems, places = zip(*batch, strict=True)
-        where = [None if place is None else json.dumps(place) for place in places]
-        yield pa.table([texts, problems, where], schema=_MARKED.arrow_schema)
+        rows = [(found, None, None) if isinstance(found, str) else _row(found) for found in batch]
+        yield pa.table([*zip(*rows, strict=True)], schema=_MARKED.arrow_schema)
+
+
+def _row(mark: Mark) -> tuple[str | None, str, str]:
+    return mark.text, mark.problem, json.dumps(mark.place)
 
 
 def _without_marks(marked: Dataset) -> Dataset:

@@ -46,7 +46,7 @@ READ_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,  # a compression inside zip that Python lacks
 )
-_BUFFER = 1 << 20
+_BUFFER = 1 << 17
 _IN_MEMORY = 16 << 20
 
 
@@ -68,7 +68,7 @@ def open_bytes(path: str, compression: str = "", ranges: bool = False) -> Iterat
     """The content of a file, decompressed; it can be read from the middle if it is not compressed. `ranges`: it will
     be, here and there."""
     with (
-        open_remote(path, ranges) if is_remote(path) else open(path, "rb") as file,
+        open_remote(path, ranges) if is_remote(path) else open(path, "rb", _BUFFER) as file,
         decompressed(file, compression) as it,
     ):
         yield it
