@@ -15,7 +15,7 @@ from transformers_mcl.training.run import DEMO_FOLDER
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "examples"), [("data.md", 21), ("text.md", 3)])
+@pytest.mark.parametrize(("page", "examples"), [("data.md", 36), ("text.md", 3)])
 def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, examples: int) -> None:
     monkeypatch.chdir(tmp_path)
     files = re.findall(r"```bash\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)[0]
