@@ -67,7 +67,12 @@ def archive(kind: str, names: list[str]) -> bytes:
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_members_of_archives(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
-    path.write_bytes(archive(kind, ["./b.txt", "deep/a.txt", "__MACOSX/b.txt", ".hidden/c.txt", "deep/._a.txt"]))
+    path.write_bytes(
+        archive(
+            kind,
+            ["./b.txt", "deep/a.txt", "__MACOSX/b.txt", ".hidden/c.txt", "deep/._a.txt", "x/README.md", "LICENSE"],
+        )
+    )
     found = [(name, content.read().decode()) for name, content in members(str(path), form_of(path.name))]
     assert [pair for pair in found if pair[0] != "link"] == [("./b.txt", "./b.txt"), ("deep/a.txt", "deep/a.txt")]
 

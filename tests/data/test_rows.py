@@ -59,6 +59,7 @@ def test_tsv_has_no_quoting() -> None:
         ("json", b'[\n {"text": "a"},\n {"text": }\n]\n', 3, "not JSON at character 11"),
         ("json", b'{"text": "a"}\n[1]\n', 2, r"no JSON object, but \[1\]"),
         ("json", b'{"text": "a", "x": ' + b"[" * 100_000, 1, "nested too deep"),
+        ("json", b"[" * 100_000 + b"\n", 1, "nested too deep"),
         ("json", b'{"text": "a\0b"}\n', 1, "a NUL byte"),
     ],
 )

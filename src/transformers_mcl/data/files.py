@@ -53,14 +53,16 @@ def find_files(patterns: list[str], field: str, skip_empty: bool = False) -> lis
     return texts
 
 
+def holds_text(name: str) -> bool:
+    """Whether a file of a directory or an archive, `name` in it with `/` between folders, is one of those to read."""
+    parts = name.removeprefix("./").split("/")
+    return not any(part[:1] in (".", "_") for part in parts) and not _ABOUT.fullmatch(parts[-1])
+
+
 def _expand(pattern: str, field: str) -> list[str]:
     if os.path.isdir(pattern):
         inside = (path for path in Path(pattern).rglob("*") if path.is_file())
-        paths = sorted(
-            str(path)
-            for path in inside
-            if not any(part[0] in "._" for part in path.relative_to(pattern).parts) and not _ABOUT.fullmatch(path.name)
-        )
+        paths = sorted(str(path) for path in inside if holds_text(path.relative_to(pattern).as_posix()))
         if not paths:
             raise UserError(f"{field}: the directory {pattern!r} holds no files of text")
         return paths

@@ -20,6 +20,7 @@ from datasets.exceptions import DatasetsError
 
 from ..errors import UserError
 from ..io import one_line
+from .files import holds_text
 from .forms import Form
 from .remote import is_remote, open_remote
 
@@ -110,11 +111,11 @@ def in_temporary_file(content: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def members(path: str, form: Form) -> Iterator[tuple[str, IO[bytes]]]:
-    """Names and contents of the files in an archive, in its order, but for those in or under a name that starts with
-    `.` or `_`. A content can be read until the next is asked for."""
+    """Names and contents of the files in an archive, in its order, that a directory would be read for (`find_files`). A
+    content can be read until the next is asked for."""
     with open_bytes(path, form.compression) as file:
         for name, content in (_zip_members if form.kind == "zip" else _tar_members)(file, path):
-            if not any(part[:1] in (".", "_") for part in name.removeprefix("./").split("/")):
+            if holds_text(name):
                 yield name, content
 
 

@@ -126,26 +126,36 @@ def _json_rows(file: IO[bytes], start: int, stop: int | None, doubts: list[int])
         try:
             if not found and stop is None and line.lstrip().startswith("["):
                 raise json.JSONDecodeError("a list", line, len(line))
-            row = json.loads(line)
+            row = _load_json(line)
         except json.JSONDecodeError as error:
             if not found and stop is None and error.pos >= len(line.rstrip()):  # it goes on in the next line
                 doubts.append(offset)
                 yield from _rows_of_value("\n" * (number - 1) + line, file)
                 return
             raise BadRow(("line", number), f"not JSON at character {error.colno}: {error.msg}") from error
-        except RecursionError as error:
-            raise BadRow(("line", number), "JSON that is nested too deep") from error
-        except ValueError:  # a number of thousands of digits
-            row = json.loads(line, parse_int=float)
         found += 1
         yield ("line", number), _object(row, ("line", number))
+
+
+def _load_json(text: str) -> Any:
+    """`json.loads`, for which no number is too long, and whose one error is `JSONDecodeError`."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise json.JSONDecodeError("nested too deep", text, 0) from error
+    except ValueError:  # a number of thousands of digits
+        return json.loads(text, parse_int=float)
 
 
 def is_one_value(head: bytes) -> bool:
     """Whether a file that begins so may be one JSON value, and not a value a line."""
     first, _, rest = head.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
     try:
-        return first.startswith(b"[") or (bool(rest) and not isinstance(json.loads(first), dict))
+        return first.startswith(b"[") or (
+            bool(rest) and not isinstance(_load_json(first.decode("utf-8", "replace")), dict)
+        )
     except ValueError as error:
         return isinstance(error, json.JSONDecodeError) and error.pos >= len(error.doc.rstrip())
 
@@ -153,7 +163,7 @@ def is_one_value(head: bytes) -> bool:
 def _rows_of_value(begin: str, file: IO[bytes]) -> Iterator[tuple[Where, Row]]:
     """Of a file that is one JSON value."""
     try:
-        value = json.loads(begin + "\n" + file.read().decode("utf-8", "surrogateescape"))
+        value = _load_json(begin + "\n" + file.read().decode("utf-8", "surrogateescape"))
     except json.JSONDecodeError as error:
         raise BadRow(("line", error.lineno), f"not JSON at character {error.colno}: {error.msg}") from error
     for number, row in enumerate(value if isinstance(value, list) else [value], 1):
