@@ -111,8 +111,8 @@ def in_temporary_file(content: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def members(path: str, form: Form) -> Iterator[tuple[str, IO[bytes]]]:
-    """Names and contents of the files in an archive, in its order, that a directory would be read for (`find_files`). A
-    content can be read until the next is asked for."""
+    """Names and contents of those files in an archive, in its order, that would be read of a directory (`find_files`).
+    A content can be read until the next is asked for."""
     with open_bytes(path, form.compression) as file:
         for name, content in (_zip_members if form.kind == "zip" else _tar_members)(file, path):
             if holds_text(name):
