@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, BertTokenizer, PreTrainedTokenizerFast
 
+from tests.families import tiny_config, tiny_pair
 from transformers_mcl.data import check_tokenizer, load_tokenizer, train_tokenizer
+from transformers_mcl.data.tokenizer import fit_tokenizer
 from transformers_mcl.errors import UserError
 
 TEXTS = [
@@ -92,3 +94,25 @@ def test_check_tokenizer(letters: BertTokenizer) -> None:
     without = PreTrainedTokenizerFast(tokenizer_object=letters.backend_tokenizer, cls_token="[CLS]", pad_token="[PAD]")
     with pytest.raises(UserError, match="has no sep_token and no mask_token;"):
         check_tokenizer(without)
+
+
+def test_a_tokenizer_knows_the_length_and_the_inputs_of_its_model(letters: BertTokenizer, tmp_path: Path) -> None:
+    roberta = AutoModel.from_config(tiny_config("roberta", length=32))
+    fit_tokenizer(letters, roberta)
+    letters.save_pretrained(tmp_path)
+    opened = AutoTokenizer.from_pretrained(tmp_path)
+    assert opened.model_max_length == 32  # of 33 positions or more
+    rows = opened("a b c " * 100, truncation=True, return_tensors="pt")
+    assert set(rows) == {"input_ids", "attention_mask"}
+    assert roberta(**rows)[0].shape[1] == 32
+    # What it was made for is kept where it is less, but for what the model is trained on.
+    for asked, trained, known in ((16, 0, 16), (16, 24, 24), (10**30, 24, 32)):
+        opened.model_max_length = asked
+        fit_tokenizer(opened, roberta, trained_length=trained)
+        assert opened.model_max_length == known
+
+
+def test_the_tokenizer_of_a_pair_gives_what_both_networks_take(letters: BertTokenizer) -> None:
+    fit_tokenizer(letters, pair := tiny_pair("modernbert"))
+    assert letters.model_input_names == ["input_ids", "attention_mask"]
+    assert letters.model_max_length == pair.config.max_position_embeddings

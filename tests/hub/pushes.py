@@ -53,6 +53,8 @@ def run(folder: Path) -> None:
     half: Any = MclDiscriminator.from_pretrained("ada/trained")
     half.push_to_hub("ada/kept")
     half.push_to_hub("ada/half")
+    for name in ("trained", "by-model", "generator", "remote"):  # of 128 positions, whatever it was made with
+        assert AutoTokenizer.from_pretrained(f"ada/{name}").model_max_length == 128, name
     for name in ("trained", "by-model", "generator", "remote", "new-head", "kept", "half"):
         ModelCard.load(f"ada/{name}").validate()
     ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]

@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
-from ..models.structure import input_names
+from ..models.structure import input_names, longest_row
 
 logger = logging.get_logger(__name__)
 
@@ -153,8 +153,14 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int | None =
         )
 
 
-def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
-    types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
-    tokenizer.model_input_names = list(input_names(model))
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, trained_length: int = 0) -> None:
+    """Has a tokenizer give what the model takes and cut where its positions end, here and wherever it is saved: one
+    made for BERT gives token types, which are an error to DistilBERT, and 1 among them to RoBERTa.
+
+    Args:
+        trained_length: of the rows that the model is trained on, however few the tokenizer was made for.
+    """
+    tokenizer.model_input_names = [name for name in input_names(model) if name in tokenizer.model_input_names]
     tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
+    most = min(tokenizer.model_max_length, longest_row(model) or tokenizer.model_max_length)
+    tokenizer.model_max_length = max(most, trained_length)

@@ -11,10 +11,12 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file, hf_api
 
-from ..data.tokenizer import load_tokenizer
+from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..models.loading import open_model
-from ..models.structure import input_names, longest_row
+from ..models.structure import longest_row
+from .citation import INSTALL, citation
+from .remote_code import OLDEST
 
 __all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags"]
 
@@ -76,6 +78,8 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         start = re.search(r"^## |\Z", text, re.MULTILINE)
         assert start is not None
         text = f"{text[: start.start()].rstrip()}\n\n{usage}{text[start.start() :]}"
+    if "\n## Citation\n" not in text:
+        text = f"{text.rstrip()}\n\n{citation(paper=_is_ours(model, data.tags))}\n"
     return _renamed(text, name)
 
 
@@ -95,7 +99,8 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
     there = [file for file in ("README.md", "tokenizer_config.json") if hf_api().file_exists(name, file, token=token)]
     if "tokenizer_config.json" not in there:
         try:
-            load_tokenizer(source).save_pretrained(folder)
+            fit_tokenizer(tokenizer := load_tokenizer(source), model)
+            tokenizer.save_pretrained(folder)
         except UserError:  # it has none
             pass
     if "README.md" in there:
@@ -131,6 +136,11 @@ def _take_card(source: str, folder: Path) -> ModelCard | None:
     return card
 
 
+def _is_ours(model: PreTrainedModel, tags: list[str] | None) -> bool:
+    """Whether it was trained by MCL's method, one half of a pair of another family included."""
+    return model.config.model_type == "mcl" or "mcl" in (tags or [])
+
+
 def _renamed(text: str, name: str) -> ModelCard:
     """A card with another title, under which the Hub lists its figures too."""
     card = ModelCard(_TITLE.sub(lambda _: f"# {name}\n", text, count=1).rstrip() + "\n")
@@ -163,8 +173,8 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         first = "import transformers_mcl\n"
     arguments = f'"{name}"' + (", trust_remote_code=True" if format == "remote-code" else "")
     needs = {
-        "mcl": "It needs `pip install transformers-mcl`.",
-        "remote-code": "It brings the code that it needs.",
+        "mcl": INSTALL,
+        "remote-code": f"It brings the code that it needs, for transformers {OLDEST} or newer.",
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
         "native": "It is of Transformers' own class, which opens it as it is.",
     }[format]
@@ -182,12 +192,11 @@ def _onnx_usage(model: PreTrainedModel, name: str) -> str:
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
     bound = f" up to {longest}" if (longest := longest_row(model)) else ""
     return (
-        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes "
-        f"{', '.join(f'`{given}`' for given in input_names(model))},\n"
+        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes what the "
+        "tokenizer gives,\n"
         f"all `(batch, length)` of int64, at any batch size and any length{bound}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
-        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
-        "outputs = session.run(None, {given.name: rows[given.name] for given in session.get_inputs()})\n```"
+        'outputs = session.run(None, dict(tokenizer(["The chef cooked the meal."], return_tensors="np")))\n```'
     )

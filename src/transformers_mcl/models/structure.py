@@ -79,7 +79,11 @@ def longest_row(model: PreTrainedModel) -> int | None:
 
 
 def input_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """Which of ids, mask and token types a model takes; no token types where it has one alone."""
+    """Which of ids, mask and token types a model takes, of a pair both networks; no token types where it has one
+    alone."""
+    if getattr(model, "discriminator", None) is not None:
+        ours, its = input_names(model.discriminator), input_names(model.generator)
+        return tuple(name for name in ours if name in its)
     taken = inspect.signature(model.forward).parameters
     several = getattr(model.config, "type_vocab_size", 2) > 1  # XLNet's are relative, and have no table
     return tuple(name for name in _INPUTS if name in taken and (name != "token_type_ids" or several))

@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ..data import (
     tokenize_and_pack,
 )
 from ..data.packing import TokenStream
+from ..data.tokenizer import fit_tokenizer
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
@@ -77,6 +78,7 @@ class PretrainingRun:
     checkpoint: str | None
     recipe: str
     speed: Speed | None = None  # if it was measured
+    card: dict[str, Any] = field(default_factory=dict)  # of the `RunSummary`, what only the arguments say
     length: str = ""  # why it is as long as it is, if its arguments do not say so themselves
     seconds: float = 0.0  # that training took, before a resume as well
 
@@ -284,6 +286,7 @@ class PretrainingRun:
             curves="curves.png",
             warnings=[warning["message"] for warning in trainer.health_warnings],
             base_checkpoint=self.base_checkpoints,
+            **self.card,
         )
 
     def finish(self) -> Inspection:
@@ -348,6 +351,7 @@ def prepare(
         MclTrainer.get_optimizer_cls_and_kwargs(training_args, model)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
+    fit_tokenizer(tokenizer, model, trained_length=length)
     if asked and data_args.streaming:
         training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
     run = PretrainingRun(
@@ -362,6 +366,7 @@ def prepare(
         new_tokens=new_tokens,
         checkpoint=checkpoint,
         recipe=recipe,
+        card=_of_card(model_args, data_args),
     )
     run.trainer.summarize = run.summary
     if checkpoint:
@@ -369,6 +374,12 @@ def prepare(
     if asked:
         run.settle_length(asked)
     return run
+
+
+def _of_card(model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
+    name = data_args.dataset_name
+    datasets = [name] if name and not Path(name).exists() else None
+    return {"language": model_args.language, "license": model_args.license, "datasets": datasets}
 
 
 def _trainer(
