@@ -106,8 +106,8 @@ def _adapter_tables(module: Any) -> list[dict[str, Any]]:
 
 def _enter(module: Any) -> None:
     if module.__name__ == _ADAPTERS:
-        for table in _adapter_tables(module):
-            table["mcl"] = table["bert"]
+        for layers in _adapter_tables(module):
+            layers["mcl"] = layers["bert"]
         return
     sys.modules[_ALIAS] = sys.modules[__package__]
     for table, name in _TABLES[module.__name__].items():
@@ -120,8 +120,8 @@ def _enter(module: Any) -> None:
 
 def _remove(module: Any) -> None:
     if module.__name__ == _ADAPTERS:
-        for table in _adapter_tables(module):
-            table.pop("mcl", None)
+        for layers in _adapter_tables(module):
+            layers.pop("mcl", None)
         return
     sys.modules.pop(_ALIAS, None)
     for table in _TABLES[module.__name__]:

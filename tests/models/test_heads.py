@@ -121,7 +121,7 @@ def test_accumulated_batches_have_the_gradient_of_one(kind: Any, smoothing: floa
     for size, steps in ((8, 1), (2, 4)):
         model = make(kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         batches: Any = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_steps": 1}
-        given = {"output_dir": str(tmp_path), "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+        given: Any = {"output_dir": str(tmp_path), "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
         given |= {"learning_rate": 0.1, "optim": "sgd", "label_smoothing_factor": smoothing, "max_grad_norm": 0}
         trainer = Trainer(model, TrainingArguments(**batches, **given), train_dataset=rows)
         loss = trainer.train().training_loss

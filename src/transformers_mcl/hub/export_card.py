@@ -18,7 +18,7 @@ from ..models.structure import longest_row
 from .citation import INSTALL, citation
 from .remote_code import OLDEST
 
-__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags"]
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags", "file_of"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -94,7 +94,7 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
         name: of the repository.
     """
     source = str(model.name_or_path or "")
-    if _file_of(source, "README.md") is None or not _is_as_opened(model, source):
+    if file_of(source, "README.md") is None or not _is_as_opened(model, source):
         return
     there = [file for file in ("README.md", "tokenizer_config.json") if hf_api().file_exists(name, file, token=token)]
     if "tokenizer_config.json" not in there:
@@ -127,11 +127,11 @@ def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
 
 def _take_card(source: str, folder: Path) -> ModelCard | None:
     """The card of a checkpoint, if it has one; its pictures are copied into `folder`."""
-    path = _file_of(source, "README.md")
+    path = file_of(source, "README.md")
     if path is None:
         return None
     card = ModelCard.load(path)
-    for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
+    for picture in filter(None, [file_of(source, file) for file in _PICTURE.findall(card.text)]):
         shutil.copy(picture, folder / Path(picture).name)
     return card
 
@@ -150,7 +150,7 @@ def _renamed(text: str, name: str) -> ModelCard:
     return card
 
 
-def _file_of(checkpoint: str, file: str) -> str | None:
+def file_of(checkpoint: str, file: str) -> str | None:
     """Where a file of a checkpoint lies here, fetched if need be; `None` if it has none."""
     if not checkpoint:
         return None

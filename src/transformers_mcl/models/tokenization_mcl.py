@@ -72,7 +72,9 @@ class MclTokenizer(XLMRobertaTokenizer):
         opened.name_or_path = str(pretrained_model_name_or_path)
         return opened
 
-    def _encode_plus(self, text: Any, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:
+    def _encode_plus(  # type: ignore[override]  # its other arguments are given by name
+        self, text: Any, text_pair: Any = None, **kwargs: Any
+    ) -> BatchEncoding:
         """As any tokenizer's, but for the offsets."""
         if not kwargs.get("return_offsets_mapping") or kwargs.get("is_split_into_words"):  # words have no spaces
             return super()._encode_plus(text, text_pair, **kwargs)
