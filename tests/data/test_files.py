@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from transformers_mcl.data import files
-from transformers_mcl.data.files import explain, find_files
+from transformers_mcl.data.files import find_files
 from transformers_mcl.errors import UserError
 
 
@@ -60,38 +57,3 @@ def test_files_that_cannot_be_used(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(files, "open", refuse, raising=False)  # whoever runs the tests may be allowed to read all
     with pytest.raises(UserError, match=r"train_file: '.*a\.txt' cannot be read: Permission denied"):
         find_files([str(folder / "a.txt")], "train_file")
-
-
-@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress])
-# The first two: in the last chunk, and where a chunk cuts a character. The last: the file ends inside a character.
-@pytest.mark.parametrize("before", [0, files._CHUNK - 1, files._CHUNK + 1, 3 * files._CHUNK + 7])
-@pytest.mark.parametrize("wrong", [b"\xe9 after", b"\xc3( after", b"\xe2\x82"])
-def test_offset_of_the_byte_that_is_not_utf8(tmp_path: Path, compress: Any, before: int, wrong: bytes) -> None:
-    suffix = {bytes: "", gzip.compress: ".gz", bz2.compress: ".bz2", lzma.compress: ".xz"}[compress]
-    path = tmp_path / f"bad.txt{suffix}"
-    path.write_bytes(compress(b"x" * before + wrong))
-    message = explain(str(path), "text", ValueError())
-    assert f"bad.txt{suffix}'" in message
-    assert f"byte 0x{wrong[0]:02x} at offset {before}" in message
-    assert ("decompressed" in message) == bool(suffix)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        ('{"text": "a"}\n\n{"text": "b",}\n', "line 3, column 14 is not JSON"),
-        ('{"text": "a"\n{"text": "b"}\n', "line 2, column 1 is not JSON"),
-        ('[\n {"text": "a"},\n {"text": }\n]\n', "line 3, column 11 is not JSON"),
-        ('{"text": "a"}\n', "cannot be read as json: the reason"),
-    ],
-)
-def test_line_that_is_not_json(tmp_path: Path, content: str, reason: str) -> None:
-    path = tmp_path / "bad.json"
-    path.write_text(content)
-    assert explain(str(path), "json", ValueError("the\nreason")).startswith(f"{str(path)!r}: {reason}")
-
-
-def test_damaged_compression(tmp_path: Path) -> None:
-    path = tmp_path / "cut.txt.gz"
-    path.write_bytes(gzip.compress(b"text\n" * 1000)[:-9])
-    assert "damaged compressed file: Compressed file ended" in explain(str(path), "text", ValueError())

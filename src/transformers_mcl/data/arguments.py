@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import UserError
+from .forms import FILE_FORMATS
 
 # "[CLS] a b [SEP]": with fewer than two ordinary tokens in a row nothing can be swapped.
 MIN_SEQ_LENGTH = 4
-_DOCUMENT_SEPARATORS = ("auto", "line", "blank_line")
+_CHOICES = {
+    "document_separator": ("auto", "line", "blank_line", "file"),
+    "file_format": FILE_FORMATS,
+    "text_errors": ("replace", "skip", "strict"),
+}
 
 
 @dataclass
@@ -17,25 +23,41 @@ class DataArguments:
     """Where the text comes from and how it becomes rows of ids; names as in transformers' `run_mlm.py`.
 
     Raises:
-        UserError: a value outside its range, or two sources of training text at once.
+        UserError: a value outside its range, or one that does not go with another.
     """
 
     train_file: list[str] | None = field(
         default=None,
-        metadata={"help": "Training text: files, globs or directories; text, JSON lines, parquet or CSV, also .gz."},
+        metadata={
+            "help": "Training text: files, globs, directories; text, JSON, CSV, TSV, parquet, Arrow, also compressed."
+        },
     )
     validation_file: list[str] | None = field(
         default=None,
         metadata={"help": "Held-out text, in the same forms. Without it, a part of the training text is held out."},
     )
-    dataset_name: str | None = field(
+    dataset_name: list[str] | None = field(
         default=None,
-        metadata={"help": "A dataset of the Hub, a directory of data files, or one saved by `datasets`."},
+        metadata={"help": "Datasets of the Hub, directories of data files, or such as `datasets` saves."},
     )
-    dataset_config_name: str | None = field(
-        default=None, metadata={"help": "The configuration of --dataset_name, where it has several."}
+    dataset_config_name: list[str] | None = field(
+        default=None, metadata={"help": "The configuration of each --dataset_name, where they have several."}
     )
-    text_column: str = field(default="text", metadata={"help": "The column (or JSON key) that holds the text."})
+    mixing_weights: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Shares of the documents, one for each --train_file, then for each --dataset_name. Without them "
+            "all text is read as it is, one after the other."
+        },
+    )
+    deduplicate: bool = field(
+        default=False,
+        metadata={"help": "Train on the first of equal documents alone, and on none that is held out."},
+    )
+    text_column: str = field(
+        default="text",
+        metadata={"help": "The column (or JSON key) that holds the text; one inside another as meta.text."},
+    )
     validation_split_percentage: float = field(
         default=5, metadata={"help": "Percentage of the documents to hold out when no validation text is given."}
     )
@@ -53,9 +75,29 @@ class DataArguments:
             "has positions of its own. No, or as the checkpoint that training goes on from."
         },
     )
-    document_separator: Literal["auto", "line", "blank_line"] = field(
+    whole_word_mask: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Train on whole words of the tokenizer: all tokens of a word are masked, or swapped, or none. No, "
+            "or as the checkpoint that training goes on from."
+        },
+    )
+    document_separator: Literal["auto", "line", "blank_line", "file"] = field(
         default="auto",
-        metadata={"help": "What ends a document in plain text; auto: blank lines if the file has any, else lines."},
+        metadata={
+            "help": "What ends a document in plain text; auto: blank lines if a file has any in its first 4 MB, else "
+            "lines; file: each file is one document."
+        },
+    )
+    file_format: Literal["auto", "text", "json", "csv", "tsv", "parquet", "arrow"] = field(
+        default="auto", metadata={"help": "What the files hold; auto: what the endings of their names say."}
+    )
+    text_errors: Literal["replace", "skip", "strict"] = field(
+        default="replace",
+        metadata={
+            "help": "Bytes that are not UTF-8, and half surrogates: replaced by U+FFFD, their documents passed over, "
+            "or refused."
+        },
     )
     preprocessing_num_workers: int | None = field(
         default=None, metadata={"help": "Number of processes that tokenize and pack."}
@@ -77,33 +119,46 @@ class DataArguments:
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use at most this many held-out rows."})
 
     def __post_init__(self) -> None:
-        for name in ("train_file", "validation_file"):
-            if isinstance(getattr(self, name), str):  # a YAML file may give one file as a plain string
+        for name in ("train_file", "validation_file", "dataset_name", "dataset_config_name"):
+            if isinstance(getattr(self, name), str):  # a YAML file may give one as a plain string
                 setattr(self, name, [getattr(self, name)])
-        if self.train_file and self.dataset_name:
-            raise UserError(
-                f"train_file {self.train_file[0]!r} and dataset_name {self.dataset_name!r} are both given: choose one"
-            )
         if self.validation_file and not (self.train_file or self.dataset_name):
             raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
-        if self.dataset_config_name and not self.dataset_name:
-            raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
+        self._check_sources()
         self._check_apart("document_attention", "line_by_line", "it has one document a row")
         self._check_apart("streaming", "line_by_line", "a stream is packed")
         self._check_apart("streaming", "max_train_samples", "max_steps or max_tokens says where it ends")
+        self._check_apart("streaming", "deduplicate", "a worker does not know what the others have read")
         if not 0 < self.validation_split_percentage < 100:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
             )
-        if self.document_separator not in _DOCUMENT_SEPARATORS:
-            raise UserError(
-                f"document_separator is {self.document_separator!r}: choose one of {', '.join(_DOCUMENT_SEPARATORS)}"
-            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
         self._check_at_least(
             1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"
         )
         self._check_at_least(0, "shuffle_buffer_size")
+
+    def _check_sources(self) -> None:
+        names, configs, weights = self.dataset_name or [], self.dataset_config_name, self.mixing_weights
+        if configs and not names:
+            raise UserError(f"dataset_config_name {configs[0]!r} needs dataset_name beside it")
+        if configs and len(configs) != len(names):
+            raise UserError(
+                f"dataset_config_name {' '.join(configs)!r}: give one for each dataset_name ({' '.join(names)})"
+            )
+        sources = len(self.train_file or []) + len(names)
+        if weights is not None and len(weights) != sources:
+            raise UserError(
+                f"mixing_weights are {len(weights)}, but train_file and dataset_name name {sources} sources: give one "
+                "for each (a file, folder or quoted pattern is one)"
+            )
+        for weight in weights or ():
+            if not 0 < weight < math.inf:
+                raise UserError(f"mixing_weights has {weight}: it must be positive and finite")
 
     def _check_apart(self, one: str, other: str, why: str) -> None:
         if getattr(self, one) and getattr(self, other):

@@ -2,321 +2,141 @@
 
 from __future__ import annotations
 
-import difflib
-import lzma
+import json
 import os
-import re
-import reprlib
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import astuple, replace
+from itertools import chain, islice
 
-import datasets
-import fsspec
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets, load_dataset, load_dataset_builder
-from datasets.exceptions import DatasetsError
-from datasets.utils import logging as datasets_logging
+import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 from transformers.utils import logging
 
-from ..errors import UserError
-from ..io import nearest_path, one_line
 from .arguments import DataArguments
-from .files import COMPRESSED, explain, find_files
+from .cached import write_once
+from .documents import Mark, Place, Reading, Shard, describe, divide, read_marked, stamp
+from .duplicates import warn_of_overlap
+from .mixing import Text, deduplicate, hold_out, join
+from .sources import Source, check_has, find_sources, find_validation_files, pick_splits, reading_from_hub
 
 logger = logging.get_logger(__name__)
 
 DOCUMENTS = Features({"text": Value("string")})
-# Everything else is plain text.
-_BUILDERS = {
-    ".json": "json",
-    ".jsonl": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".csv": "csv",
-    ".tsv": "csv",
-}
-_TEXT_TYPES = (Value("string"), Value("large_string"), Value("null"))
-_SCANNED_BYTES = 64 << 20
-_BLANK_LINES = re.compile(r"\n\s*\n")
-_LINE_BREAK = re.compile(r"\s*\n\s*")
-# What datasets, pyarrow, pandas and the decompressors raise at a file that they cannot read.
-READ_ERRORS = (DatasetsError, pa.ArrowException, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+_MARKED = Features({"text": Value("string"), "problem": Value("string"), "place": Value("string")})
+_READER = 1  # another number where the same files give other documents than before: caches are then made anew
+_ROWS_A_TABLE = 1000
 
 
-class Format(NamedTuple):
-    """How the files of one kind are read."""
-
-    builder: str  # the name of a builder of `datasets`
-    extension: str
-    separator: str  # what ends a document: "line", "blank_line", or "row" of a table
-
-    def __str__(self) -> str:
-        return {
-            "line": "one document a line",
-            "blank_line": "documents between blank lines",
-            "row": f"{self.builder}, one document a row",
-        }[self.separator]
-
-
-def load_corpus(args: DataArguments, cache_dir: str | None = None, seed: int = 0) -> DatasetDict:
+def load_corpus(
+    args: DataArguments, cache_dir: str | None = None, seed: int = 0, token: str | None = None
+) -> DatasetDict:
     """The text that `args` names, as splits `train` and `validation` with one column, `text`, one document a row.
 
     Documents without text are dropped. In plain text a document is a line, or what stands between blank lines, its
     lines joined by spaces (`args.document_separator`). What was read, and how, is in `info.description` of a split.
 
+    Held out is what `args` names as validation text, or else, of each source, its validation split or a random part.
+
     Args:
-        args: names files or a dataset, and the text column.
+        args: names files and datasets, and the text column.
         cache_dir: where `datasets` keeps what it has read; its own default if None.
-        seed: of the choice of held-out documents, when `args` names no validation text. Keep it the same between runs
-            that are to be compared.
+        seed: of the choice of held-out documents, when `args` names no validation text, and of the order of sources
+            that are mixed. Keep it the same between runs that are to be compared.
+        token: for private repositories of the Hub.
 
     Raises:
         UserError: a file or dataset is missing, empty or unreadable, is not UTF-8, or lacks the text column.
     """
-    files = local_files(args)
-    corpus = {split: read_files(paths, args, cache_dir) for split, paths in files.items()}
-    if "train" not in corpus:
-        corpus = _read_from_hub(args, cache_dir) | corpus
-    if "validation" not in corpus:
-        corpus = _hold_out(corpus["train"], args.validation_split_percentage, seed)
-    for split in ("train", "validation"):
-        logger.info(f"{split}: {len(corpus[split])} documents; {corpus[split].info.description}")
-    return DatasetDict(train=corpus["train"], validation=corpus["validation"])
+    sources, files = find_sources(args), find_validation_files(args)
+    held_out = [Text.of(read_files(files, args, cache_dir), args)] if files else []
+    train, undivided = [], []
+    for number, source in enumerate(sources):
+        splits = _read_source(source, args, cache_dir, token)
+        train.append(Text.of(splits["train"], args))
+        if not files and "validation" in splits:
+            held_out.append(Text.of(splits["validation"], args))
+        elif not files:
+            undivided.append(number)
+    if args.deduplicate:
+        train = deduplicate(train, held_out)
+    for number in undivided:
+        train[number], chosen = hold_out(train[number], args.validation_split_percentage, seed)
+        held_out.append(chosen)
+    warn_of_overlap((text.hashes for text in train), (text.hashes for text in held_out))
+    corpus = DatasetDict(
+        train=join([text.documents for text in train], args.mixing_weights, seed),
+        validation=join([text.documents for text in held_out]),
+    )
+    for split, documents in corpus.items():
+        logger.info(f"{split}: {len(documents)} documents; {documents.info.description}")
+    return corpus
 
 
-def local_files(args: DataArguments, skip_empty: bool = False) -> dict[str, list[str]]:
-    """The files of each split, checked to exist; no training split if `args` names a dataset of the Hub."""
-    files = {}
-    if args.train_file:
-        files["train"] = find_files(args.train_file, "train_file", skip_empty)
-    elif args.dataset_name and os.path.isdir(args.dataset_name):
-        files = _files_of_dataset(args.dataset_name, args.dataset_config_name, skip_empty)
-    elif args.dataset_name and os.path.isfile(args.dataset_name):
-        raise UserError(f"dataset_name: {args.dataset_name!r} is a file; give it as train_file")
-    elif not args.dataset_name:
-        raise UserError("no training text: give train_file or dataset_name")
-    if args.validation_file:
-        files["validation"] = find_files(args.validation_file, "validation_file")
-    return files
-
-
-def _files_of_dataset(folder: str, config: str | None, skip_empty: bool) -> dict[str, list[str]]:
-    """The files of a directory that `Dataset(Dict).save_to_disk` wrote, or that holds data files."""
-    try:
-        if any((Path(folder) / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            saved = datasets.load_from_disk(folder)
-            tables = saved if isinstance(saved, DatasetDict) else {"train": saved}
-            found = {split: [file["filename"] for file in table.cache_files] for split, table in tables.items()}
-        else:
-            found = dict(load_dataset_builder(folder, config).config.data_files or {})
-    except READ_ERRORS as error:
-        raise UserError(f"dataset_name: {folder!r} cannot be read as a dataset: {one_line(error)}") from error
-    check_has_train(found, folder)
-    return {
-        str(split): find_files([str(path) for path in paths], "dataset_name", skip_empty)
-        for split, paths in found.items()
-        if split in ("train", "validation")
-    }
-
-
-def check_has_train(splits: dict[str, Any], name: str) -> None:
-    if "train" not in splits:
-        raise UserError(f"dataset_name: {name!r} has no split 'train', only {', '.join(map(str, splits))}")
-
-
-@contextmanager
-def reading_from_hub(name: str) -> Iterator[None]:
-    """With a one-line error where the Hub gives no dataset `name`."""
-    try:
-        yield
-    except READ_ERRORS as error:
-        raise UserError(
-            f"dataset_name: {name!r} is no directory here, and the Hub gave no dataset: {one_line(error)}"
-            + nearest_path(name)
-        ) from error
-
-
-def _read_from_hub(args: DataArguments, cache_dir: str | None) -> dict[str, Dataset]:
-    name = str(args.dataset_name)
-    with reading_from_hub(name):
-        tables = load_dataset(name, args.dataset_config_name, cache_dir=cache_dir)
-    check_has_train(tables, name)
+def _read_source(source: Source, args: DataArguments, cache_dir: str | None, token: str | None) -> dict[str, Dataset]:
+    if source.files:
+        return {split: read_files(paths, args, cache_dir) for split, paths in source.files.items()}
+    with reading_from_hub(source.name):
+        tables = load_dataset(source.name, source.config, cache_dir=cache_dir, token=token)
+    check_has("train", tables, source.name)
     corpus = {}
-    for split in ("train", "validation"):
-        if split in tables:
-            check_text_column(tables[split].features, args.text_column, name)
-            corpus[split] = _to_documents(tables[split], args, "row")
-            corpus[split].info.description = f"{name}, one document a row"
+    for split, table in pick_splits(tables).items():
+        files = [file["filename"] for file in table.cache_files]
+        corpus[split] = read_files(files, replace(args, file_format="arrow"), cache_dir)
+        corpus[split].info.description = f"{source.name}, one document a row"
     return corpus
 
 
 def read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> Dataset:
-    groups: dict[Format, list[str]] = {}
+    """The documents of files, in order, from the cache if nothing has changed.
+
+    Raises:
+        UserError: a file cannot be read, or none holds text.
+    """
+    how = Reading.of(args)
+    shards = divide(paths, how)
+    marked = write_once(
+        _marked_tables,
+        {"shards": shards, "how": how},
+        _MARKED,
+        [_READER, astuple(how), [(os.path.abspath(path), *stamp(path)) for path in paths]],
+        cache_dir=cache_dir,
+        num_proc=args.map_options(len(shards))["num_proc"],
+        overwrite=args.overwrite_cache,
+    )
+    corpus = _without_marks(marked)
+    groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(file_format(path, args.document_separator), []).append(path)
-    corpus = concatenate_datasets([_read(group, form, args, cache_dir) for form, group in groups.items()])
-    if not len(corpus):
-        raise UserError(f"no text in {', '.join(map(repr, paths[:3]))}{' …' if len(paths) > 3 else ''}")
+        groups.setdefault(describe(path, how), []).append(path)
     corpus.info.description = "; ".join(
         f"{group[0] if len(group) == 1 else f'{len(group)} files'}: {form}" for form, group in groups.items()
     )
     return corpus
 
 
-def file_format(path: str, separator: str, scanned_bytes: int = _SCANNED_BYTES) -> Format:
-    """What the ending of a file's name says is in it; plain text is looked at, if `separator` is `auto`."""
-    stem, extension = os.path.splitext(path.lower())
-    if extension in COMPRESSED:
-        extension = os.path.splitext(stem)[1]
-    builder = _BUILDERS.get(extension, "text")
-    if builder != "text":
-        return Format(builder, extension, "row")
-    if separator == "auto":
-        separator = "blank_line" if _has_blank_line(path, scanned_bytes) else "line"
-    return Format(builder, ".txt", separator)
+def _marked_tables(shards: list[Shard], how: Reading) -> Iterator[pa.Table]:
+    """What `read_marked` reads, as columns of strings."""
+    documents = chain.from_iterable(read_marked(shard, how) for shard in shards)
+    while batch := list(islice(documents, _ROWS_A_TABLE)):
+        rows = [(found, None, None) if isinstance(found, str) else _row(found) for found in batch]
+        yield pa.table([*zip(*rows, strict=True)], schema=_MARKED.arrow_schema)
 
 
-def _has_blank_line(path: str, limit: int) -> bool:
-    """Whether a blank line stands between two lines of text, in the first `limit` bytes."""
-    text_seen = blank_seen = False
-    scanned = 0
-    try:
-        with fsspec.open(path, "rb", compression="infer") as file:
-            for line in file:
-                if line.strip():
-                    if blank_seen:
-                        return True
-                    text_seen = True
-                else:
-                    blank_seen = text_seen
-                scanned += len(line)
-                if scanned > limit:
-                    break
-    except READ_ERRORS as error:
-        raise UserError(explain(path, "text", error)) from error
-    return False
+def _row(mark: Mark) -> tuple[str | None, str, str]:
+    return mark.text, mark.problem, json.dumps(mark.place)
 
 
-def _read(paths: list[str], form: Format, args: DataArguments, cache_dir: str | None) -> Dataset:
-    """The documents of files of one format."""
-    try:
-        with silent_datasets():
-            return _to_documents(_load(paths, form, args.text_column, cache_dir), args, form.separator)
-    except READ_ERRORS as error:
-        if len(paths) > 1:
-            # One at a time: then other columns may differ from file to file, and an error names its file.
-            return concatenate_datasets([_read([path], form, args, cache_dir) for path in paths])
-        if isinstance(error, UserError):
-            raise
-        raise UserError(explain(paths[0], form.builder, error)) from error
-
-
-def _load(paths: list[str], form: Format, column: str, cache_dir: str | None) -> Dataset:
-    """A table of `paths`; a column that is missing or not text is found in the first row, before the long work."""
-    options: dict[str, Any] = {"split": "train", "cache_dir": cache_dir}
-    if form.builder == "text":
-        options |= {"encoding": "utf-8-sig", "sample_by": "line" if form.separator == "line" else "paragraph"}
-        return load_dataset(form.builder, data_files=[as_pattern(path) for path in paths], **options)
-    # In JSON every file is looked at: datasets would give a later file the types and columns of the first.
-    for path in paths if form.builder == "json" else paths[:1]:
-        check_first_row(path, form, column)
-    options |= table_options(form, column)
-    table = load_dataset(form.builder, data_files=[as_pattern(path) for path in paths], **options)
-    check_text_column(table.features, column, paths[0])
-    return table
-
-
-def as_pattern(path: str) -> str:
-    """What `datasets` takes for this one file: its name may hold [ or *, as in a pattern."""
-    return path if "://" in path else re.sub(r"([*?[])", r"[\1]", os.path.abspath(path))
-
-
-def table_options(form: Format, column: str | None = None) -> dict[str, Any]:
-    """Of the builder of a table: how it is read, and where the builder can, that only the text is."""
-    options: dict[str, Any] = {}
-    if form.builder == "csv":
-        separator = "\t" if form.extension == ".tsv" else ","
-        options = {"encoding": "utf-8-sig", "sep": separator, "keep_default_na": False}
-        if column is not None:
-            options |= {"usecols": [column], "features": Features({column: Value("string")})}
-    elif form.builder == "parquet" and column is not None:
-        options = {"columns": [column]}
-    return options
-
-
-def check_first_row(path: str, form: Format, column: str) -> None:
-    """That the table `path` has a first row, with text in `column`."""
-    table = load_dataset(
-        form.builder, data_files=as_pattern(path), split="train", streaming=True, **table_options(form)
-    )
-    row = next(iter(table), None)
-    if row is None:
-        raise UserError(f"no text in {path!r}")
-    # A CSV has no types: a text of digits is text.
-    check_text_column(dict.fromkeys(row) if form.builder == "csv" else row, column, path)
-
-
-def check_text_column(columns: Mapping[str, Any], column: str, source: str) -> None:
-    """That `column` is among `columns`, which are features or a row, and is text."""
-    if column not in columns:
-        close = difflib.get_close_matches(column, columns, n=1)
-        raise UserError(
-            f"text_column: {source!r} has no column {column!r}, only {', '.join(columns)}"
-            + (f"; did you mean {close[0]!r}?" if close else "")
-        )
-    kind = columns[column]
-    if not (kind is None or isinstance(kind, str) or kind in _TEXT_TYPES):
-        raise UserError(f"text_column: column {column!r} of {source!r} holds {reprlib.repr(kind)}, not text")
-
-
-def _to_documents(table: Dataset, args: DataArguments, separator: str) -> Dataset:
-    column = args.text_column if separator == "row" else "text"
-    return table.select_columns([column]).map(
-        split_documents,
-        input_columns=column,
-        remove_columns=[column],
-        features=DOCUMENTS,
-        fn_kwargs={"wrapped": separator == "blank_line"},
-        desc="Reading documents",
-        **args.map_options(len(table)),
-    )
-
-
-def split_documents(texts: list[str | None], wrapped: bool) -> dict[str, list[str]]:
-    """Documents with text in them. `wrapped`: several may stand in one text, between blank lines."""
-    documents = [text for text in texts if text]
-    if wrapped:
-        documents = [_LINE_BREAK.sub(" ", part).strip() for text in documents for part in _BLANK_LINES.split(text)]
-    return {"text": [document for document in documents if document.strip()]}
-
-
-def _hold_out(corpus: Dataset, percentage: float, seed: int) -> dict[str, Dataset]:
-    """A random part of the documents as validation split, at least one; order is kept in both."""
-    documents = len(corpus)
-    if documents < 2:
-        raise UserError(
-            f"the training text is a single document ({corpus.info.description}), so none can be held out:"
-            " give validation_file, or another document_separator"
-        )
-    held_out = np.zeros(documents, dtype=bool)
-    count = min(max(round(documents * percentage / 100), 1), documents - 1)
-    held_out[np.random.default_rng(seed).choice(documents, count, replace=False)] = True
-    return {
-        "train": corpus.select(np.flatnonzero(~held_out)),
-        "validation": corpus.select(np.flatnonzero(held_out)),
-    }
-
-
-@contextmanager
-def silent_datasets() -> Iterator[None]:
-    """Without the errors that `datasets` logs before it raises them."""
-    verbosity = datasets_logging.get_verbosity()
-    datasets_logging.set_verbosity(datasets_logging.CRITICAL)
-    try:
-        yield
-    finally:
-        datasets_logging.set_verbosity(verbosity)
+def _without_marks(marked: Dataset) -> Dataset:
+    """The documents; how many were passed over or mended is said."""
+    problems = marked.data.column("problem")
+    for problem in problems.unique().drop_null().to_pylist():
+        found = pc.equal(problems, problem)
+        first = Place(*json.loads(marked[pc.index(found, True).as_py()]["place"]))
+        count = pc.sum(found).as_py()
+        logger.warning(f"{problem}: {count:,} of {len(marked):,}, the first at {first}")
+    texts = marked.data.column("text")
+    documents = marked.select_columns(["text"])
+    if texts.null_count:
+        documents = documents.select(np.flatnonzero(texts.is_valid().to_numpy()))
+    return documents

@@ -4,59 +4,83 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
-from datasets import Dataset, DatasetDict, load_dataset
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, Features, load_dataset
+from datasets.utils import logging as datasets_logging
 
 from ..errors import UserError
 from ..io import nearest_path, one_line
-from .corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from .files import explain, find_files
+from .cached import write_once
+from .documents import stamp
+from .files import find_files
+from .forms import TABLES, form_of
+from .opening import READ_ERRORS, explained
+from .parts import open_parts, read_table_rows
+from .rows import Row, read_arrow_table
 
 __all__ = ["files_of_split", "load_from_hub", "read_table"]
 
+_READER = 1  # as in corpus.py
+_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
 
 def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -> Dataset:
-    """The rows of CSV, JSON lines or parquet files, also compressed, that `paths` (files, globs, folders) name.
+    """The rows of CSV, TSV, JSON, parquet or Arrow files, also compressed, that `paths` (files, globs, folders) name.
+
+    A column of CSV whose values are all whole numbers, numbers, or true and false becomes one of these. In JSON the
+    columns are those of all rows, null where a row lacks one; where values are of several types they become text.
 
     Raises:
         UserError: files that are missing, empty, unreadable, of several kinds, or plain text.
     """
     files = find_files(list(paths), field)
-    if all(squads := [_squad_rows(path) for path in files]):
-        return Dataset.from_list([row for rows in squads for row in rows or []])
-    forms = {file_format(path, "line") for path in files}
-    form = forms.pop()
-    if forms or form.separator != "row":
-        raise UserError(f"{field}: {files[-1]!r} and all others must be CSV, JSON lines or parquet, of one kind")
+    kinds = {form_of(path).kind for path in files}
+    if len(kinds) > 1 or "text" in kinds:
+        raise UserError(f"{field}: {files[-1]!r} and all others must be {TABLES}, of one kind")
     try:
-        with silent_datasets():
-            table = load_dataset(
-                form.builder,
-                data_files=[as_pattern(path) for path in files],
-                split="train",
-                cache_dir=cache_dir,
-                **table_options(form),
-            )
-    except READ_ERRORS as error:
-        if "corresponds to no data" in str(error):
-            raise UserError(f"{field}: {files[0]!r} has no rows") from error
-        raise UserError(f"{field}: {explain(files[0], form.builder, error)}") from error
+        table = _arrow_table(files) if kinds <= {"parquet", "arrow"} else _table_of_rows(files)
+    except UserError as error:
+        raise UserError(f"{field}: {error}") from error
     if not len(table):
         raise UserError(f"{field}: {files[0]!r} has no rows")
-    return table
+    features = Features.from_arrow_schema(table.schema)
+    follows_from = [_READER, [(os.path.abspath(path), *stamp(path)) for path in files], features]
+    return write_once(lambda: iter([table]), {}, features, follows_from, cache_dir=cache_dir)
 
 
-def _squad_rows(path: str) -> list[dict[str, Any]] | None:
-    """The questions of a file of SQuAD as its authors publish it, a row each; None if it is another."""
-    if not path.lower().removesuffix(".gz").endswith(".json"):
-        return None
+def _arrow_table(files: Sequence[str]) -> pa.Table:
+    """With the types that the files have."""
+    tables = []
+    for path in files:
+        form = form_of(path)
+        with explained(path, form):
+            tables += [read_arrow_table(part.file, part.form.kind) for part in open_parts(path, form)]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _table_of_rows(files: Sequence[str]) -> pa.Table:
+    """Of all columns that any row has."""
+    found = [placed for path in files for placed in read_table_rows(path)]
+    sources = {(place.path, place.member) for place, _ in found}
+    typed = _numbers if {form_of(member or path).kind for path, member in sources} <= {"csv", "tsv"} else _one_type
+    rows = [row for _, values in found for row in _squad(values)]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: typed([row.get(name) for row in rows]) for name in columns})
+
+
+def _squad(row: Row) -> list[Row]:
+    """The questions of a file of SQuAD as its authors publish it, one object, a row each; else the row itself."""
+    if not isinstance(row.get("data"), list):
+        return [row]
     try:
-        with fsspec.open(path, "rt", encoding="utf-8", compression="infer") as file:
-            articles = json.load(file)["data"]
         return [
             {
                 "id": question["id"],
@@ -64,12 +88,34 @@ def _squad_rows(path: str) -> list[dict[str, Any]] | None:
                 "context": paragraph["context"],
                 "answers": {key: [answer[key] for answer in question["answers"]] for key in ("text", "answer_start")},
             }
-            for article in articles
+            for article in row["data"]
             for paragraph in article["paragraphs"]
             for question in paragraph["qas"]
         ]
-    except (*READ_ERRORS, KeyError, TypeError):
-        return None  # JSON lines say, or damaged: then the reader of these says how
+    except (KeyError, TypeError):
+        return [row]
+
+
+def _numbers(values: list[Any]) -> pa.Array:
+    """A column of CSV, which has no types."""
+    if None in values:  # of files with other columns
+        return pa.array(values, pa.string())
+    if all(_INTEGER.fullmatch(value) for value in values):
+        return pa.array(map(int, values), pa.int64())
+    if all(_NUMBER.fullmatch(value) for value in values):
+        return pa.array(map(float, values), pa.float64())
+    if all(value in _TRUTH for value in values):
+        return pa.array([_TRUTH[value] for value in values])
+    return pa.array(values, pa.string())
+
+
+def _one_type(values: list[Any]) -> pa.Array:
+    """A column of JSON."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        return pa.array(texts, pa.string())
 
 
 def files_of_split(folder: str, split: str) -> list[str]:
@@ -91,7 +137,7 @@ def load_from_hub(name: str, config: str | None, splits: Sequence[str], **hub: A
         UserError: there is none, or it lacks a split; the message says how to give files instead.
     """
     try:
-        with silent_datasets():
+        with _silent_datasets():
             tables: Mapping[str, Dataset] = load_dataset(name, config, **hub)
     except READ_ERRORS as error:
         what = f"{name!r}{f' ({config})' if config else ''}"
@@ -104,3 +150,14 @@ def load_from_hub(name: str, config: str | None, splits: Sequence[str], **hub: A
     if missing:
         raise UserError(f"dataset_name: {name!r} has no split {missing[0]!r}, only {', '.join(map(str, tables))}")
     return DatasetDict({split: tables[split] for split in splits})
+
+
+@contextmanager
+def _silent_datasets() -> Iterator[None]:
+    """Without the errors that `datasets` logs before it raises them."""
+    verbosity = datasets_logging.get_verbosity()
+    datasets_logging.set_verbosity(datasets_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets_logging.set_verbosity(verbosity)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
+from ..data.collator import padding_multiple
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
@@ -186,11 +187,12 @@ class Finetuning:
     def _trainer(self, task: LoadedTask, model: PreTrainedModel, args: FinetuningArguments) -> Trainer:
         rows = self._rows(task, model, args)
         validations = {task.set_name(split): rows[split] for split in task.validations}
-        mixed = args.bf16 or args.fp16
+        length = task_length(self.length, task, self.tokenizer, model)
+        multiple = padding_multiple(length) if args.bf16 or args.fp16 else None
         trainer = Trainer(
             model,
             args,
-            data_collator=task.collator(self.tokenizer, 8 if mixed else None),
+            data_collator=task.collator(self.tokenizer, multiple),
             train_dataset=rows["train"],
             eval_dataset=validations if len(validations) > 1 else rows[task.validations[0]],
             processing_class=self.tokenizer,

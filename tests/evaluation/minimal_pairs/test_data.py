@@ -39,7 +39,7 @@ def test_files(name: str, place: str, tmp_path: Path) -> None:
     path = write(tmp_path / name, ROWS)
     first, second = load_pairs(PairsArguments(pairs_file=[path]))
     assert first[:5] == ("a", "b", "u", "syntax_semantics", "x")
-    assert second == Pair("c", "d", "v", "syntax", "y", f"{place} of {path!r}")
+    assert second == Pair("c", "d", "v", "syntax", "y", f"{path!r}, {place}")
 
 
 def test_columns_by_other_names_and_none(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_without_the_hub() -> None:
         ),
         ("p.jsonl", b'{"sentence_good": "a", "sentence_bad": "b"}\n{"sentence_', {}, ["p.jsonl", "line 2"]),
         ("p.jsonl.gz", b"no gzip", {}, ["p.jsonl.gz", "damaged"]),
-        ("p.parquet", b"no parquet", {}, ["p.parquet", "not a parquet file"]),
-        ("p.txt", b"a\tb\n", {}, ["p.txt", ".jsonl"]),
-        ("p.csv", b"sentence_good,sentence_bad\n", {}, ["p.csv", "no data"]),
+        ("p.parquet", b"no parquet", {}, ["p.parquet", "not parquet"]),
+        ("p.txt", b"a\tb\n", {}, ["p.txt", "JSON"]),
+        ("p.csv", b"sentence_good,sentence_bad\n", {}, ["p.csv", "no pairs"]),
         ("p.csv", b"sentence_good,sentence_bad\na,b\n,b\n", {}, ["line 3", "sentence_good", "not a sentence"]),
     ],
 )

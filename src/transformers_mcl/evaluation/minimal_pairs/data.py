@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from datasets import (
-    are_progress_bars_disabled,
-    disable_progress_bars,
-    enable_progress_bars,
-    get_dataset_config_names,
-    load_dataset,
-)
+from datasets import get_dataset_config_names, load_dataset
 
-from ...data.corpus import READ_ERRORS, as_pattern, file_format, silent_datasets, table_options
-from ...data.files import explain, find_files
+from ...data.files import find_files
+from ...data.opening import READ_ERRORS
+from ...data.parts import read_table_rows
 from ...errors import UserError
 from ...io import one_line
 
@@ -33,7 +27,7 @@ class Pair(NamedTuple):
         good, bad: the acceptable sentence, and the one that is not.
         paradigm: which kind of difference it is; pairs are sampled and reported by it.
         field, linguistics_term: the wider groups that the paradigm is part of, where the data name them.
-        place: where the pair stands, for messages: `"line 3 of 'pairs.jsonl'"`.
+        place: where the pair stands, for messages: `"'pairs.jsonl', line 3"`.
     """
 
     good: str
@@ -93,7 +87,7 @@ class PairsArguments:
     pairs_file: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Files of pairs: JSON lines, CSV or parquet, compressed or not; globs and directories are fine. "
+            "help": "Files of pairs: JSON, CSV, TSV or parquet, compressed or not; globs and directories are fine. "
             "By default those of the task: BLiMP, from the Hub."
         },
     )
@@ -136,7 +130,7 @@ def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: Pai
     files = args.pairs_file or list(pair_set.pairs_file)
     if files:
         paths = find_files(files, "pairs_file")
-        pairs = [pair for path in paths for pair in _from_file(path, args, cache_dir, pair_set)]
+        pairs = [pair for path in paths for pair in _from_file(path, args, pair_set)]
     else:
         pairs = _from_hub(args, cache_dir, pair_set)
     return pairs if args.limit is None else sample_pairs(pairs, args.limit, args.seed)
@@ -168,58 +162,36 @@ def _from_hub(args: PairsArguments, cache_dir: str | None, pair_set: PairSet) ->
     return [
         pair
         for name, table in zip(names, tables, strict=True)
-        for pair in _to_pairs(table.to_list(), f"{hub}, {name}", name, "row", 1, args, pair_set)
+        for pair in _to_pairs(
+            [(f"row {number} of {hub}, {name}", row) for number, row in enumerate(table.to_list(), 1)],
+            f"{hub}, {name}",
+            name,
+            args,
+            pair_set,
+        )
     ]
 
 
-def _from_file(path: str, args: PairsArguments, cache_dir: str | None, pair_set: PairSet) -> list[Pair]:
-    form = file_format(path, "line")
-    if form.builder == "text":
-        raise UserError(f"pairs_file: {path!r} is of no kind known here: .jsonl, .json, .csv, .tsv or .parquet")
+def _from_file(path: str, args: PairsArguments, pair_set: PairSet) -> list[Pair]:
     try:
-        with silent_datasets(), _no_bars():
-            table = load_dataset(
-                form.builder, data_files=as_pattern(path), split="train", cache_dir=cache_dir, **table_options(form)
-            )
-            rows = table.to_list()
-    except READ_ERRORS as error:
-        raise UserError(f"pairs_file: {explain(path, form.builder, error)}") from error
-    unit = "row" if form.builder == "parquet" else "line"
-    stem = os.path.basename(path).split(".")[0]
-    return _to_pairs(rows, repr(path), stem, unit, 2 if form.builder == "csv" else 1, args, pair_set)
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Pairs are read in a moment, and a bar would share the line of an error."""
-    shown = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bars()
+        rows = [(str(place), row) for place, row in read_table_rows(path)]
+    except UserError as error:
+        raise UserError(f"pairs_file: {error}") from error
+    return _to_pairs(rows, repr(path), os.path.basename(path).split(".")[0], args, pair_set)
 
 
 def _to_pairs(
-    rows: list[Mapping[str, Any]],
-    source: str,
-    group: str,
-    unit: str,
-    first: int,
-    args: PairsArguments,
-    pair_set: PairSet,
+    rows: Sequence[tuple[str, Mapping[str, Any]]], source: str, group: str, args: PairsArguments, pair_set: PairSet
 ) -> list[Pair]:
-    """`group` is the paradigm where no column says so; rows are counted from `first`."""
+    """`rows` with their places; `group` is the paradigm where no column says so."""
     if not rows:
         raise UserError(f"pairs_file: no pairs in {source}")
-    good, bad, paradigm, wider, term = _columns(rows[0], source, args, pair_set)
+    good, bad, paradigm, wider, term = _columns(rows[0][1], source, args, pair_set)
     pairs = []
-    for number, row in enumerate(rows, first):
-        place = f"{unit} {number} of {source}"
+    for place, row in rows:
         for column in (good, bad):
-            if not isinstance(row[column], str) or not row[column].strip():
-                raise UserError(f"{place}: {column} holds {row[column]!r}, not a sentence")
+            if not isinstance(row.get(column), str) or not row[column].strip():
+                raise UserError(f"{place}: {column} holds {row.get(column)!r}, not a sentence")
         field = _text(row, wider, "").replace("/", "_") or None  # BLiMP writes one field in two ways
         name = _text(row, paradigm, group)
         pairs.append(Pair(row[good], row[bad], name, field, _text(row, term, "") or None, place))
@@ -227,7 +199,7 @@ def _to_pairs(
 
 
 def _text(row: Mapping[str, Any], column: str | None, default: str) -> str:
-    return default if column is None or row[column] is None else str(row[column])
+    return default if column is None or row.get(column) is None else str(row[column])
 
 
 def _columns(row: Mapping[str, Any], source: str, args: PairsArguments, pair_set: PairSet) -> list[Any]:
