@@ -112,8 +112,9 @@ def test_files_of_ones_own_under_the_name_of_a_glue_task(finetuned: Finetuned, w
         "--validation_file",
         write("b.jsonl", make_reviews(7, 1)),
     ]
-    card = finetuned("--task_name", "sst2", *files)
+    card = finetuned("--task_name", "sst2", *files, "--language", "en", "--license", "mit")
     assert card.data.datasets is None
+    assert (card.data.language, card.data.license) == (["en"], "mit")
     assert datasets_of(card) == {("files", "b.jsonl", "b.jsonl", None)}
     assert "nyu-mll" not in card.content
     assert "fine-tuned on 9 rows of a.jsonl, for the task sst2" in card.text

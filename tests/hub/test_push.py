@@ -47,6 +47,7 @@ def test_pushes_and_what_arrives(hub: Any, run_with_hub: Any, tokenizer: BertTok
 
     card = trained["README.md"].decode()
     metadata = yaml.safe_load(card.split("---")[1])
+    assert (metadata["language"], metadata["license"]) == (["en", "de"], "mit")
     (results,) = metadata["model-index"]
     measured = {m["name"]: m["value"] for result in results["results"] for m in result["metrics"]}
     told = json.loads(trained["eval_results.json"])

@@ -15,6 +15,7 @@ from transformers_mcl import (
     MclDiscriminator,
     MclForMaskedLM,
     MclForPreTraining,
+    MclForQuestionAnswering,
     MclForSequenceClassification,
     MclForTokenClassification,
 )
@@ -109,14 +110,19 @@ def test_the_classifiers_activation(activation: str) -> None:
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("kind", [MclForSequenceClassification, MclForTokenClassification, MclForMaskedLM])
+@pytest.mark.parametrize(
+    "kind",
+    [MclForSequenceClassification, MclForTokenClassification, MclForQuestionAnswering, MclForMaskedLM],
+)
 def test_accumulated_batches_have_the_gradient_of_one(kind: Any, smoothing: float, tmp_path: Path) -> None:
     torch.manual_seed(1)
     ids = torch.randint(5, 100, (8, 10))
-    labels = torch.randint(2, (8,) if kind is MclForSequenceClassification else (8, 10))
-    if labels.dim() == 2:
-        labels[0, 2:] = labels[5, 1:] = -100  # the batches have other numbers of labels
-    rows = [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
+    labels = torch.randint(2, (8, 10))
+    labels[0, 2:] = labels[5, 1:] = -100  # the batches have other numbers of labels
+    columns = {"labels": labels[:, 0] if kind is MclForSequenceClassification else labels}
+    if kind is MclForQuestionAnswering:
+        columns = {"start_positions": labels[:, 0], "end_positions": labels[:, 0] + 1}
+    rows = [{"input_ids": ids[i], **{name: of[i] for name, of in columns.items()}} for i in range(8)]
     found = []
     for size, steps in ((8, 1), (2, 4)):
         model = make(kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)

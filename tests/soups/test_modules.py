@@ -63,6 +63,23 @@ def test_other_modules_cannot_be_averaged(
         assert not (tmp_path / "soup").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"path": "../../elsewhere", "type": "Dense"}]', "names a folder '../../elsewhere', which is none inside"),
+        ('[{"path": "/elsewhere", "type": "Dense"}]', "names a folder '/elsewhere'"),
+        ('{"path": 1}', "is no list of modules"),
+        ("[", "modules.json cannot be read"),
+    ],
+)
+def test_a_list_of_modules_that_is_none(text: str, said: str, make_ingredient: MakeIngredient, tmp_path: Path) -> None:
+    folders = [make_ingredient(name) for name in "ab"]
+    (folders[1] / "modules.json").write_text(text)
+    with pytest.raises(UserError, match=said):
+        make_soup(folders, tmp_path / "soup")
+    assert not (tmp_path / "soup").exists()
+
+
 def test_the_tokenizer_of_a_soup_knows_the_length_of_its_model(
     make_ingredient: MakeIngredient, tokenizer: BertTokenizer, tmp_path: Path
 ) -> None:

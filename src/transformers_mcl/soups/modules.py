@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from ..errors import UserError
+from ..io import one_line
 from .averaging import Coefficients, average
 from .ingredients import Ingredient
 
@@ -64,16 +66,25 @@ def _copy(ingredient: Ingredient, name: str, folder: Path) -> None:
 
 def _modules(ingredient: Ingredient) -> dict[str, Any]:
     """What is in a folder of its own, by that: its class and its settings."""
-    path = ingredient.file(MODULES)
-    found = json.loads(Path(path).read_text(encoding="utf-8")) if path else []
-    return {
-        module["path"]: (module["type"], _settings(ingredient, module["path"])) for module in found if module["path"]
-    }
+    found = _json(ingredient, MODULES) or []
+    try:
+        named = {str(module["path"]): str(module["type"]) for module in found if module["path"]}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"ingredient {ingredient.name!r}: {MODULES} is no list of modules") from error
+    for path in named:
+        if not re.fullmatch(r"\w[\w.-]*", path):  # what is written there must not lie elsewhere
+            raise UserError(f"ingredient {ingredient.name!r}: {MODULES} names a folder {path!r}, which is none inside")
+    return {path: (kind, _json(ingredient, f"{path}/{CONFIG_NAME}")) for path, kind in named.items()}
 
 
-def _settings(ingredient: Ingredient, module: str) -> Any:
-    path = ingredient.file(f"{module}/{CONFIG_NAME}")
-    return json.loads(Path(path).read_text(encoding="utf-8")) if path else None
+def _json(ingredient: Ingredient, name: str) -> Any:
+    """What a file of JSON holds; `None` if there is none."""
+    if (path := ingredient.file(name)) is None:
+        return None
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"ingredient {ingredient.name!r}: {name} cannot be read: {one_line(error)}") from error
 
 
 def _weights(ingredient: Ingredient, module: str) -> dict[str, list[int]]:
@@ -82,11 +93,15 @@ def _weights(ingredient: Ingredient, module: str) -> dict[str, list[int]]:
         if ingredient.file(f"{module}/pytorch_model.bin"):
             raise UserError(f"ingredient {ingredient.name!r}: the weights of {module} are no {SAFE_WEIGHTS_NAME}")
         return {}
-    with safe_open(path, framework="pt") as file:
-        return {tensor: file.get_slice(tensor).get_shape() for tensor in file.keys()}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {tensor: file.get_slice(tensor).get_shape() for tensor in file.keys()}
+    except SafetensorError as error:
+        raise UserError(f"ingredient {ingredient.name!r}: {module} cannot be read: {one_line(error)}") from error
 
 
 def _part(ingredient: Ingredient, module: str) -> Ingredient:
+    """A module's weights as an ingredient of their own."""
     path = str(ingredient.file(f"{module}/{SAFE_WEIGHTS_NAME}"))
     files = dict.fromkeys(_weights(ingredient, module), path)
     return Ingredient(ingredient.name, ingredient.folder, ingredient.config, files, {}, ingredient.hub)
