@@ -164,6 +164,23 @@ def test_what_opens_a_folder_is_no_part_of_the_model(make_pair: Pairs, tmp_path:
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["config.json", "needs_transformers_mcl.py"]
 
 
+def test_code_of_others_stays_what_it_is(make_pair: Pairs, tmp_path: Path) -> None:
+    config = make_pair().config
+    for number, (given, door) in enumerate([({"AutoModel": "mine.Model"}, True), ({"AutoConfig": "mine.Own"}, False)]):
+        config.auto_map = given
+        config.save_pretrained(folder := tmp_path / str(number))
+        written = json.loads((folder / "config.json").read_text())["auto_map"]
+        assert written == given | ({"AutoConfig": "needs_transformers_mcl.MclConfig"} if door else {})
+        assert (folder / "needs_transformers_mcl.py").exists() == door
+        assert config.auto_map is given
+
+    class Own(MclConfig):
+        model_type = "own"
+
+    Own.register_for_auto_class()
+    assert (Own._auto_class, MclConfig._auto_class) == ("AutoConfig", None)
+
+
 # --- the code itself -------------------------------------------------------------------------------------------------
 def test_remote_code_stays_remote_code_but_in_a_pair(make_pair: Pairs, tmp_path: Path) -> None:
     pair = make_pair()

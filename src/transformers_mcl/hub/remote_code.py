@@ -54,18 +54,20 @@ def bring_code(config: Any, folder: Path) -> dict[str, str]:
 
     Args:
         config: about to be written there; what was opened from remote code stays remote code, but for a pair, whose
-            code is not part of it.
+            code is not part of it. Code of others, which transformers writes itself, stays what it is.
 
     Returns:
         The `auto_map` that names what was written.
     """
-    auto_map: dict[str, str] = vars(config).get("auto_map") or {}
-    if auto_map.get("AutoConfig") == _OURS and config.architectures != ["MclForPreTraining"]:
+    auto_map: dict[str, str] = hooks.DOOR | (vars(config).get("auto_map") or {})
+    if auto_map["AutoConfig"] == _OURS and config.architectures == ["MclForPreTraining"]:
+        auto_map = hooks.DOOR
+    if auto_map["AutoConfig"] == _OURS:
         save_code(resolve_name("..models.modeling_mcl", __package__), folder)
-        return auto_map
-    module = hooks.DOOR["AutoConfig"].partition(".")[0]
-    write_text(folder / f"{module}.py", _DOOR)
-    return hooks.DOOR
+    elif auto_map["AutoConfig"] == hooks.DOOR["AutoConfig"]:
+        module = auto_map["AutoConfig"].partition(".")[0]
+        write_text(folder / f"{module}.py", _DOOR)
+    return auto_map
 
 
 def save_code(module: str, folder: Path) -> list[Path]:

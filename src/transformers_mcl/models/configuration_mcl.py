@@ -230,8 +230,8 @@ class MclConfig(ElectraConfig):
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
-        """As any configuration's of a copy; the package's code, which `bring_code` writes, is not copied by this."""
-        if cls.__module__.startswith("transformers_modules."):
+        """As any configuration's; the package's own code, which `bring_code` writes, is not copied by this."""
+        if cls.__module__ != __name__ or __name__.startswith("transformers_modules."):
             super().register_for_auto_class(auto_class)
 
     def check(self) -> None:
