@@ -12,6 +12,7 @@ import pytest
 
 MODELS = {
     "AutoModel": "MclModel",
+    "AutoModelForTextEncoding": "MclModel",
     "AutoModelForPreTraining": "MclForPreTraining",
     "AutoModelForMaskedLM": "MclForMaskedLM",
     "AutoModelForSequenceClassification": "MclForSequenceClassification",
@@ -65,12 +66,13 @@ def check(order):
     assert tokenizers.TOKENIZER_MAPPING[type(config)].__name__ == "MclTokenizer"
     assert tokenizers.tokenizer_class_from_name("MclTokenizer") is sys.modules["transformers_mcl"].MclTokenizer
     assert transformers.AutoConfig.from_pretrained.__wrapped__.__self__ is transformers.AutoConfig  # and not ours
-    # The modules are as they would be without us, and nothing waits for them any longer.
+    # The modules are as they would be without us, and nothing waits but for peft.
     for name in ("configuration", "tokenization", "modeling"):
         module = sys.modules[f"transformers.models.auto.{name}_auto"]
         assert type(module.__loader__) is type(module.__spec__.loader) is SourceFileLoader
         assert "exec_module" not in vars(module.__loader__)
-    assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("transformers_mcl")]
+    waiting = [finder for finder in sys.meta_path if type(finder).__module__.startswith("transformers_mcl")]
+    assert len(waiting) == ("peft" not in sys.modules)
 
 for order in ORDERS:
     if (child := os.fork()) == 0:
@@ -129,14 +131,16 @@ assert importlib.util.find_spec("transformers.no_such_module") is None
 assert sys.meta_path[1:-1] == finders  # and transformers' own
 import transformers
 transformers.AutoModel, transformers.AutoTokenizer
-assert sys.meta_path[:-1] == finders
+waits = [] if "peft" in sys.modules else sys.meta_path[:1]
+assert sys.meta_path[:-1] == waits + finders
 assert "_MAPPING_NAMES" in inspect.getsource(transformers.models.auto.modeling_auto)
 assert "transformers_mcl.models.pretraining" not in sys.modules  # what nobody asked for
 transformers_mcl.unregister()
 assert "mcl" not in transformers.CONFIG_MAPPING
 assert "mcl" not in transformers.models.auto.modeling_auto.MODEL_MAPPING_NAMES
+assert sys.meta_path[:-1] == finders
 transformers_mcl.register()
-assert sys.meta_path[:-1] == finders and "mcl" in transformers.CONFIG_MAPPING
+assert sys.meta_path[:-1] == waits + finders and "mcl" in transformers.CONFIG_MAPPING
 """
 
 
@@ -179,3 +183,29 @@ def test_registration_can_be_undone() -> None:
     assert tokenizers.TOKENIZER_MAPPING[MclConfig] is MclTokenizer
     assert tokenizers.tokenizer_class_from_name("MclTokenizer") is MclTokenizer
     assert sys.meta_path == finders
+
+
+ADAPTERS = """
+import sys
+if sys.argv[1] == "before":
+    from peft.utils import constants
+    import transformers_mcl
+else:
+    import transformers_mcl
+    assert "peft" not in sys.modules
+    from peft.utils import constants
+ours = [type(finder).__module__ for finder in sys.meta_path if type(finder).__module__.startswith("transformers_mcl")]
+assert len(ours) == ("transformers.models.auto.modeling_auto" not in sys.modules), ours
+for name in ("LORA", "IA3", "ADALORA", "LOHA"):
+    table = vars(constants)[f"TRANSFORMERS_MODELS_TO_{name}_TARGET_MODULES_MAPPING"]
+    assert table["mcl"] == table["bert"], name
+transformers_mcl.unregister()
+assert "mcl" not in constants.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_peft_knows_the_layers_of_ours(when: str) -> None:
+    pytest.importorskip("peft")
+    done = subprocess.run([sys.executable, "-c", ADAPTERS, when], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

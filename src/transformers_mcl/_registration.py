@@ -9,10 +9,11 @@ transformers takes. So two things are late:
   it right after the tables fails where these were imported in the middle of something that our classes need.
 - *The entries.* While the three modules with the tables are not imported yet, a finder on `sys.meta_path` waits for
   them: it has the module found and run as it would be, and enters the names before anyone can see it. It leaves no
-  trace in the module, and goes when all three are there. Nothing that Python or transformers has replaces it: there is
-  no call-back after an import, transformers reads no entry points, `importlib.util.LazyLoader` and the attributes of
-  transformers' `_LazyModule` delay modules but tell nobody that one has come, and our own `__getattr__` (PEP 562) is
-  not asked by a program that uses Auto classes alone.
+  trace in the module, and goes when all three are there. It waits for peft in the same way, whose tables say which
+  layers of a model an adapter is put on. Nothing that Python or transformers has replaces it: there is no call-back
+  after an import, transformers reads no entry points, `importlib.util.LazyLoader` and the attributes of transformers'
+  `_LazyModule` delay modules but tell nobody that one has come, and our own `__getattr__` (PEP 562) is not asked by a
+  program that uses Auto classes alone.
 
 Only names are entered then, nothing is imported: the order of imports makes no difference, and no two threads can wait
 for each other's imports.
@@ -41,6 +42,7 @@ _TABLES = {
     "transformers.models.auto.tokenization_auto": {"TOKENIZER_MAPPING": "MclTokenizer"},
     "transformers.models.auto.modeling_auto": {
         "MODEL_MAPPING": "MclModel",
+        "MODEL_FOR_TEXT_ENCODING_MAPPING": "MclModel",
         "MODEL_FOR_PRETRAINING_MAPPING": "MclForPreTraining",
         "MODEL_FOR_MASKED_LM_MAPPING": "MclForMaskedLM",
         "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING": "MclForSequenceClassification",
@@ -50,6 +52,8 @@ _TABLES = {
     },
 }
 _ALIAS = "transformers.models.mcl"
+# peft's tables of the layers that an adapter is put on, by model type: ours have the names of BERT's.
+_ADAPTERS = "peft.utils.constants"
 
 
 class _Loader(Loader):
@@ -70,7 +74,7 @@ class _Loader(Loader):
         module.__loader__ = spec.loader = self.loader
         self.loader.exec_module(module)
         _enter(module)
-        if all(name in sys.modules for name in _TABLES):
+        if all(name in sys.modules for name in (*_TABLES, _ADAPTERS)):
             _remove_finder()
 
 
@@ -78,7 +82,7 @@ class _Finder(MetaPathFinder):
     """Finds the modules with tables as those after it do."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in _TABLES:
+        if name not in _TABLES and name != _ADAPTERS:
             return None
         for finder in itertools.islice(itertools.dropwhile(lambda finder: finder is not self, sys.meta_path), 1, None):
             if (spec := finder.find_spec(name, path, target)) is not None:
@@ -95,7 +99,16 @@ def _remove_finder() -> None:
     sys.meta_path = [finder for finder in sys.meta_path if finder is not _finder]
 
 
+def _adapter_tables(module: Any) -> list[dict[str, Any]]:
+    named = [table for name, table in vars(module).items() if name.startswith("TRANSFORMERS_MODELS_TO_")]
+    return [table for table in named if "bert" in table]
+
+
 def _enter(module: Any) -> None:
+    if module.__name__ == _ADAPTERS:
+        for layers in _adapter_tables(module):
+            layers["mcl"] = layers["bert"]
+        return
     sys.modules[_ALIAS] = sys.modules[__package__]
     for table, name in _TABLES[module.__name__].items():
         vars(module)[f"{table}_NAMES"]["mcl"] = name
@@ -106,6 +119,10 @@ def _enter(module: Any) -> None:
 
 
 def _remove(module: Any) -> None:
+    if module.__name__ == _ADAPTERS:
+        for layers in _adapter_tables(module):
+            layers.pop("mcl", None)
+        return
     sys.modules.pop(_ALIAS, None)
     for table in _TABLES[module.__name__]:
         vars(module)[f"{table}_NAMES"].pop("mcl", None)
@@ -162,17 +179,19 @@ def register() -> None:
     """
     if _finder in sys.meta_path:  # it waits for those that are not there yet
         return
-    if _CONFIGURATIONS not in sys.modules:
+    if _ADAPTERS not in sys.modules or _CONFIGURATIONS not in sys.modules:
         sys.meta_path.insert(0, _finder)
-        return
-    for name in _TABLES:  # the others cost nothing now; and another thread that imports one is waited for
-        _enter(importlib.import_module(name))
+    if _ADAPTERS in sys.modules:
+        _enter(importlib.import_module(_ADAPTERS))
+    if _CONFIGURATIONS in sys.modules:
+        for name in _TABLES:  # the others cost nothing now; and another thread that imports one is waited for
+            _enter(importlib.import_module(name))
 
 
 def unregister() -> None:
     """Undoes `register`: transformers is as if this package had never been imported. Calling it again does nothing."""
     _remove_finder()
-    for name in _TABLES:
+    for name in (*_TABLES, _ADAPTERS):
         if name in sys.modules:
             _remove(importlib.import_module(name))
 
@@ -183,5 +202,6 @@ def _later(module: str, name: str) -> Callable[..., Any]:
 
 
 hooks.locate = _later(".hub.by_name", "locate")
+hooks.bring_code = _later(".hub.remote_code", "bring_code")
 hooks.bring_card = _later(".hub.export_card", "bring_card")
 hooks.export_model = _later(".hub.export", "export_model")

@@ -35,6 +35,17 @@ def test_writes_a_half(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.startswith("ElectraForPreTraining, format electra")
 
 
+def test_a_pair_without_a_tokenizer(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    MclForPreTraining.from_pretrained(pair).save_pretrained(tmp_path / "pair")
+    words = f"export --model_name_or_path {tmp_path / 'pair'} --output_dir {tmp_path / 'out'}"
+    assert main(words.split()) == 0
+    assert "with its card; no tokenizer lies beside the model" in capsys.readouterr().out
+    assert not list((tmp_path / "out").glob("tokenizer*"))
+    (tmp_path / "pair" / "tokenizer.json").write_text("{")
+    assert main(words.replace("/out", "/other").split()) == 2
+    assert "is a directory without a tokenizer that can be read" in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     MclForMaskedLM.from_pretrained(pair).save_pretrained(tmp_path / "generator")
     given = {"model_name_or_path": str(pair), "output_dir": str(tmp_path / "new")}

@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 from tokenizers import ByteLevelBPETokenizer, Tokenizer, models, pre_tokenizers, trainers
 from tokenizers.models import WordLevel
 from transformers import (
+    AutoModel,
     AutoTokenizer,
     BertTokenizer,
     ByT5Tokenizer,
@@ -20,6 +21,7 @@ from transformers import (
     RobertaTokenizer,
 )
 
+from tests.families import tiny_config, tiny_pair
 from transformers_mcl.data import (
     DataArguments,
     check_tokenizer,
@@ -29,7 +31,7 @@ from transformers_mcl.data import (
     vocabulary_size,
 )
 from transformers_mcl.data.streaming import TextStream
-from transformers_mcl.data.tokenizer import add_special_tokens, check_words, limit_length, tokens_a_word
+from transformers_mcl.data.tokenizer import add_special_tokens, check_words, fit_tokenizer, tokens_a_word
 from transformers_mcl.errors import UserError
 
 TEXT = "the cat sat on the mat and the dog saw the cat\n" * 30
@@ -206,14 +208,26 @@ def test_a_vocabulary_with_holes_is_completed(tmp_path: Path) -> None:
     assert {complete.pad_token_id, complete.mask_token_id} == {450, 451}
 
 
-def test_the_length_of_a_row_is_set_where_none_is_known(letters: BertTokenizer, tmp_path: Path) -> None:
-    limit_length(letters, None)
-    assert letters.model_max_length > 10**9
-    limit_length(letters, 64)
+def test_a_tokenizer_knows_the_length_and_the_inputs_of_its_model(letters: BertTokenizer, tmp_path: Path) -> None:
+    roberta = AutoModel.from_config(tiny_config("roberta", length=32))
+    fit_tokenizer(letters, roberta)
     letters.save_pretrained(tmp_path)
     opened = AutoTokenizer.from_pretrained(tmp_path)
-    limit_length(opened, 512)
-    assert opened.model_max_length == 64
+    assert opened.model_max_length == 32  # of 33 positions or more
+    rows = opened("a b c " * 100, truncation=True, return_tensors="pt")
+    assert set(rows) == {"input_ids", "attention_mask"}
+    assert roberta(**rows)[0].shape[1] == 32
+    # What it was made for is kept where it is less, but for what the model is trained on.
+    for asked, trained, known in ((16, 0, 16), (16, 24, 24), (10**30, 24, 32)):
+        opened.model_max_length = asked
+        fit_tokenizer(opened, roberta, trained_length=trained)
+        assert opened.model_max_length == known
+
+
+def test_the_tokenizer_of_a_pair_gives_what_both_networks_take(letters: BertTokenizer) -> None:
+    fit_tokenizer(letters, pair := tiny_pair("modernbert"))
+    assert letters.model_input_names == ["input_ids", "attention_mask"]
+    assert letters.model_max_length == pair.config.max_position_embeddings
 
 
 def by_model(kind: str) -> PreTrainedTokenizerFast:

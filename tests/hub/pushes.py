@@ -28,7 +28,8 @@ def run(folder: Path) -> None:
     words = f"--train_file {text} --tokenizer_name {folder / 'tokenizer'} --preset tiny --max_steps 2 --use_cpu"
     words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_strategy steps --save_steps 1"
     words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
-    assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
+    told = "--language en de --license mit".split()
+    assert main(["pretrain", *words.split(), *told, "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
     words = words.replace(str(folder / "pair"), str(folder / "refused"))
     with redirect_stderr(StringIO()) as said:
         assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/forbidden"]) == 2
@@ -53,6 +54,8 @@ def run(folder: Path) -> None:
     half: Any = MclDiscriminator.from_pretrained("ada/trained")
     half.push_to_hub("ada/kept")
     half.push_to_hub("ada/half")
+    for name in ("trained", "by-model", "generator", "remote"):  # of 128 positions, whatever it was made with
+        assert AutoTokenizer.from_pretrained(f"ada/{name}").model_max_length == 128, name
     for name in ("trained", "by-model", "generator", "remote", "new-head", "kept", "half"):
         ModelCard.load(f"ada/{name}").validate()
     ids = AutoTokenizer.from_pretrained("ada/generator")("the chef cooked", return_tensors="pt")["input_ids"]

@@ -17,6 +17,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
+    AutoTokenizer,
     BertTokenizer,
     BitsAndBytesConfig,
     ElectraForPreTraining,
@@ -80,6 +81,7 @@ def test_each_half_is_a_checkpoint_of_its_own(
         "README.md",
         "config.json",
         "model.safetensors",
+        "needs_transformers_mcl.py",
         "tokenizer.json",
         "tokenizer_config.json",
     }
@@ -145,10 +147,13 @@ def test_electra_and_remote_code_open_where_this_package_is_not(make_pair: Pairs
             pair.export(folder / f"remote-{half}", half, "remote-code")
             if not buckets:
                 pair.export(folder / f"electra-{half}", half, "electra")
+        # Where the package is loaded, its own classes save it.
+        opened: Any = MclDiscriminator.from_pretrained(folder / "remote-discriminator")
+        opened.save_pretrained(folder / "remote-discriminator by the package")
     command = [sys.executable, "-c", OPENED_ELSEWHERE, str(tmp_path / "exports")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "21"
+    assert done.stdout.strip() == "33"
 
 
 def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: Path) -> None:
@@ -177,7 +182,7 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
     again = export_model(open_half(str(tmp_path / "remote"), "discriminator"), tmp_path / "again")
     assert "auto_map" not in again.config.to_dict()
     pair.save_pretrained(tmp_path / "pair")
-    assert not list((tmp_path / "pair").glob("*.py"))
+    assert [path.name for path in (tmp_path / "pair").glob("*.py")] == ["needs_transformers_mcl.py"]
 
 
 @pytest.mark.parametrize("kind", [MclModel, *TASKS])
@@ -265,6 +270,24 @@ def test_onnx(
         torch.testing.assert_close(torch.from_numpy(found), model(**given)[0].detach(), rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("given", [["input_ids", "attention_mask"], ["input_ids", "token_type_ids", "attention_mask"]])
+def test_an_onnx_graph_takes_what_its_tokenizer_gives(
+    given: list[str], make_pair: Pairs, tokenizer: BertTokenizer, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    tokenizer = BertTokenizer(vocab=tokenizer.get_vocab(), model_input_names=given)
+    model = MclModel(make_pair(num_hidden_layers=1).config).eval()
+    export_model(model, tmp_path / "onnx", format="onnx", tokenizer=tokenizer)
+    opened = AutoTokenizer.from_pretrained(tmp_path / "onnx")
+    rows = opened(["the chef", "a meal ?"], ["who cooked", "what"], padding=True, return_tensors="np")
+    assert set(rows) == set(given)
+    (found,) = runtime.InferenceSession(tmp_path / "onnx" / "model.onnx").run(None, dict(rows))
+    expected = model(**{name: torch.from_numpy(value) for name, value in rows.items()}).last_hidden_state
+    kept = torch.from_numpy(rows["attention_mask"]).bool()
+    torch.testing.assert_close(torch.from_numpy(found)[kept], expected[kept].detach(), rtol=0, atol=1e-4)
+
+
 def test_an_onnx_graph_that_is_off_is_not_left(
     make_pair: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,10 +320,12 @@ def test_pipelines(make_pair: Pairs, tokenizer: BertTokenizer, tmp_path: Path) -
     vectors: Any = pipeline("feature-extraction", str(tmp_path / "discriminator"))(text)
     hidden = pair.electra(**tokenizer(text, return_tensors="pt")).last_hidden_state
     torch.testing.assert_close(torch.tensor(vectors), hidden.detach())
+    unbounded = BertTokenizer(vocab=tokenizer.get_vocab())  # whose length is that of the model it is saved with
     label: Any = pipeline(
-        "text-classification", saved(MclForSequenceClassification(config), tokenizer, tmp_path / "s")
+        "text-classification", saved(MclForSequenceClassification(config), unbounded, tmp_path / "s")
     )
     assert label(text)[0]["label"] in ("LABEL_0", "LABEL_1")
+    assert label(text * 100, truncation=True)[0]["label"] in ("LABEL_0", "LABEL_1")
     tags: Any = pipeline("token-classification", saved(MclForTokenClassification(config), tokenizer, tmp_path / "t"))
     assert [tag["word"] for tag in tags(text)] == text.split()
 
@@ -332,7 +357,7 @@ def test_lora_attaches_by_the_usual_names(make_pair: Pairs, rows: Rows, tmp_path
     peft = pytest.importorskip("peft")
     model = MclForSequenceClassification(make_pair().config)
     model.save_pretrained(tmp_path / "base")
-    tuned = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"]))
+    tuned = peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", r=2))
     trained = {name for name, parameter in tuned.named_parameters() if parameter.requires_grad}
     layers = model.config.num_hidden_layers
     assert sum("lora_A" in name for name in trained) == 2 * layers
@@ -431,7 +456,9 @@ def test_card_of_another_make_is_told_how_to_open_the_export(
         assert (
             use.startswith("How to use it\n") and 'AutoModelForSequenceClassification.from_pretrained("a/new")' in use
         )
-        assert rest == (["Results\n\nGood."] if number == 0 else [])
+        *rest, citation = rest
+        assert rest == (["Results\n\nGood.\n"] if number == 0 else [])
+        assert citation.startswith("Citation\n") and citation.count("@") == 2
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 
 from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl.hub.model_card import RunSummary, model_card
@@ -67,33 +68,27 @@ def table(card: ModelCard, corner: str) -> dict[str, dict[str, str]]:
 
 
 def test_saved_card_has_the_metadata_of_a_pretrained_encoder(summary: RunSummary, tmp_path: Path) -> None:
-    replace(summary, language="en", license="apache-2.0").save(tmp_path)
+    told: dict[str, Any] = {"language": ["en", "de"], "license": "apache-2.0", "datasets": ["ada/novels"]}
+    replace(summary, **told).save(tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
     metadata = card.data.to_dict()
     (results,) = metadata.pop("model-index")
     assert results["name"] == "mcl-novels"
-    (held_out,) = results["results"]
-    assert {metric["name"]: (metric["type"], metric["value"]) for metric in held_out["metrics"]} == {
-        "mlm_loss": ("loss", 5.6789),
-        "re_std_loss": ("loss", 0.0123),
-        "rtd_masked_lm_loss": ("loss", 5.6789),
-        "rtd_masked_lm_accuracy": ("accuracy", 0.2345),
-        "std_sampled_masked_lm_accuracy": ("accuracy", 0.1357),
-        "itd_disc_loss": ("loss", 0.1987),
-        "itd_disc_auc": ("roc_auc", 0.8642),
-        "itd_disc_accuracy": ("accuracy", 0.9246),
-        "itd_disc_precision": ("precision", 0.9753),
-        "itd_disc_recall": ("recall", 0.3864),
-    }
+    found = [(r["task"]["type"], m["name"], m["type"], m["value"]) for r in results["results"] for m in r["metrics"]]
+    assert found == [  # of 10 figures those that say how good it is
+        ("fill-mask", "rtd_masked_lm_accuracy", "accuracy", 0.2345),
+        ("token-classification", "itd_disc_auc", "roc_auc", 0.8642),
+    ]
     assert metadata == {
         "base_model": "ada/mcl-plays",
-        "language": "en",
+        "datasets": ["ada/novels"],
+        "language": ["en", "de"],
         "library_name": "transformers",
         "license": "apache-2.0",
         "pipeline_tag": "feature-extraction",
         "tags": ["mcl", "electra", "pretraining"],
     }
-    assert str(card) == str(model_card(replace(summary, language="en", license="apache-2.0")))
+    assert str(card) == str(model_card(replace(summary, **told)))
 
 
 def test_metadata_says_nothing_that_was_not_given(summary: RunSummary, tmp_path: Path) -> None:
@@ -213,13 +208,13 @@ def test_picture_is_shown_if_there_is_one(summary: RunSummary) -> None:
 def test_warnings_of_the_run_are_listed(summary: RunSummary) -> None:
     warnings = ["step 7, course rtd: the generator is too weak. What to do: wait", "step 9, course std: another"]
     text = model_card(replace(summary, warnings=warnings)).text
-    assert text.endswith("\n\n## Warnings during training\n\n" + "".join(f"- {warning}\n" for warning in warnings))
+    assert "\n\n## Warnings during training\n\n" + "".join(f"- {warning}\n" for warning in warnings) in text
     assert "Warnings" not in model_card(summary).text
 
 
 def test_run_without_figures_says_so(summary: RunSummary) -> None:
     text = model_card(replace(summary, train={}, evaluation={}, curves=None)).text
-    assert text.endswith("Nothing was logged.\n")
+    assert re.search(r"Nothing was logged\.\n+## Citation", text)
     assert "Nothing was logged" not in model_card(summary).text
 
 
@@ -273,3 +268,24 @@ def test_the_default_pair_says_what_it_shares(summary: RunSummary) -> None:
     card = model_card(summary)
     assert "- Shared: token embeddings\n" in card.text and "--format native" not in card.text
     assert "temperature" not in card.text and "not trained" not in card.text
+
+
+def test_it_renders_as_it_is_meant(summary: RunSummary) -> None:
+    card = model_card(replace(summary, warnings=["step 7: look"]))
+    tokens = MarkdownIt().enable("table").parse(card.text)
+    headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
+    assert headings == [
+        "mcl-novels",
+        *("How to use it", "How it was trained", "Results"),
+        *("Losses", "Courses on held-out text", "Courses in training", "Other figures"),
+        *("Warnings during training", "Citation"),
+    ]
+    assert sum(token.type == "table_open" for token in tokens) == 5
+    fences = {token.info: token.content for token in tokens if token.type == "fence"}
+    assert fences.keys() == {"bash", "python", "yaml", "bibtex"}
+    assert fences["bibtex"].count("@") == 2 and "Beiduo" in fences["bibtex"]
+    assert "pip install transformers-mcl\n" in card.text and "https://pypi.org/project/transformers-mcl/" in card.text
+    pictures = [part for token in tokens for part in token.children or () if part.type == "image"]
+    assert [picture.attrs["src"] for picture in pictures] == ["curves.png"]
+    # A table or a list that fell apart is text to the renderer.
+    assert not [token for token in tokens if token.type == "inline" and token.content.startswith(("|", "- "))]

@@ -280,7 +280,7 @@ def test_from_the_command_line(
         assert not (tmp_path / "new").exists()
     graphs: list[str] = []
     monkeypatch.setattr(
-        "transformers_mcl.hub.onnx.save_onnx", lambda model, folder: graphs.append(type(model).__name__)
+        "transformers_mcl.hub.onnx.save_onnx", lambda model, folder, inputs: graphs.append(type(model).__name__)
     )
     (tmp_path / "graph").mkdir()
     assert main(f"{words.format(tmp_path / 'tuned', tmp_path / 'graph')} --format onnx".split()) == 0

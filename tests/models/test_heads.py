@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForPreTraining
+from transformers import AutoModelForPreTraining, Trainer, TrainingArguments
 
 from transformers_mcl import (
     MclConfig,
     MclDiscriminator,
     MclForMaskedLM,
     MclForPreTraining,
+    MclForQuestionAnswering,
     MclForSequenceClassification,
+    MclForTokenClassification,
 )
 from transformers_mcl.models.heads import LayerMixture, detection_head
 
@@ -105,3 +107,40 @@ def test_the_classifiers_activation(activation: str) -> None:
         first = model.classifier.dense(model.electra(IDS).last_hidden_state[:, 0])
         first = first.tanh() if activation == "tanh" else torch.nn.functional.gelu(first)
         torch.testing.assert_close(model(IDS).logits, model.classifier.out_proj(first))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(
+    "kind",
+    [MclForSequenceClassification, MclForTokenClassification, MclForQuestionAnswering, MclForMaskedLM],
+)
+def test_accumulated_batches_have_the_gradient_of_one(kind: Any, smoothing: float, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    ids = torch.randint(5, 100, (8, 10))
+    labels = torch.randint(2, (8, 10))
+    labels[0, 2:] = labels[5, 1:] = -100  # the batches have other numbers of labels
+    columns = {"labels": labels[:, 0] if kind is MclForSequenceClassification else labels}
+    if kind is MclForQuestionAnswering:
+        columns = {"start_positions": labels[:, 0], "end_positions": labels[:, 0] + 1}
+    rows = [{"input_ids": ids[i], **{name: of[i] for name, of in columns.items()}} for i in range(8)]
+    found = []
+    for size, steps in ((8, 1), (2, 4)):
+        model = make(kind, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        batches: Any = {"per_device_train_batch_size": size, "gradient_accumulation_steps": steps, "max_steps": 1}
+        given: Any = {"output_dir": str(tmp_path), "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+        given |= {"learning_rate": 0.1, "optim": "sgd", "label_smoothing_factor": smoothing, "max_grad_norm": 0}
+        trainer = Trainer(model, TrainingArguments(**batches, **given), train_dataset=rows)
+        loss = trainer.train().training_loss
+        found.append((loss, torch.cat([weight.flatten() for weight in model.state_dict().values()])))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [MclForSequenceClassification, MclDiscriminator, MclForMaskedLM])
+def test_outputs_as_tuples(kind: Any) -> None:
+    model = make(kind)
+    labels = torch.tensor([1]) if kind is MclForSequenceClassification else torch.ones_like(IDS)
+    loss, logits = model(IDS, labels=labels, return_dict=False)
+    whole = model(IDS, labels=labels)
+    assert loss.equal(whole.loss) and logits.equal(whole.logits)
+    half = model(IDS, labels=labels, num_items_in_batch=2 * labels.numel())
+    torch.testing.assert_close(half.loss, loss / 2)

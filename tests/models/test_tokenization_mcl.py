@@ -145,7 +145,8 @@ def test_batches_offsets_and_masks(tokenizer: MclTokenizer) -> None:
     assert special == [0, 2, 2, 2, *[1] * second.count(1)]
     encoded = tokenizer(text, return_offsets_mapping=True)
     spans = [text[start:end] for start, end in encoded["offset_mapping"]]
-    assert "".join(spans) == text
+    assert spans[1:-1] == ["".join(span.split()) for span in spans[1:-1]]
+    assert "".join(spans) == text.replace(" ", "")
     assert spans[0] == spans[-1] == ""
     assert encoded.word_ids()[1] == 0
     cut = tokenizer(text, "Yes.", truncation="only_first", max_length=12)["input_ids"]
@@ -269,3 +270,41 @@ def test_rows_for_pre_training_are_the_original_loader_s(tokenizer: MclTokenizer
     packed, statistics = tokenize_and_pack(corpus, tokenizer, max_seq_length=len(row))
     assert packed["train"]["input_ids"][:] == [row]
     assert statistics["train"].dropped_tokens == 1  # the </s> that the row has anyway
+
+
+# --- offsets ---------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("tensors", [None, "np"])
+def test_offsets_begin_at_words(tensors: str | None, tokenizer: MclTokenizer) -> None:
+    text, other = "  the  quick\tfox<mask>. naïve", "a dog\u3000ate"
+    plain = tokenizer(text, other, return_tensors=tensors)
+    given = tokenizer(text, other, return_tensors=tensors, return_offsets_mapping=True)
+    offsets = given.pop("offset_mapping")
+    assert {name: list(map(str, value)) for name, value in given.items()} == {
+        name: list(map(str, value)) for name, value in plain.items()
+    }
+    (encoding,) = given.encodings
+    places = [tuple(map(int, place)) for place in (offsets if tensors is None else offsets[0])]
+    pieces = [
+        (text, other)[which][begin:end]
+        for (begin, end), which in zip(places, encoding.sequence_ids, strict=True)
+        if which is not None
+    ]
+    assert not any(piece != piece.lstrip() for piece in pieces)
+    assert "".join(pieces) == "".join(f"{text} {other}".split())
+    # The ends are as they were, and what is no piece of the text has no place.
+    assert [end for _, end in places] == [end for _, end in encoding.offsets]
+    assert places[0] == (0, 0)
+
+
+def test_offsets_of_windows_and_batches(tokenizer: MclTokenizer) -> None:
+    texts = ["the quick brown fox jumps over the lazy dog " * 3, " a fox"]
+    windows: dict[str, Any] = {"max_length": 16, "stride": 4, "truncation": True, "return_overflowing_tokens": True}
+    for more in ({}, {"padding": True, "return_tensors": "pt"}):
+        found = tokenizer(texts, return_offsets_mapping=True, **windows, **more)
+        assert len(found["input_ids"]) > 2
+        for sample, places in zip(found["overflow_to_sample_mapping"], found["offset_mapping"], strict=True):
+            for begin, end in places:
+                piece = texts[int(sample)][int(begin) : int(end)]
+                assert piece == piece.strip()
+    words = tokenizer([["the", "fox"]], is_split_into_words=True, return_offsets_mapping=True)
+    assert words["offset_mapping"][0][1][0] == 0

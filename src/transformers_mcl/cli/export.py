@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transformers import PreTrainedTokenizerBase
+
 from ..data.tokenizer import load_tokenizer
+from ..errors import UserError
 from ..hub.export import export_model, open_half, written_format
+from ..hub.export_card import file_of
 from ..hub.push import check_repo_name, push_folder
 from ..io import check_empty_folder
 from .arguments import parse_arguments
@@ -45,12 +49,26 @@ class ExportArguments:
             check_repo_name(self.push_to_hub)
 
 
+def _tokenizer(given: ExportArguments) -> PreTrainedTokenizerBase | None:
+    """That beside the model, if there is one.
+
+    Raises:
+        UserError: there is, and it cannot be opened.
+    """
+    try:
+        return load_tokenizer(given.model_name_or_path, token=given.token)
+    except UserError:
+        if any(file_of(given.model_name_or_path, file) for file in ("tokenizer_config.json", "tokenizer.json")):
+            raise
+        return None
+
+
 def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl export --help`."""
     given: ExportArguments
     (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
     model = open_half(given.model_name_or_path, given.half, given.format, token=given.token)
-    tokenizer = load_tokenizer(given.model_name_or_path, token=given.token)
+    tokenizer = _tokenizer(given)
     exported = export_model(
         model,
         given.output_dir,
@@ -60,7 +78,8 @@ def run(argv: list[str]) -> None:
         name=given.push_to_hub or "",
     )
     format = written_format(model.config, given.format, given.model_name_or_path)
-    print(f"{type(exported).__name__}, format {format}, with its tokenizer and card: {given.output_dir}")
+    beside = "with its tokenizer and card" if tokenizer else "with its card; no tokenizer lies beside the model"
+    print(f"{type(exported).__name__}, format {format}, {beside}: {given.output_dir}")
     if given.push_to_hub is not None:
         url = push_folder(
             given.output_dir, given.push_to_hub, private=given.hub_private_repo, token=given.token, message="Export"

@@ -9,7 +9,6 @@ from typing import Any
 import transformers
 from tokenizers import Tokenizer, decoders, processors
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
@@ -21,7 +20,6 @@ __all__ = [
     "add_special_tokens",
     "check_tokenizer",
     "fit_tokenizer",
-    "limit_length",
     "load_tokenizer",
     "vocabulary_size",
 ]
@@ -236,15 +234,14 @@ def tokens_a_word(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> float
     return sum(map(len, words)) / max(sum(len(set(its)) for its in words), 1)
 
 
-def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Has a tokenizer give what the model takes, here and wherever it is saved with it: one made for BERT gives token
-    types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
-    tokenizer.model_input_names = list(input_names(model))
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, trained_length: int = 0) -> None:
+    """Has a tokenizer give what the model takes and cut where its positions end, here and wherever it is saved: one
+    made for BERT gives token types, which are an error to DistilBERT, and 1 among them to RoBERTa.
+
+    Args:
+        trained_length: of the rows that the model is trained on, however few the tokenizer was made for.
+    """
+    tokenizer.model_input_names = [name for name in input_names(model) if name in tokenizer.model_input_names]
     tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
-    limit_length(tokenizer, longest_row(model))
-
-
-def limit_length(tokenizer: PreTrainedTokenizerBase, longest: int | None) -> None:
-    """Says to a tokenizer that knows no `model_max_length` how many tokens the longest row of its model has."""
-    if longest is not None and tokenizer.model_max_length >= VERY_LARGE_INTEGER:
-        tokenizer.model_max_length = longest
+    most = min(tokenizer.model_max_length, longest_row(model) or tokenizer.model_max_length)
+    tokenizer.model_max_length = max(most, trained_length)

@@ -9,6 +9,7 @@ from transformers import IntervalStrategy
 from transformers.trainer_utils import SaveStrategy
 
 from ..errors import UserError
+from ..hub.card_arguments import CardArguments
 from ..training.argument_ranges import check_numbers
 from ..training.precision import PrecisionArguments
 from .example_arguments import ExampleArguments
@@ -74,7 +75,7 @@ class TaskArguments(ExampleArguments):
 
 
 @dataclass
-class EncoderArguments:
+class EncoderArguments(CardArguments):
     """Which encoder to fine-tune, how often, and what to keep."""
 
     model_name_or_path: str = field(metadata={"help": "An encoder that AutoModel opens: MCL, ELECTRA, BERT, ..."})
@@ -111,6 +112,7 @@ class EncoderArguments:
         return {**given, "trust_remote_code": self.trust_remote_code}
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_numbers(self)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from ..hub.card_results import save_registered
+from ..hub.citation import INSTALL, PACKAGE, citation
 from ..io import markdown_table
 from .results import results_markdown
 from .source import Source
@@ -21,6 +24,8 @@ __all__ = ["FinetunedCard"]
 
 # The Hub's names of metrics, where they are others.
 _TYPES = {"exact": "exact_match", "pearson": "pearsonr"}
+# Figures of a part of the examples, of a threshold that was chosen on them, or counts.
+_PART = re.compile(r"HasAns|NoAns|best_|total")
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
@@ -34,6 +39,7 @@ class FinetunedCard:
         result: the run that gave this model: `metrics`, `main_metric`, `steps`, `seconds`, `seed`.
         entries: the summaries of all runs it was chosen from.
         recipe: the arguments of its run.
+        language, license: of the model, as the Hub writes them.
     """
 
     name: str
@@ -44,13 +50,22 @@ class FinetunedCard:
     entries: Sequence[Mapping[str, Any]]
     recipe: Mapping[str, Any]
     versions: Mapping[str, str]
+    language: list[str] | None = None
+    license: str | None = None
 
     def save(self, folder: Path) -> None:
-        """Writes the card, `README.md`, into the model's folder, whose pictures it shows."""
+        """Writes the card, `README.md`, into the model's folder, whose pictures it shows; and what is a result on a
+        benchmark that the Hub has registered."""
         sections = [f"# {self.name}", self._opening(), "## How to use it", self._usage(), "## Results"]
         sections += [*self._results(), "## How it was trained", self._setup(), "![The course of training](curves.png)"]
+        sections.append(citation(paper=self._is_ours))
         text = "\n\n".join(sections)
         ModelCard(f"---\n{self._data().to_yaml()}\n---\n\n{text}\n").save(folder / "README.md")
+        save_registered(folder, self._eval_results())
+
+    @property
+    def _is_ours(self) -> bool:
+        return self.model_type == "mcl"
 
     @property
     def _runs(self) -> int:
@@ -65,6 +80,8 @@ class FinetunedCard:
         dataset = self.task.sources["train"].dataset_name
         return ModelCardData(
             base_model=self.base_model if on_hub else None,
+            language=self.language,
+            license=self.license,
             datasets=[dataset] if dataset and self._trained else None,
             library_name="transformers",
             pipeline_tag=self.task.pipeline_tag,
@@ -74,25 +91,30 @@ class FinetunedCard:
         )
 
     def _eval_results(self) -> list[EvalResult]:
-        """The figures of this model; with several seeds also their median, lowest and highest."""
-        figures = [(name, name, value) for name, value in self.result["metrics"].items()]
+        """The figures of this model that compare it with others, the main one first; with several seeds also the
+        medians of those."""
+        found = self.result["metrics"]
+        names = [
+            f"{name}{self.task.suffix(split)}"
+            for name in self.task.metric_names
+            for split in self.task.validations
+            if not _PART.match(name)
+        ]
+        figures = [(name, name, found[name]) for name in names if name in found]
         (setting,) = [entry for entry in self.entries if entry["settings"] == self.result["settings"]]
         if (seeds := len(setting["seeds"])) > 1:
+            spreads = setting["metrics"]
             figures += [
-                (name, f"{name} ({which} of {seeds} seeds)", spread[key])
-                for name, spread in setting["metrics"].items()
-                for key, which in {"median": "median", "min": "lowest", "max": "highest"}.items()
+                (name, f"{name} (median of {seeds} seeds)", spreads[name]["median"])
+                for name in names
+                if name in spreads
             ]
-        return [
-            self._eval_result(name, shown, value)
-            for name, shown, value in figures
-            if isinstance(value, float) and not name.startswith("loss") and not name.endswith("_thresh")
-        ]
+        return [self._eval_result(*figure) for figure in figures if math.isfinite(figure[2])]
 
     def _eval_result(self, name: str, shown: str, value: float) -> EvalResult:
         fitting = [split for split in self.task.validations if name.endswith(self.task.suffix(split))]
         split = max(fitting, key=lambda split: len(self.task.suffix(split)))
-        kind = re.sub(r"^(HasAns|NoAns|best)_", "", name.removesuffix(self.task.suffix(split)))
+        kind = name.removesuffix(self.task.suffix(split))
         return EvalResult(
             task_type=self.task.pipeline_tag,
             **_dataset(self.task.sources[split], self.task),
@@ -104,7 +126,7 @@ class FinetunedCard:
     def _opening(self) -> str:
         base = Path(self.base_model).name if Path(self.base_model).exists() else self.base_model
         how = f"fine-tuned on {self.task.sources['train']}" if self._trained else "as it was, only evaluated"
-        text = f"{base}, {how}, for the task {self.task.name}, with `transformers-mcl finetune`."
+        text = f"{base}, {how}, for the task {self.task.name}, with {PACKAGE}."
         if self._runs > 1:
             text += (
                 f" Of {self._runs} runs this is the one with the highest {self.result['main_metric']} on the "
@@ -113,15 +135,16 @@ class FinetunedCard:
         return text
 
     def _usage(self) -> str:
-        first = "import transformers_mcl\n" if self.model_type == "mcl" else ""
-        return f"```python\n{first}{self.task.usage.replace('CHECKPOINT', self.name)}\n```"
+        first = "import transformers_mcl\n" if self._is_ours else ""
+        needs = INSTALL if self._is_ours else "It needs `pip install transformers` alone."
+        return f"{needs}\n\n```python\n{first}{self.task.usage.replace('CHECKPOINT', self.name)}\n```"
 
     def _results(self) -> list[str]:
         rows = [[name, _text(value)] for name, value in self.result["metrics"].items()]
         where = "; ".join(str(self.task.sources[split]) for split in self.task.validations)
-        sections = [f"Of this model, on {where}:", markdown_table(["metric", "value"], rows)]
+        sections = ["### This model", f"Of this model, on {where}:", markdown_table(["metric", "value"], rows)]
         if self._runs > 1:
-            sections += ["Of all runs:", results_markdown(self.entries).strip()]
+            sections += ["### All runs", results_markdown(self.entries).strip()]
             sections += ["![The validation scores of all runs](results.png)"]
         return sections
 

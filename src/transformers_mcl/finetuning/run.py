@@ -43,7 +43,16 @@ _RUN = "run.json"
 _FREE = {"output_dir", "task_name", "num_seeds", "seed", "sweep", "save_models", "overwrite_output_dir", "token"}
 _FREE |= {"disable_tqdm", "resume_from_checkpoint", "cache_dir", "preprocessing_num_workers", "trust_remote_code"}
 _FREE |= {"train_file", "validation_file", "test_file", "dataset_name", "dataset_config_name", "model_name_or_path"}
-_FREE |= {"push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "model_revision", "report_to"}
+_FREE |= {
+    "language",
+    "license",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_token",
+    "hub_private_repo",
+    "model_revision",
+    "report_to",
+}
 # What an upload leaves out: files with folders of this machine in them, and what only evaluations read.
 _LOCAL = [f"{PREFIX_CHECKPOINT_DIR}-*", f"{PREFIX_CHECKPOINT_DIR}-*/*", _RUN, "recipe.yaml", "*predict*"]
 _LOCAL += ["null_odds.json"]
@@ -300,6 +309,8 @@ class Finetuning:
             entries=summarize_runs(among),
             recipe=self._recipe(run),
             versions=versions("torch", "transformers"),
+            language=self.encoder.language,
+            license=self.encoder.license,
         )
 
     def repository(self, task: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import transformers
@@ -22,7 +21,6 @@ from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
 from .export_card import export_card
-from .remote_code import save_code
 
 __all__ = ["FORMATS", "HALVES", "as_electra", "export_model", "open_half", "take_half", "written_format"]
 
@@ -33,6 +31,7 @@ FORMATS = ("mcl", "electra", "native", "remote-code", "onnx")
 _DISCRIMINATORS = {
     "AutoConfig": "configuration_mcl.MclConfig",
     "AutoModel": "modeling_mcl.MclModel",
+    "AutoModelForTextEncoding": "modeling_mcl.MclModel",
     "AutoModelForPreTraining": "modeling_mcl.MclDiscriminator",
     "AutoModelForSequenceClassification": "modeling_mcl.MclForSequenceClassification",
     "AutoModelForTokenClassification": "modeling_mcl.MclForTokenClassification",
@@ -78,17 +77,17 @@ def export_model(
     taken = take_half(model, half).eval()
     if format == "electra":
         taken = as_electra(taken)
+    if tokenizer is not None:
+        fit_tokenizer(tokenizer := copy.deepcopy(tokenizer), taken)
     if format == "onnx":
         from .onnx import save_onnx  # its packages are an extra
 
-        save_onnx(taken, folder)
-    elif format == "remote-code":
-        _save_remote_code(taken, folder)
+        save_onnx(taken, folder, tokenizer.model_input_names if tokenizer else None)
     else:
+        if format == "remote-code":  # which saving brings, then and ever after: `remote_code.bring_code`
+            taken.config.auto_map = dict(_GENERATORS if isinstance(taken, MclForMaskedLM) else _DISCRIMINATORS)
         taken.save_pretrained(folder)
     if tokenizer is not None:
-        if not isinstance(taken.config, MclConfig):
-            fit_tokenizer(tokenizer := copy.deepcopy(tokenizer), taken)
         tokenizer.save_pretrained(folder)
     export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
     return taken
@@ -241,11 +240,3 @@ def _check_head(model: PreTrainedModel) -> None:
                 f"format='electra', which 'native' is here: the head has {field}={own!r}, which ELECTRA's has not: "
                 "export it with format remote-code, or the encoder alone, an MclModel"
             )
-
-
-def _save_remote_code(model: PreTrainedModel, folder: Path) -> None:
-    """transformers' `register_for_auto_class` would have every later save of these classes bring its code too."""
-    auto_map = _GENERATORS if isinstance(model, MclForMaskedLM) else _DISCRIMINATORS
-    model.config.auto_map = dict(auto_map)
-    model.save_pretrained(folder)
-    save_code(modeling_mcl.__name__, folder)

@@ -11,12 +11,14 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.hub import cached_file, hf_api
 
-from ..data.tokenizer import load_tokenizer
+from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..models.loading import open_model
-from ..models.structure import input_names, longest_row
+from ..models.structure import longest_row
+from .citation import INSTALL, citation
+from .remote_code import OLDEST
 
-__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags"]
+__all__ = ["PIPELINES", "auto_class", "bring_card", "export_card", "family_tags", "file_of"]
 
 # The Hub's tasks, by the end of the class's name; the vectors of an encoder are what is left.
 PIPELINES = {
@@ -76,6 +78,8 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
         start = re.search(r"^## |\Z", text, re.MULTILINE)
         assert start is not None
         text = f"{text[: start.start()].rstrip()}\n\n{usage}{text[start.start() :]}"
+    if "\n## Citation\n" not in text:
+        text = f"{text.rstrip()}\n\n{citation(paper=_is_ours(model, data.tags))}\n"
     return _renamed(text, name)
 
 
@@ -90,12 +94,13 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
         name: of the repository.
     """
     source = str(model.name_or_path or "")
-    if _file_of(source, "README.md") is None or not _is_as_opened(model, source):
+    if file_of(source, "README.md") is None or not _is_as_opened(model, source):
         return
     there = [file for file in ("README.md", "tokenizer_config.json") if hf_api().file_exists(name, file, token=token)]
     if "tokenizer_config.json" not in there:
         try:
-            load_tokenizer(source).save_pretrained(folder)
+            fit_tokenizer(tokenizer := load_tokenizer(source), model)
+            tokenizer.save_pretrained(folder)
         except UserError:  # it has none
             pass
     if "README.md" in there:
@@ -122,13 +127,18 @@ def _is_as_opened(model: PreTrainedModel, source: str) -> bool:
 
 def _take_card(source: str, folder: Path) -> ModelCard | None:
     """The card of a checkpoint, if it has one; its pictures are copied into `folder`."""
-    path = _file_of(source, "README.md")
+    path = file_of(source, "README.md")
     if path is None:
         return None
     card = ModelCard.load(path)
-    for picture in filter(None, [_file_of(source, file) for file in _PICTURE.findall(card.text)]):
+    for picture in filter(None, [file_of(source, file) for file in _PICTURE.findall(card.text)]):
         shutil.copy(picture, folder / Path(picture).name)
     return card
+
+
+def _is_ours(model: PreTrainedModel, tags: list[str] | None) -> bool:
+    """Whether it was trained by MCL's method, one half of a pair of another family included."""
+    return model.config.model_type == "mcl" or "mcl" in (tags or [])
 
 
 def _renamed(text: str, name: str) -> ModelCard:
@@ -140,7 +150,7 @@ def _renamed(text: str, name: str) -> ModelCard:
     return card
 
 
-def _file_of(checkpoint: str, file: str) -> str | None:
+def file_of(checkpoint: str, file: str) -> str | None:
     """Where a file of a checkpoint lies here, fetched if need be; `None` if it has none."""
     if not checkpoint:
         return None
@@ -163,8 +173,8 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         first = "import transformers_mcl\n"
     arguments = f'"{name}"' + (", trust_remote_code=True" if format == "remote-code" else "")
     needs = {
-        "mcl": "It needs `pip install transformers-mcl`.",
-        "remote-code": "It brings the code that it needs.",
+        "mcl": INSTALL,
+        "remote-code": f"It brings the code that it needs, for transformers {OLDEST} or newer.",
         "electra": "It is a plain ELECTRA: Transformers opens it as it is.",
         "native": "It is of Transformers' own class, which opens it as it is.",
     }[format]
@@ -182,12 +192,11 @@ def _onnx_usage(model: PreTrainedModel, name: str) -> str:
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
     bound = f" up to {longest}" if (longest := longest_row(model)) else ""
     return (
-        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes "
-        f"{', '.join(f'`{given}`' for given in input_names(model))},\n"
+        f"`model.onnx` computes what a `{type(model).__name__}` computes. It takes what the "
+        "tokenizer gives,\n"
         f"all `(batch, length)` of int64, at any batch size and any length{bound}.\n\n"
         f"```python\nimport onnxruntime\n{imports}\n\n"
         f"folder = {folder}\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
         'session = onnxruntime.InferenceSession(f"{folder}/model.onnx")\n'
-        'rows = tokenizer(["The chef cooked the meal."], return_tensors="np", return_token_type_ids=True)\n'
-        "outputs = session.run(None, {given.name: rows[given.name] for given in session.get_inputs()})\n```"
+        'outputs = session.run(None, dict(tokenizer(["The chef cooked the meal."], return_tensors="np")))\n```'
     )

@@ -20,6 +20,7 @@ from ..method.metrics import COURSE_FIGURES
 from ..models.backbones import native_class
 from ..models.configuration_mcl import MclConfig
 from ..models.sharing import SHARING
+from .citation import INSTALL, citation
 from .export_card import family_tags
 
 __all__ = ["RunSummary", "model_card"]
@@ -48,6 +49,7 @@ class RunSummary:
         curves: name of the picture beside the card.
         base_checkpoint: name or folder of the checkpoint that training went on from, or of the two.
         language, license: of the model, as the Hub writes them.
+        datasets: names on the Hub of what it was trained on.
         warnings: what the run was warned of while it went on.
     """
 
@@ -66,6 +68,7 @@ class RunSummary:
     base_checkpoint: str | list[str] | None = None
     language: str | list[str] | None = None
     license: str | None = None
+    datasets: list[str] | None = None
     warnings: Sequence[str] = ()
 
     def save(self, folder: str | PathLike[str]) -> None:
@@ -84,6 +87,7 @@ def model_card(summary: RunSummary) -> ModelCard:
     data = ModelCardData(
         model_name=name,
         eval_results=_eval_results(summary) or None,
+        datasets=summary.datasets,
         base_model=on_hub[0] if len(on_hub) == 1 else on_hub or None,
         language=summary.language,
         library_name="transformers",
@@ -107,6 +111,8 @@ def model_card(summary: RunSummary) -> ModelCard:
         recipe=summary.recipe and yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000).strip(),
         tables=_tables(summary),
         text=_text,
+        install=INSTALL,
+        citation=citation(),
     )
     text = str(card).rstrip() + "\n"
     for path in sorted(local, key=len, reverse=True):
@@ -146,21 +152,22 @@ def _native_names(config: MclConfig) -> dict[str, str]:
 
 
 def _eval_results(summary: RunSummary) -> list[EvalResult]:
-    """The held-out figures of the courses, as the Hub reads them; the type is what the last word of the name says."""
+    """Two figures of each course on the held-out text: how often its generator is right, and how well its detection
+    tells tokens apart. Losses depend on the vocabulary, and the others on the share of replaced tokens."""
     held_out = {name.removeprefix("eval_"): value for name, value in summary.evaluation.items()}
-    names = [f"{name}_loss" for name in all_losses()]
-    names += [f"{course}_{name}" for course in summary.config.active_courses for name in COURSE_FIGURES]
+    kinds = {"masked_lm_accuracy": ("fill-mask", "accuracy"), "disc_auc": ("token-classification", "roc_auc")}
     return [
         EvalResult(
-            task_type="fill-mask",
+            task_type=task,
             dataset_type="text",
             dataset_name="held-out text",
-            metric_type={"auc": "roc_auc"}.get(kind := name.rsplit("_", 1)[1], kind),
-            metric_name=name,
-            metric_value=float(held_out[name]),
+            metric_type=kind,
+            metric_name=f"{course}_{name}",
+            metric_value=float(held_out[f"{course}_{name}"]),
         )
-        for name in names
-        if math.isfinite(held_out.get(name, math.nan))
+        for course in summary.config.active_courses
+        for name, (task, kind) in kinds.items()
+        if math.isfinite(held_out.get(f"{course}_{name}", math.nan))
     ]
 
 
@@ -190,16 +197,18 @@ def _tables(summary: RunSummary) -> list[dict[str, Any]]:
         return {name: [figures.pop(f"{course}_{name}", None) for course in courses] for name in COURSE_FIGURES}
 
     columns = [course.upper() for course in courses]
-    tables = [
-        _table(
+    tables = {
+        "Losses": _table(
             ["loss", "held out", "training"],
             {n: [f.pop(f"{n}_loss", None) for f in (held_out, train)] for n in all_losses()},
         ),
-        _table(["held out", *columns, "without context"], metrics(held_out), blind),
-        _table(["training", *columns], metrics(train)),
-        _table(["other", "held out", "training"], {n: [held_out.get(n), train.get(n)] for n in {**held_out, **train}}),
-    ]
-    return [table for table in tables if table["rows"]]
+        "Courses on held-out text": _table(["held out", *columns, "without context"], metrics(held_out), blind),
+        "Courses in training": _table(["training", *columns], metrics(train)),
+        "Other figures": _table(
+            ["other", "held out", "training"], {n: [held_out.get(n), train.get(n)] for n in {**held_out, **train}}
+        ),
+    }
+    return [{"title": title, **table} for title, table in tables.items() if table["rows"]]
 
 
 def _table(columns: list[str], rows: dict[str, list[Any]], last: Mapping[str, Any] | None = None) -> dict[str, Any]:

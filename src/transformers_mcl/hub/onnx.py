@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,9 +30,9 @@ _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 class _Positional(nn.Module):
     """The model with its arguments in the order of the graph's inputs, and tensors for outputs."""
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, inputs: Sequence[str]):
         super().__init__()
-        self.model, self.inputs, self.outputs = model, input_names(model), output_names(model)
+        self.model, self.inputs, self.outputs = model, inputs, output_names(model)
 
     def forward(self, *rows: Tensor) -> tuple[Tensor, ...]:
         outputs = self.model(**dict(zip(self.inputs, rows, strict=True)))
@@ -56,14 +56,16 @@ def output_names(model: PreTrainedModel) -> tuple[str, ...]:
     return ("last_hidden_state",) if kind.endswith("Model") else ("logits",)
 
 
-def save_onnx(model: PreTrainedModel, folder: Path) -> None:
+def save_onnx(model: PreTrainedModel, folder: Path, inputs: Sequence[str] | None = None) -> None:
     """Writes `model.onnx`, with dynamic batch and length, and the configuration beside it.
 
     The weights are in it, or in `model.onnx.data` where they are too many for one file.
 
-    The graph takes `input_ids`, `attention_mask` and `token_type_ids`, those that the model takes
-    (`models.structure.input_names`), all `(batch, length)` of int64, and is run once in onnxruntime on another batch
-    size and length than it was traced with.
+    The graph is run once in onnxruntime on another batch size and length than it was traced with.
+
+    Args:
+        inputs: what it takes, all `(batch, length)` of int64, as the tokenizer gives it; by default what the model
+            takes of `input_ids`, `attention_mask` and `token_type_ids` (`models.structure.input_names`).
 
     Raises:
         UserError: a package of the extra `onnx` is not installed, the model is one for multiple choice or one that
@@ -85,11 +87,12 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("length", min=2, max=longest_row(model)),
     }
-    rows = _example(model, 2, 7)
+    inputs = inputs or input_names(model)
+    rows = _example(model, inputs, 2, 7)
     try:
         with _quiet():
             torch.onnx.export(
-                _Positional(model).eval(),
+                _Positional(model, inputs).eval(),
                 tuple(rows.values()),
                 path,
                 input_names=list(rows),
@@ -102,7 +105,7 @@ def save_onnx(model: PreTrainedModel, folder: Path) -> None:
     except Exception as error:  # whatever an operation that it does not know leads to
         raise UserError(f"format='onnx': torch cannot export a {type(model).__name__}: {one_line(error)}") from error
     try:
-        check_onnx(original, path)
+        check_onnx(original, path, inputs)
     except UserError:
         for file in folder.glob("model.onnx*"):
             file.unlink()
@@ -124,17 +127,17 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example(model: PreTrainedModel, batch: int, length: int) -> dict[str, Tensor]:
+def _example(model: PreTrainedModel, inputs: Sequence[str], batch: int, length: int) -> dict[str, Tensor]:
     """Rows of random tokens; the first is padded."""
     draws = torch.Generator().manual_seed(0)
     ids = torch.randint(model.config.vocab_size, (batch, length), generator=draws)
     mask = torch.ones_like(ids)
     mask[0, length // 2 + 1 :] = 0
     rows = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-    return {name: rows[name] for name in input_names(model)}
+    return {name: rows[name] for name in inputs}
 
 
-def check_onnx(model: PreTrainedModel, path: Path, batch: int = 3, length: int = 11) -> float:
+def check_onnx(model: PreTrainedModel, path: Path, inputs: Sequence[str], batch: int = 3, length: int = 11) -> float:
     """The largest difference between the graph's outputs and the model's on rows of this shape, but for padding.
 
     Raises:
@@ -142,11 +145,11 @@ def check_onnx(model: PreTrainedModel, path: Path, batch: int = 3, length: int =
     """
     import onnxruntime
 
-    rows = _example(model, batch, min(length, longest_row(model) or length))
+    rows = _example(model, inputs, batch, min(length, longest_row(model) or length))
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = session.run(None, {name: row.numpy() for name, row in rows.items()})
     with torch.no_grad():
-        expected = _Positional(model)(*rows.values())
+        expected = _Positional(model, inputs)(*rows.values())
     difference = max(
         float(_at_tokens(model, rows, (torch.from_numpy(ours) - theirs).abs()).max())
         for ours, theirs in zip(found, expected, strict=True)

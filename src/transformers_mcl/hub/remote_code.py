@@ -1,4 +1,8 @@
-"""The code of a model as `trust_remote_code=True` takes it: modules side by side in one folder.
+"""The code of a model as `trust_remote_code=True` takes it: modules side by side in its folder, or a door to the
+package.
+
+Whatever the package saves has a door, one module of a few lines: without it, the only advice would be to upgrade
+transformers. An export with `format="remote-code"` has the code itself.
 
 transformers copies a module and what it imports in the form `from .name import …`, and so again whenever a model that
 was opened from such a folder is saved. Our modules import across rooms (`from ..method.documents import …`): here they
@@ -12,8 +16,58 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import Any
 
-__all__ = ["save_code"]
+from ..io import write_text
+from ..models import hooks
+
+__all__ = ["OLDEST", "bring_code", "save_code"]
+
+OLDEST = "5.4"
+"""The first transformers that runs the code."""
+
+_DOOR = '''"""The code of this model is in the package transformers-mcl: pip install transformers-mcl
+
+After `import transformers_mcl` this file is not needed, and not read.
+"""
+
+try:
+    from transformers_mcl import MclConfig
+except ImportError as error:
+    raise ImportError(f"this model needs transformers-mcl: pip install transformers-mcl ({error})") from error
+
+__all__ = ["MclConfig"]
+'''
+_OURS = "configuration_mcl.MclConfig"
+_CHECK = f"""import transformers
+
+if tuple(map(int, transformers.__version__.split(".")[:2])) < {tuple(map(int, OLDEST.split(".")))}:
+    raise ImportError(
+        f"the code of this model needs transformers {OLDEST} or newer, and here is {{transformers.__version__}}"
+    )
+if False:  # transformers copies what an opened module names itself, and some versions no further
+"""
+
+
+def bring_code(config: Any, folder: Path) -> dict[str, str]:
+    """Writes what opens a model of ours with `trust_remote_code=True` into its folder.
+
+    Args:
+        config: about to be written there; what was opened from remote code stays remote code, but for a pair, whose
+            code is not part of it. Code of others, which transformers writes itself, stays what it is.
+
+    Returns:
+        The `auto_map` that names what was written.
+    """
+    auto_map: dict[str, str] = hooks.DOOR | (vars(config).get("auto_map") or {})
+    if auto_map["AutoConfig"] == _OURS and config.architectures == ["MclForPreTraining"]:
+        auto_map = hooks.DOOR
+    if auto_map["AutoConfig"] == _OURS:
+        save_code(resolve_name("..models.modeling_mcl", __package__), folder)
+    elif auto_map["AutoConfig"] == hooks.DOOR["AutoConfig"]:
+        module = auto_map["AutoConfig"].partition(".")[0]
+        write_text(folder / f"{module}.py", _DOOR)
+    return auto_map
 
 
 def save_code(module: str, folder: Path) -> list[Path]:
@@ -26,14 +80,19 @@ def save_code(module: str, folder: Path) -> list[Path]:
         The files written, that of `module` first.
     """
     names: dict[str, str] = {}  # what each module is called in the folder
-    waiting = [module]
-    for found in waiting:
-        if found in names:
-            continue
+    for found in _needed(module):
         name = found.rpartition(".")[2]
         names[found] = name if name not in names.values() else found.partition(".")[2].replace(".", "_")
-        waiting += [source for _, parts in _imports(found) for source, _, _ in parts]
     return [_write(found, names, folder / f"{name}.py") for found, name in names.items()]
+
+
+def _needed(module: str) -> list[str]:
+    """A module and all that it imports of its package, however far."""
+    found = [module]
+    for name in found:
+        new = (source for _, parts in _imports(name) for source, _, _ in parts if source not in found)
+        found += dict.fromkeys(new)
+    return found
 
 
 def _file(module: str) -> Path | None:
@@ -70,5 +129,15 @@ def _write(module: str, names: dict[str, str], target: Path) -> Path:
         lines[node.lineno - 1 : node.end_lineno] = [
             f"{' ' * node.col_offset}{ast.unparse(statement)}\n" for statement in imports
         ]
+    if target.name.startswith(("configuration_", "modeling_")):  # which are opened by their names
+        others = [f"    from .{names[needed]} import __name__ as _\n" for needed in _needed(module)[1:]]
+        first = _first_import("".join(lines))
+        lines[first:first] = [_CHECK, *others, "\n"]
     target.write_text("".join(lines), encoding="utf-8")
     return target
+
+
+def _first_import(text: str) -> int:
+    """The line, from 0, of the first import but of `__future__`, which stands before all else."""
+    imports = [node for node in ast.parse(text).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return next(node.lineno for node in imports if getattr(node, "module", None) != "__future__") - 1

@@ -5,6 +5,7 @@
 import copy
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
@@ -148,6 +149,8 @@ class MclConfig(ElectraConfig):
     loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if kwargs.get("auto_map") == hooks.DOOR:  # of the file, and no property of the model
+            del kwargs["auto_map"]
         objective = kwargs.pop("objective", None)
         if objective is not None:
             check_name("objective", objective, OBJECTIVES)
@@ -213,6 +216,23 @@ class MclConfig(ElectraConfig):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """As any configuration's, repositories of fairseq's included."""
         return super().get_config_dict(hooks.locate(pretrained_model_name_or_path, **kwargs), **kwargs)
+
+    def to_json_file(self, json_file_path: Any, use_diff: bool = True) -> None:
+        """As any configuration's, and the code that opens it beside it."""
+        opened_with = vars(self).get("auto_map")
+        self.auto_map = hooks.bring_code(self, Path(json_file_path).parent)
+        try:
+            super().to_json_file(json_file_path, use_diff)
+        finally:
+            self.auto_map = opened_with
+            if opened_with is None:
+                del self.auto_map
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig") -> None:
+        """As any configuration's; the package's own code, which `bring_code` writes, is not copied by this."""
+        if cls.__module__ != __name__ or __name__.startswith("transformers_modules."):
+            super().register_for_auto_class(auto_class)
 
     def check(self) -> None:
         """Whether a model can be made of it; models ask this, too, since fields may have changed.

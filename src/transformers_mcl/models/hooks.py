@@ -15,5 +15,10 @@ locate: Callable[..., Any] = lambda name_or_path, /, **hub: name_or_path  # noqa
 # Called by `push_to_hub` with the model, the folder, the repository's name and the token:
 # `hub.export_card.bring_card`.
 bring_card: Callable[..., None] = lambda *arguments: None  # noqa: E731
+# What `config.json` calls its `auto_map` where a checkpoint needs the package.
+DOOR = {"AutoConfig": "needs_transformers_mcl.MclConfig"}
+# Called with a configuration and the folder that it is written into; writes the code that opens it beside it, and
+# gives the `auto_map` that names that: `hub.remote_code.bring_code`. Of a copy of the models transformers does both.
+bring_code: Callable[..., Any] = lambda config, folder: vars(config).get("auto_map")  # noqa: E731
 # One half of a pair into a folder of its own: `hub.export.export_model`; only the package has pairs.
 export_model: Callable[..., Any]

@@ -282,7 +282,41 @@ class _MclEncoder(MclPreTrainedModel):
         self.post_init()
 
 
-class MclForSequenceClassification(_MclEncoder, ElectraForSequenceClassification):
+class _MclLabelled(_MclEncoder):
+    """Puts our encoder into a head class of ELECTRA's that takes `labels`, and has its loss add up over batches."""
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As ELECTRA's, and:
+
+        Args:
+            num_items_in_batch (`int` or scalar `Tensor`, *optional*): labels, but -100, of all the batches of an
+                optimizer step, as the [`~transformers.Trainer`] counts them; the loss is this batch's part of their
+                mean.
+        """
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        outputs = super().forward(*given, labels=labels, **{**kwargs, "return_dict": True})
+        return _part_of_step(outputs, labels, num_items_in_batch)
+
+
+def _part_of_step(outputs: Any, labels: Tensor | None, items: Tensor | int | None) -> Any:
+    """Outputs whose loss, the mean over this batch's `labels`, is divided by all `items` of the step instead."""
+    if labels is not None and items is not None:
+        outputs.loss = outputs.loss * (labels.ne(-100).sum() / items)
+    return outputs
+
+
+class MclForSequenceClassification(_MclLabelled, ElectraForSequenceClassification):
     """The discriminator under ELECTRA's sequence classification or regression head."""
 
     def __init__(self, config: MclConfig):
@@ -290,7 +324,7 @@ class MclForSequenceClassification(_MclEncoder, ElectraForSequenceClassification
         self.classifier.activation = get_activation(config.classifier_activation)
 
 
-class MclForTokenClassification(_MclEncoder, ElectraForTokenClassification):
+class MclForTokenClassification(_MclLabelled, ElectraForTokenClassification):
     """The discriminator under ELECTRA's token classification head."""
 
 
@@ -298,11 +332,11 @@ class MclForQuestionAnswering(_MclEncoder, ElectraForQuestionAnswering):  # type
     """The discriminator under ELECTRA's extractive question answering head."""
 
 
-class MclForMultipleChoice(_MclEncoder, ElectraForMultipleChoice):
+class MclForMultipleChoice(_MclLabelled, ElectraForMultipleChoice):
     """The discriminator under ELECTRA's multiple choice head."""
 
 
-class MclDiscriminator(_MclEncoder, ElectraForPreTraining):
+class MclDiscriminator(_MclLabelled, ElectraForPreTraining):
     """The discriminator and its head for replaced tokens: `logits` `(batch, length)`, positive where replaced."""
 
     discriminator_predictions: Any
@@ -338,20 +372,23 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> MaskedLMOutput:
-        """As [`~transformers.ElectraForMaskedLM`]'s: `labels` `(batch, length)`, -100 where nothing is predicted."""
+        """As [`~transformers.ElectraForMaskedLM`]'s: `labels` `(batch, length)`, -100 where nothing is predicted;
+        `num_items_in_batch` as of task heads."""
         given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         if self.layer_mixture is None:
-            return super().forward(*given, labels=labels, **kwargs)
+            outputs = super().forward(*given, labels=labels, **{**kwargs, "return_dict": True})
+            return _part_of_step(outputs, labels, num_items_in_batch)
         outputs = self.electra(*given, **{**kwargs, "output_hidden_states": True})
         logits = self.generator_lm_head(self._features(self._states(outputs)))
         loss = None
         if labels is not None:
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-        return MaskedLMOutput(
-            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
-        )
+        states, attentions = outputs.hidden_states, outputs.attentions
+        outputs = MaskedLMOutput(loss=loss, logits=logits, hidden_states=states, attentions=attentions)
+        return _part_of_step(outputs, labels, num_items_in_batch)
 
     def _states(self, outputs: Any) -> Tensor:
         """Hidden states that the predictions are made from, `(layers, batch, length, hidden)`."""

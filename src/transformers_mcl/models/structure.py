@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -79,7 +80,12 @@ def longest_row(model: PreTrainedModel) -> int | None:
 
 
 def input_names(model: PreTrainedModel) -> tuple[str, ...]:
-    """Which of ids, mask and token types a model takes; no token types where it has one alone."""
+    """Which of ids, mask and token types a model takes, of a pair both networks; no token types where it has one
+    alone."""
+    halves: list[Any] = [getattr(model, name, None) for name in ("discriminator", "generator")]
+    if all(isinstance(half, PreTrainedModel) for half in halves):
+        ours, its = map(input_names, halves)
+        return tuple(name for name in ours if name in its)
     taken = inspect.signature(model.forward).parameters
     several = getattr(model.config, "type_vocab_size", 2) > 1  # XLNet's are relative, and have no table
     return tuple(name for name in _INPUTS if name in taken and (name != "token_type_ids" or several))

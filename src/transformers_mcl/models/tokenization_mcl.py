@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers import Encoding, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
-from transformers import XLMRobertaTokenizer
+from transformers import BatchEncoding, XLMRobertaTokenizer
 from transformers.convert_slow_tokenizer import import_protobuf
 from transformers.utils import logging
 
@@ -33,6 +34,9 @@ class MclTokenizer(XLMRobertaTokenizer):
     [`~transformers.XLMRobertaTokenizer`]'s, from one `tokenizer.json` that needs neither SentencePiece nor fairseq. A
     text next to a special token is not given the space that begins a text: in `"a word<mask>."` the full stop is the
     piece that follows words.
+
+    What `return_offsets_mapping` says of a token begins at its word, not at the space before it, which is part of the
+    piece: answers and tags that are cut out of a text by it begin with no space. `token_to_chars` includes the space.
     """
 
     @classmethod
@@ -68,12 +72,36 @@ class MclTokenizer(XLMRobertaTokenizer):
         opened.name_or_path = str(pretrained_model_name_or_path)
         return opened
 
+    def _encode_plus(  # type: ignore[override]  # its other arguments are given by name
+        self, text: Any, text_pair: Any = None, **kwargs: Any
+    ) -> BatchEncoding:
+        """As any tokenizer's, but for the offsets."""
+        if not kwargs.get("return_offsets_mapping") or kwargs.get("is_split_into_words"):  # words have no spaces
+            return super()._encode_plus(text, text_pair, **kwargs)
+        tensors, one = kwargs.pop("return_tensors", None), isinstance(text, str)
+        texts, pairs = ([text], text_pair and [text_pair]) if one else (text, text_pair)
+        found = super()._encode_plus(texts, pairs, **kwargs)
+        given = list(zip(texts, pairs, strict=True)) if pairs else [(t,) if isinstance(t, str) else t for t in texts]
+        encodings, data = found.encodings or [], found.data
+        samples = data.get("overflow_to_sample_mapping", range(len(encodings)))
+        data["offset_mapping"] = [_from_words(e, given[i]) for e, i in zip(encodings, samples, strict=True)]
+        if one and tensors is None and not kwargs.get("return_overflowing_tokens"):
+            data = {name: rows[0] if isinstance(rows[0], list) else rows for name, rows in data.items()}
+        return BatchEncoding(data, encodings, tensor_type=tensors)
+
     @classmethod
     def convert_to_native_format(cls, trust_remote_code: bool = False, **kwargs: Any) -> dict[str, Any]:
         """As any tokenizer's, but that without a `tokenizer.json` there is none, instead of an empty one."""
         if not kwargs.get("tokenizer_file"):
             raise ValueError("there is no tokenizer.json, which MclTokenizer is opened from")
         return super().convert_to_native_format(trust_remote_code=trust_remote_code, **kwargs)
+
+
+def _from_words(encoding: Encoding, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """The offsets of its tokens in one or two texts, without the spaces that they begin with."""
+    places = zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    ends = [(end, "" if i is None else texts[i][begin:end].lstrip()) for (begin, end), i in places]
+    return [(end - len(word), end) for end, word in ends]
 
 
 def _backend(sentencepiece_file: Path, dict_file: Path, extra_masks: int, multiple: int) -> Tokenizer:

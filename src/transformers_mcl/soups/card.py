@@ -9,6 +9,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
+from ..hub.citation import PACKAGE, citation
 from ..hub.export_card import PIPELINES, family_tags
 from ..io import markdown_table
 from .soup import Soup
@@ -38,14 +39,17 @@ def soup_table(soup: Soup) -> str:
     return text
 
 
-def soup_card(soup: Soup, name: str, config: PreTrainedConfig) -> ModelCard:
-    """The card of a soup called `name`; `config` is its configuration. No folder of the machine is in it."""
+def soup_card(soup: Soup, name: str, config: PreTrainedConfig, library: str = "transformers") -> ModelCard:
+    """The card of a soup called `name`; `config` is its configuration, `library` what opens it. No folder of the
+    machine is in it."""
     kind = (config.architectures or [""])[0]
     pipeline = next((task for end, task in PIPELINES.items() if kind.endswith(end)), None)
+    if library == "sentence-transformers":
+        pipeline = "sentence-similarity"
     on_the_hub = [ingredient for ingredient in soup.ingredients if _on_the_hub(ingredient)]
     data = ModelCardData(
         model_name=name,
-        library_name="transformers",
+        library_name=library,
         pipeline_tag=pipeline,
         base_model=on_the_hub or None,
         base_model_relation="merge" if on_the_hub else None,
@@ -55,8 +59,8 @@ def soup_card(soup: Soup, name: str, config: PreTrainedConfig) -> ModelCard:
     scored = f" Scores are {soup.measure} on {soup.source}." if soup.source else ""
     return ModelCard(
         f"---\n{data}\n---\n\n# {name}\n\nThe average of the weights of {len(soup.ingredients)} checkpoints, method "
-        f"*{soup.method}*, made with `transformers-mcl soup`. It opens as any of them, a `{kind}`.{scored}\n\n"
-        f"{soup_table(soup)}\n"
+        f"*{soup.method}*, made with {PACKAGE}. It opens as any of them, a `{kind}`.{scored}\n\n"
+        f"{soup_table(soup)}\n\n{citation(paper=config.model_type == 'mcl')}\n"
     )
 
 

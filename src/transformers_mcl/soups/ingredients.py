@@ -33,7 +33,7 @@ __all__ = ["DTYPES", "Ingredient", "check_alike", "check_apart", "common_config"
 _OF_TRAINING = re.compile(
     r".*dropout.*|.*initializer_.*|loss_weights|(mask|swap|insert)_ratio|correction_(average|rows)|course_schedule"
     r"|generator_(trainable|temperature(_decay)?)|sparse_pred.*|deterministic_flash_attn|reference_compile"
-    r"|_.*|architectures|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
+    r"|_.*|architectures|auto_map|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
 
 # The number formats that can be averaged, by their names in a file of safetensors.

@@ -6,20 +6,24 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
 
+from ..data.tokenizer import fit_tokenizer
 from ..errors import UserError, check_name, check_names
 from ..io import atomic_folder, check_room
 from ..models.hooks import HUB_ARGUMENTS
 from .averaging import Coefficients, average, check_weights, formats, parts
 from .card import soup_card
 from .ingredients import Ingredient, check_apart, common_config, open_ingredients
+from .modules import MODULES, check_modules, write_modules
 from .score_arguments import ScoreArguments
 from .soup import METHODS, Soup
 
@@ -73,6 +77,7 @@ def make_soup(
     check_names("make_soup", hub, HUB_ARGUMENTS)  # any other, `method` say, would be passed on and forgotten
     ingredients = open_ingredients(checkpoints, **hub)
     for other in ingredients[1:]:
+        check_modules(ingredients[0], other)
         _warn_of_other_start(ingredients[0], other)
     if isinstance(score, ScoreArguments):
         from .scores import make_score  # what evaluates needs much that averaging does not
@@ -97,7 +102,8 @@ def make_soup(
         soup.coefficients = [weight / math.fsum(soup.coefficients) for weight in soup.coefficients]
         if score is not None:
             soup.score = _score(score, draft, "the soup")
-        soup_card(soup, name or folder.name, ingredients[0].config).save(draft / "README.md")
+        library = "sentence-transformers" if (draft / MODULES).is_file() else "transformers"
+        soup_card(soup, name or folder.name, ingredients[0].config, library).save(draft / "README.md")
     return soup
 
 
@@ -111,14 +117,24 @@ def write_soup(
     fractions = [kind for kind in formats(ingredients, dtype).values() if kind.is_floating_point]
     config.dtype = max(fractions, key=fractions.count, default=None)  # the first's may be another
     config.save_pretrained(folder)
+    write_modules(ingredients, coefficients, folder)
     for name in (GENERATION_CONFIG_NAME, FEATURE_EXTRACTOR_NAME, "tokenizer_config.json"):
         found = next((ingredient for ingredient in ingredients if ingredient.file(name)), None)
         if found is None:
             continue
         if name == "tokenizer_config.json":
-            AutoTokenizer.from_pretrained(found.folder, **found.hub).save_pretrained(folder)
+            _save_tokenizer(found, folder)
         else:
             shutil.copy(found.file(name) or "", folder / name)
+
+
+def _save_tokenizer(ingredient: Ingredient, folder: Path) -> None:
+    """As it is, but that it knows the length of the model's rows."""
+    tokenizer = AutoTokenizer.from_pretrained(ingredient.folder, **ingredient.hub)
+    if tokenizer.model_max_length >= VERY_LARGE_INTEGER:
+        with suppress(ValueError), torch.device("meta"):  # of a class that is none of transformers'
+            fit_tokenizer(tokenizer, AutoModel.from_config(ingredient.config))
+    tokenizer.save_pretrained(folder)
 
 
 def _check_method(method: str, given: Sequence[float] | None, names: Sequence[str], score: Any) -> None:

@@ -11,6 +11,7 @@ import yaml
 from transformers import ElectraConfig, PreTrainedConfig
 
 from ..errors import UserError
+from ..hub.card_arguments import CardArguments
 from ..io import YamlLoader, one_line
 from ..method.courses import COURSES
 from ..models.backbones import undeclared_fields
@@ -41,7 +42,7 @@ _OF_OUR_ENCODER = (
 
 
 @dataclass
-class ModelArguments:
+class ModelArguments(CardArguments):
     """Which pair to train; names as in transformers' `run_mlm.py` where it has them."""
 
     preset: Literal["tiny", "mini", "small", "base", "large"] | None = field(

@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -33,7 +33,7 @@ from ..data.coverage import check_coverage
 from ..data.packing import TokenStream
 from ..data.shards import read_documents
 from ..data.sources import name_sources
-from ..data.tokenizer import limit_length, tokens_a_word
+from ..data.tokenizer import fit_tokenizer, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
@@ -89,6 +89,7 @@ class PretrainingRun:
     checkpoint: str | None
     recipe: str
     speed: Speed | None = None  # if it was measured
+    card: dict[str, Any] = field(default_factory=dict)  # of the `RunSummary`, what only the arguments say
     length: str = ""  # why it is as long as it is, if its arguments do not say so themselves
     seconds: float = 0.0  # that training took, before a resume as well
 
@@ -304,6 +305,7 @@ class PretrainingRun:
             curves="curves.png",
             warnings=[warning["message"] for warning in trainer.health_warnings],
             base_checkpoint=self.base_checkpoints,
+            **self.card,
         )
 
     def finish(self) -> Inspection | None:
@@ -364,7 +366,6 @@ def prepare(
     check_seq_length(config, length, trained=bool(model_args.base_checkpoints))
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
     _agree_on_rows(config, data_args)
-    limit_length(tokenizer, config.max_position_embeddings)
     check_attention(config, model_args.attn_implementation)
     check_metric(training_args, config)
     training_args.check_weights(config.weights)
@@ -376,6 +377,7 @@ def prepare(
         MclTrainer.get_optimizer_cls_and_kwargs(training_args, model)
     with training_args.main_process_first(desc="preparing the text"):
         train, rows, statistics, source = _text(model_args, data_args, training_args, tokenizer, length)
+    fit_tokenizer(tokenizer, model, trained_length=length)
     if asked and data_args.streaming:
         training_args.max_steps = 1  # transformers wants some; how many, is known when a few were tried
     multiple = padding_multiple(length) if data_args.line_by_line else None
@@ -391,6 +393,7 @@ def prepare(
         new_tokens=new_tokens,
         checkpoint=checkpoint,
         recipe=recipe,
+        card=_of_card(model_args, data_args),
     )
     run.trainer.summarize = run.summary
     _warn_of_long_words(run)
@@ -399,6 +402,11 @@ def prepare(
     if asked:
         run.settle_length(asked)
     return run
+
+
+def _of_card(model_args: ModelArguments, data_args: DataArguments) -> dict[str, Any]:
+    datasets = [name for name in data_args.dataset_name or [] if not Path(name).exists()]
+    return {"language": model_args.language, "license": model_args.license, "datasets": datasets or None}
 
 
 def _trainer(

@@ -227,6 +227,7 @@ def test_the_report_says_where_everything_came_from_and_went(original: Originals
     assert line in text
     assert all(f"{name} = " in text for name in report.sizes)
     card = (tmp_path / "out" / "README.md").read_text()
+    assert str(tmp_path) not in card and "pip install transformers-mcl" in card and card.count("@") == 2
     assert "AutoModelForPreTraining" in card
 
 

@@ -27,6 +27,7 @@ from ...models.modeling_mcl import (
     MclModel,
 )
 from ...models.pretraining import MclForPreTraining
+from ..citation import INSTALL, citation
 from .families import check_settings, find_family
 from .mapping import TensorMap
 from .reading import Checkpoint, Sources, find_sources, read_checkpoint
@@ -353,11 +354,12 @@ def _card(report: ConversionReport, name: str) -> ModelCard:
         "MclForSequenceClassification": "AutoModelForSequenceClassification",
         "MclForQuestionAnswering": "AutoModelForQuestionAnswering",
     }.get(report.architecture, "AutoModel")
+    source = Path(report.source).name if Path(report.source).exists() else report.source
     data = ModelCardData(tags=["mcl", "electra", "fairseq"], library_name="transformers")
     return ModelCard(
-        f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{report.source}` ({report.family}); "
+        f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{source}` ({report.family}); "
         f"`{REPORT_NAME}` says what became of\neach of its tensors. Its licence is that of the original.\n\n"
-        f"## How to use it\n\nIt needs `pip install transformers-mcl`.\n\n"
+        f"## How to use it\n\n{INSTALL}\n\n"
         f"```python\nimport transformers_mcl\nfrom transformers import {opener}\n\n"
-        f'model = {opener}.from_pretrained("{name}")\n```\n'
+        f'model = {opener}.from_pretrained("{name}")\n```\n\n{citation()}\n'
     )
