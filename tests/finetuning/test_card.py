@@ -177,13 +177,3 @@ def test_answers_and_tags(finetuned: Finetuned, write: Any) -> None:
     card = finetuned("--task_name", "token_classification", *files, "--overwrite_output_dir", "true")
     assert datasets_of(card) == {("files", "tags.jsonl, the first 3 of 4 rows", "tags.jsonl", None)}
     assert "fine-tuned on 4 rows of tags.jsonl" in card.text
-
-
-def test_a_model_that_was_not_trained(
-    command: Callable[..., list[str]], finetuned: Finetuned, hub: list[Any], tmp_path: Path
-) -> None:
-    assert main(command("--task_name", "sst2", "--output_dir", str(tmp_path / "model"), "--max_steps", "1")) == 0
-    card = finetuned("--task_name", "sst2", "--model_name_or_path", str(tmp_path / "model"), "--do_train", "false")
-    assert "model, as it was, only evaluated, for the task sst2" in card.text
-    assert card.data.datasets is None
-    assert datasets_of(card) == {("nyu-mll/glue", "sst2", "sst2", "validation")}

@@ -104,8 +104,8 @@ def test_the_files_of_squads_authors(tmp_path: Path) -> None:
 def test_what_is_refused(
     squad: QuestionAnsweringTask, tokenizer: BertTokenizer, write: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="doc_stride=4 must be below 3, .*max_seq_length=11 leaves"):
-        squad.check(tokenizer, 11)
+    with pytest.raises(ValueError, match="doc_stride=4 must be below 4, .*max_seq_length=10 leaves"):
+        squad.check(tokenizer, 10)
     slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow", pad_token="[PAD]")
     with pytest.raises(ValueError, match="needs a fast tokenizer"):
         squad.check(slow, 16)

@@ -64,7 +64,7 @@ def test_the_order_of_a_checkpoints_classes_is_kept(tokenizer: BertTokenizer) ->
     assert ids == [1, 0, 0]
     logits = np.eye(2)[[1, 0, 1]]  # a, b, a: of the second class one of two is found
     figures = task.metrics(EvalPrediction(logits, np.array(ids)))
-    assert figures == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3})
+    assert figures == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3, "macro_f1": 2 / 3})
 
 
 @pytest.mark.parametrize(

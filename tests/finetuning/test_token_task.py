@@ -57,6 +57,7 @@ def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> N
     assert task.classes == ["B-LOC", "B-PER", "O"]
     assert tokenizer.convert_ids_to_tokens(encoded["input_ids"])[2:4] == ["1", "##2"]
     assert encoded["labels"] == [-100, 1, 2, -100, 0, -100]
+    task.encode("validation", tokenizer, 16)
     logits = np.zeros((1, 6, 3))
     logits[0, [1, 2, 4], [1, 2, 2]] = 1
     figures = task.metrics(EvalPrediction(logits, np.array([encoded["labels"]])))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.utils import logging
 
@@ -75,10 +76,14 @@ def open_model(
     name_or_path: str | os.PathLike[str],
     where: str,
     *,
+    dtype: torch.dtype | str = torch.float32,
     ignore_mismatched_sizes: bool = False,
     **arguments: Any,
 ) -> Opened:
     """`kind.from_pretrained`, in silence and with one-line errors; the caller says which weights may be missing.
+
+    The weights are float32 unless another type is asked for, whatever the file has: trained as they are, those of
+    bfloat16 do not move at a usual learning rate, and those of float16 overflow.
 
     Args:
         kind: the model's class, or an Auto class.
@@ -93,7 +98,7 @@ def open_model(
         with loading_in_silence():
             # Always ignored, since the error of transformers names none of them.
             model, info = kind.from_pretrained(
-                name_or_path, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+                name_or_path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
             )
     except UserError:
         raise
