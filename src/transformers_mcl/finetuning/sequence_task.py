@@ -151,7 +151,7 @@ class SequenceTask(LoadedTask):
         table = self.tables[split]
         if not isinstance(table.features[self.label_column], ListOf):
             return table.unique(self.label_column)
-        return list(dict.fromkeys(label for labels in table[self.label_column] for label in labels or [None]))
+        return list(dict.fromkeys(label for labels in table[self.label_column] for label in labels or []))
 
     def _check_labels(self, split: str) -> None:
         """Every label of a split can be learnt from the training data."""
