@@ -161,8 +161,8 @@ def test_a_head_of_any_number_of_classes_learns(command: Any, write: Any, tmp_pa
         for b in ("film", "the")
     ]
     files = write("rows.jsonl", rows * 8)
-    words = command("--train_file", files, "--validation_file", files, "--learning_rate", "1e-2")
-    assert main([*words, "--num_train_epochs", "30"]) == 0
+    words = command("--train_file", files, "--validation_file", files, "--learning_rate", "5e-3")
+    assert main([*words, "--num_train_epochs", "40"]) == 0
     (entry,) = json.loads((tmp_path / "out" / "results.json").read_text())["summary"]
     assert (entry["main_metric"], entry["metrics"]["micro_f1"]["median"]) == ("micro_f1", 1)
 
