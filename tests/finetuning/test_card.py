@@ -66,7 +66,7 @@ def test_the_text_names_no_folder_and_says_what_was_chosen(card: ModelCard) -> N
     assert "/home" not in card.content and "~" not in card.content
     for words in (
         "Of 2 runs this is the one with the highest accuracy",
-        "| mnli | **accuracy** | 0.5500 | 0.5000 | 0.6000 | 2 |",
+        "| mnli | **accuracy** | 0.5500 | 0.5500 ± 0.0707 | 0.5000 | 0.6000 | 2 |",
         "| accuracy | 0.6000 |",
         'model({"text": "one sentence", "text_pair": "and another"})',
         "- Steps: 12, in 0:00:03",

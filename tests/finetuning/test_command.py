@@ -113,7 +113,7 @@ def test_the_best_of_a_sweep_stays_the_best_when_the_sweep_grows(
     assert "learning_rate: 0.005" in (best / "recipe.yaml").read_text()
     card = ModelCard.load(best / "README.md")
     assert "Of 3 runs this is the one with the highest accuracy" in card.text
-    assert "| sst2 | **accuracy** | 1.0000 | 1.0000 | 1.0000 | 1 | learning_rate 0.005 |" in card.text
+    assert "| sst2 | **accuracy** | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 1 | learning_rate 0.005 |" in card.text
     assert (best / "results.png").exists() and (best / "curves.png").exists()
     classify = pipeline("text-classification", model=str(best), device="cpu")
     assert classify("film was good")[0]["label"] == "positive"

@@ -17,6 +17,7 @@ from datasets.utils import logging as datasets_logging
 from ..errors import UserError
 from ..io import nearest_path, one_line
 from .cached import write_once
+from .conll import is_conll, read_conll
 from .documents import stamp
 from .files import find_files
 from .forms import TABLES, form_of
@@ -34,7 +35,8 @@ _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 
 
 def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -> Dataset:
-    """The rows of CSV, TSV, JSON, parquet or Arrow files, also compressed, that `paths` (files, globs, folders) name.
+    """The rows of CSV, TSV, JSON, parquet, Arrow or CoNLL's files, also compressed, that `paths` (files, globs,
+    folders) name.
 
     A column of CSV whose values are all whole numbers, numbers, or true and false becomes one of these. In JSON the
     columns are those of all rows, null where a row lacks one; where values are of several types they become text.
@@ -43,7 +45,7 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
         UserError: files that are missing, empty, unreadable, of several kinds, or plain text.
     """
     files = find_files(list(paths), field)
-    kinds = {form_of(path).kind for path in files}
+    kinds = {"conll" if is_conll(path) else form_of(path).kind for path in files}
     if len(kinds) > 1 or "text" in kinds:
         raise UserError(f"{field}: {files[-1]!r} and all others must be {TABLES}, of one kind")
     try:
@@ -69,7 +71,7 @@ def _arrow_table(files: Sequence[str]) -> pa.Table:
 
 def _table_of_rows(files: Sequence[str]) -> pa.Table:
     """Of all columns that any row has."""
-    found = [placed for path in files for placed in read_table_rows(path)]
+    found = [placed for path in files for placed in (read_conll if is_conll(path) else read_table_rows)(path)]
     sources = {(place.path, place.member) for place, _ in found}
     typed = _numbers if {form_of(member or path).kind for path, member in sources} <= {"csv", "tsv"} else _one_type
     rows = [row for _, values in found for row in _squad(values)]

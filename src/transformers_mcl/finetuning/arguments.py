@@ -95,6 +95,13 @@ class EncoderArguments:
     ignore_mismatched_sizes: bool = field(
         default=False, metadata={"help": "Start the head anew where the checkpoint's has other classes."}
     )
+    lora: bool = field(default=False, metadata={"help": "Train an adapter (LoRA) and the head only, and merge them."})
+    lora_r: int = field(default=8, metadata={"help": "The rank of the adapter's matrices."})
+    lora_alpha: int = field(default=16, metadata={"help": "The adapter counts lora_alpha / lora_r times."})
+    lora_dropout: float = field(default=0.1, metadata={"help": "Dropout of what goes into the adapter."})
+    lora_target_modules: list[str] | None = field(
+        default=None, metadata={"help": "Names of the layers to adapt: query value. By default all linear ones."}
+    )
     num_seeds: int = field(default=1, metadata={"help": "Runs of each task, with seeds from --seed up."})
     sweep: dict[str, list[Any]] | None = field(
         default=None,

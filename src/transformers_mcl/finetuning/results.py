@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import fmean, mean, median, stdev
 from typing import Any
 
 from ..io import markdown_table, write_json
@@ -14,7 +14,7 @@ from ..plots import BLUE, picture
 from .known_tasks import GLUE_AVERAGE
 from .task import find_task
 
-__all__ = ["averaged", "plot_results", "results_markdown", "save_results", "summarize_runs"]
+__all__ = ["averaged", "plot_results", "results_markdown", "results_tex", "save_results", "summarize_runs"]
 
 
 def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def summarize_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         `task`, `main_metric`, `settings`, `seeds`, `diverged` (how many of these runs did), `best` (whether no setting
         of the task has a higher median; of a task whose runs all diverged none is) and `metrics`: by name, `median`,
-        `min` and `max` of the runs that did not diverge.
+        `min`, `max`, `mean` and `std` (the sample's; None of one run) of the runs that did not diverge.
     """
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for run in runs:
@@ -44,7 +44,8 @@ def _summarize(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for name in dict.fromkeys(name for run in counted for name in run):
         values = [run[name] for run in counted if _finite(run.get(name))]
         if values:
-            metrics[name] = {"median": median(values), "min": min(values), "max": max(values)}
+            spread = {"median": median(values), "min": min(values), "max": max(values), "mean": fmean(values)}
+            metrics[name] = {**spread, "std": stdev(values) if len(values) > 1 else None}
     first = {name: group[0][name] for name in ("task", "main_metric", "settings")}
     seeds = [run["seed"] for run in group]
     return {**first, "seeds": seeds, "diverged": len(group) - len(counted), "best": False, "metrics": metrics}
@@ -106,7 +107,7 @@ def _setting(entry: Mapping[str, Any], before: str = "") -> str:
 
 def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> str:
     swept = any(entry["settings"] for entry in entries)
-    head = ["task", "metric", "median", "lowest", "highest", "seeds", *(["setting"] if swept else [])]
+    head = ["task", "metric", "median", "mean ± sd", "lowest", "highest", "seeds", *(["setting"] if swept else [])]
     rows = []
     for entry in entries:
         setting = _setting(entry)
@@ -114,9 +115,36 @@ def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> str
             if isinstance(value["min"], int) or (main_only and name != entry["main_metric"]):
                 continue  # a count of examples, or not asked for
             cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
-            cells += [f"{value[key]:.4f}" for key in ("median", "min", "max")] + [str(len(entry["seeds"]))]
+            cells += [f"{value['median']:.4f}", _mean(value), f"{value['min']:.4f}", f"{value['max']:.4f}"]
+            cells.append(str(len(entry["seeds"]) - entry["diverged"]))
             rows.append([*cells, *([setting] if swept else [])])
-    return markdown_table(head, rows, "llrrrr" + "l" * swept)
+    return markdown_table(head, rows, "llrrrrr" + "l" * swept)
+
+
+def _mean(value: Mapping[str, Any], between: str = " ± ", scale: float = 1, digits: int = 4) -> str:
+    """The mean of a figure over the seeds, and where there are several their standard deviation."""
+    spread = "" if value["std"] is None else f"{between}{scale * value['std']:.{digits}f}"
+    return f"{scale * value['mean']:.{digits}f}{spread}"
+
+
+def results_tex(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The best setting of each task as a table of LaTeX, for the package booktabs: in percent, the mean of the main
+    metric and its standard deviation over the seeds, and the median."""
+    rows = []
+    for entry in entries:
+        if not entry["best"] or (value := entry["metrics"].get(entry["main_metric"])) is None:
+            continue
+        scale, runs = 100 * _scale(entry), len(entry["seeds"]) - entry["diverged"]
+        spread = _mean(value, r" \pm ", scale, 2)
+        cells = [_latex(entry["task"]), _latex(entry["main_metric"]), f"${spread}$"]
+        rows.append(" & ".join([*cells, f"${scale * value['median']:.2f}$", str(runs)]) + r" \\")
+    head = r"Task & Metric & Mean & Median & Seeds \\"
+    lines = [r"\begin{tabular}{llrrr}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    return "\n".join(lines) + "\n"
+
+
+def _latex(text: str) -> str:
+    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&")
 
 
 def plot_results(
@@ -156,7 +184,8 @@ def plot_results(
 
 
 def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **more: Any) -> str:
-    """Writes `results.json`, which holds `more`, too, `results.md` and `results.png`; returns the Markdown.
+    """Writes `results.json`, which holds `more`, too, `results.md`, `results.tex` and `results.png`; returns the
+    Markdown.
 
     `runs` are as for `summarize_runs`.
     """
@@ -165,5 +194,6 @@ def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **
     results = {**more, "average": averaged(entries), "summary": entries, "runs": list(runs)}
     write_json(folder / "results.json", results)
     (folder / "results.md").write_text(f"# {title}\n\n{text}", encoding="utf-8")
+    (folder / "results.tex").write_text(results_tex(entries), encoding="utf-8")
     plot_results(entries, runs, folder / "results.png", title)
     return text

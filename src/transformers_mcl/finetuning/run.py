@@ -24,6 +24,7 @@ from ..hub.push import create_repository, push_folder
 from ..io import versions, write_json
 from ..models.loading import load_config
 from ..training.curves import plot_curves
+from .adapters import add_adapter, merge_adapter
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
 from .encoders import check_vocabulary, layerwise_optimizer, load_encoder, own_names, task_length
@@ -73,11 +74,18 @@ def prepare_finetuning(
     for task in tasks.values():
         task.adopt(config, args.do_train)
         for point in ({}, *(run.settings for run in runs)):
-            task.check_arguments(run_arguments(args, point, task))
+            settled = run_arguments(args, point, task)
+            task.check_arguments(settled)
+            if encoder.lora and settled.layerwise_learning_rate_decay is not None:
+                raise UserError(
+                    "layerwise_learning_rate_decay has no meaning beside lora, which trains no layer itself"
+                )
         model, weights = load_encoder(encoder, task, args.seed, args.do_train)
         check_vocabulary(tokenizer, model)
         fit_tokenizer(tokenizer, model)
         task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, model))
+        if encoder.lora:
+            add_adapter(model, encoder, task)
         prepared.origins[task.name] = {"weights of the model": weights, "data": task.digest()}
     for run in runs:
         prepared.done(run)
@@ -179,11 +187,14 @@ class Finetuning:
                     shutil.rmtree(old)
             write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
-        trainer = self._trainer(task, model, args)
+        adapts = self.encoder.lora and args.do_train
+        trainer = self._trainer(task, add_adapter(model, self.encoder, task) if adapts else model, args)
         trainer.accelerator.wait_for_everyone()
         if args.do_train:
             with own_names(model):
                 trainer.train(resume_from_checkpoint=checkpoint_of(args))
+        if adapts:
+            merge_adapter(trainer, run.folder / "adapter")
         result = {"task": task.name, "main_metric": task.main_metric, "seed": run.seed, "settings": dict(run.settings)}
         evaluated = trainer.evaluate() if task.validations else {}
         result |= {"metrics": evaluation_figures(evaluated, task), "steps": trainer.state.global_step}

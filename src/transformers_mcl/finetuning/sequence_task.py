@@ -241,10 +241,23 @@ class SequenceTask(LoadedTask):
         lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(answers))]
         name = self.name + self.definition.validations[split.replace("test", "validation", 1)].replace("_", "-")
         (folder / f"predict_results_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if self.definition.submission is not None:
+            self._save_submission(split, logits, folder)
         if (probabilities := self.labels.probabilities(logits)) is not None:
             rows = (dict(zip(self.labels.classes, map(float, row), strict=True)) for row in probabilities)
             text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
             (folder / f"predict_probabilities_{name}.jsonl").write_text(text, encoding="utf-8")
+
+    def _save_submission(self, split: str, logits: np.ndarray, folder: Path) -> None:
+        """The file that the task's leaderboard takes, `SST-2.tsv` say."""
+        submission, answers = self.definition.submission, self.labels.answers(logits)
+        if submission is None or split not in submission.files:
+            return
+        if not self.classes:
+            answers = answers.clip(*(self.definition.score_range or (None, None)))
+        shown = map(str, answers) if self.classes and submission.numbers else map(self.labels.written, answers)
+        lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(shown))]
+        (folder / submission.files[split]).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _logits(self, split: str, predictions: Any) -> np.ndarray:
         """Of each example, `(examples, classes)`: the mean over its pieces."""

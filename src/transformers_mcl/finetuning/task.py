@@ -27,7 +27,20 @@ from ..evaluation.registry import Registry
 from .example_arguments import ExampleArguments
 from .source import Source
 
-__all__ = ["TASKS", "LoadedTask", "Task", "find_task", "register_task", "task_groups"]
+__all__ = ["TASKS", "LoadedTask", "Submission", "Task", "find_task", "register_task", "task_groups"]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The files of predictions that a leaderboard takes: `index` and `prediction` with a tab between.
+
+    Attributes:
+        files: their names, by the split that is predicted.
+        numbers: whether classes stand in them as numbers.
+    """
+
+    files: Mapping[str, str]
+    numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,7 @@ class Task:
         highest: the best main figure that there can be: 100 of percentages; the kind's if None.
         max_seq_length: tokens after which a text is cut by default; the kind's if None.
         some_unanswered: of question answering: questions may have no answer, whatever these examples say.
+        submission: the files that its leaderboard takes.
         group: a name for several tasks, which `--task_name` takes, too.
 
     Raises:
@@ -72,6 +86,7 @@ class Task:
     highest: float | None = None
     max_seq_length: int | None = None
     some_unanswered: bool = False
+    submission: Submission | None = None
     group: str | None = None
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     except NotConverted as error:
         raise UserError(f"{argument}: {error}") from error
     except (OSError, ValueError) as error:
+        if (base := _adapted(name_or_path)) is not None:
+            raise UserError(
+                f"{argument}: {name_or_path!r} is an adapter of PEFT for {base!r}, not a model: give what "
+                "merge_and_unload() makes of both, saved with save_pretrained"
+            ) from error
         if kind := _unknown_type(name_or_path, hub):
             near = difflib.get_close_matches(kind, CONFIG_MAPPING.keys(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -44,6 +50,15 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
         raise UserError(
             f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
+
+
+def _adapted(folder: str) -> str | None:
+    """The model that an adapter in a folder is of, if there is one."""
+    path = os.path.join(folder, "adapter_config.json")
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return str(json.load(file).get("base_model_name_or_path"))
 
 
 def _unknown_type(name_or_path: str, hub: dict[str, Any]) -> str | None:
