@@ -182,6 +182,22 @@ def test_long_texts_are_read_in_pieces(tokenizer: BertTokenizer) -> None:
         task.check(tokenizer, 4)
 
 
+def test_figures_of_each_class(tmp_path: Path) -> None:
+    task = sequence(table(["no", "yes"]), table(["no", "yes", "yes", "no"]))
+    assert "F1 is that of 'yes'" in task.describe()
+    task.metrics(EvalPrediction(np.eye(2)[[0, 1, 0, 0]], np.array([0, 1, 1, 0])))
+    task.save_predictions(tmp_path)
+    found = json.loads((tmp_path / "figures_by_class.json").read_text())
+    assert found["positive_class"] == "yes"
+    assert found["validation"]["yes"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2})
+    assert found["validation"]["no"] == pytest.approx({"precision": 2 / 3, "recall": 1, "f1": 0.8, "support": 2})
+    sets = several([["a"], ["b"], ["a", "b"]])
+    sets.metrics(EvalPrediction(np.array([[1, -1], [-1, 1], [-1, 1]]), np.array([[1, 0], [0, 1], [1, 1]])))
+    assert sets.by_class["validation"]["a"] == pytest.approx(
+        {"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2}
+    )
+
+
 def test_f1_is_over_the_same_classes_whatever_is_predicted() -> None:
     task = sequence(table(["a", "b", "c"]), table(["a", "b", "b"]))
     given, labels = ([0, 1, 1], [2, 1, 1]), np.array([0, 1, 1])

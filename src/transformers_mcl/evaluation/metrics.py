@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
-__all__ = ["classification_metrics", "multilabel_metrics", "regression_metrics"]
+__all__ = ["classification_metrics", "figures_by_class", "multilabel_metrics", "regression_metrics"]
 
 
 def classification_metrics(predictions: Any, references: Any, classes: int) -> dict[str, float]:
@@ -48,6 +49,23 @@ def multilabel_metrics(predictions: Any, references: Any) -> dict[str, float]:
         if len(there)
         else 0.0,
         "accuracy": float((predictions == references).all(1).mean()),
+    }
+
+
+def figures_by_class(predictions: Any, references: Any, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each class, and how many examples are of it (`support`).
+
+    Args:
+        predictions, references: as for `classification_metrics` or `multilabel_metrics`.
+        names: of the classes.
+    """
+    figures = precision_recall_fscore_support(
+        references, predictions, labels=range(len(names)), average=None, zero_division=0
+    )
+    kinds = ("precision", "recall", "f1", "support")
+    return {
+        name: dict(zip(kinds, map(float, row), strict=True))
+        for name, row in zip(names, np.transpose(figures), strict=True)
     }
 
 

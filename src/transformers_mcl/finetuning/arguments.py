@@ -18,6 +18,8 @@ __all__ = ["MAIN_METRIC", "EncoderArguments", "FinetuningArguments", "TaskArgume
 
 MAIN_METRIC = "main"
 """Of `metric_for_best_model`: each task's own."""
+# What figures over all examples at once need.
+_NEEDED = {"batch_eval_metrics": False, "eval_do_concat_batches": True, "prediction_loss_only": False}
 
 
 @dataclass
@@ -173,6 +175,7 @@ class FinetuningArguments(PrecisionArguments):
             self.metric_for_best_model = MAIN_METRIC
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
+        self._check_figures()
         check_numbers(self)
         super().__post_init__()
         if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
@@ -192,3 +195,11 @@ class FinetuningArguments(PrecisionArguments):
                 self.eval_steps or 500,
             )
             self.save_total_limit = self.save_total_limit or 1
+
+    def _check_figures(self) -> None:
+        """Nothing is asked for that figures over all examples do not have."""
+        for name, needed in _NEEDED.items():
+            if getattr(self, name) != needed:
+                raise UserError(
+                    f"{name}={getattr(self, name)}: figures of a task are over all its examples: leave it out"
+                )

@@ -64,9 +64,9 @@ def prepare_finetuning(
     """
     runs = plan_runs(encoder, task_args, args)
     hub = encoder.hub
+    config = load_config(encoder.model_name_or_path, **hub)
     tokenizer = load_tokenizer(encoder.tokenizer_name or encoder.model_name_or_path, **hub)
     tokenizer.padding_side = "right"  # "no answer" is the first token
-    config = load_config(encoder.model_name_or_path, **hub)
     with args.main_process_first(desc="reading the data"):
         tasks = _load_tasks(encoder, task_args, args, None if args.do_train else config)
     given = yaml.safe_load(recipe) or {}

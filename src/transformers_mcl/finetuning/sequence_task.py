@@ -21,6 +21,7 @@ from transformers import (
 from transformers.trainer_utils import PredictionOutput
 
 from ..errors import UserError
+from ..evaluation.metrics import figures_by_class
 from .label_kinds import LabelKind, OneClass, Score, SeveralClasses
 from .labels import check_column, class_namer
 from .task import LoadedTask
@@ -59,6 +60,7 @@ class SequenceTask(LoadedTask):
         for split, table in self.labelled.items():
             check_column(table, self.label_column, split, "label_column_name")
         self.examples: dict[str, np.ndarray] = {}  # that each piece of a split is of
+        self.by_class: dict[str, dict[str, dict[str, float]]] = {}  # of each validation set
         self.columns = self._text_columns()
         self.labels = self._kind()
         for split in self.labelled:
@@ -230,6 +232,8 @@ class SequenceTask(LoadedTask):
         split = split or self.validations[0]
         answers = self.labels.answers(self._logits(split, predicted.predictions))
         references = self.labels.references(self._by_example(split, np.asarray(predicted.label_ids)))
+        if self.classes:
+            self.by_class[split] = figures_by_class(answers, references, self.labels.classes)
         found = (self.definition.compute_metrics or self.labels.figures)(answers, references)
         return {name: float(found[name]) for name in self.metric_names}
 
@@ -247,6 +251,16 @@ class SequenceTask(LoadedTask):
             rows = (dict(zip(self.labels.classes, map(float, row), strict=True)) for row in probabilities)
             text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
             (folder / f"predict_probabilities_{name}.jsonl").write_text(text, encoding="utf-8")
+
+    def save_predictions(self, folder: Path) -> None:
+        """`figures_by_class.json`: precision, recall and F1 of each class, by validation set, and of two classes which
+        one `f1` is of."""
+        if not self.by_class:
+            return
+        two = isinstance(self.labels, OneClass) and len(self.classes) == 2
+        found = {"positive_class": self.classes[1] if two else None, **self.by_class}
+        text = json.dumps(found, indent=1, ensure_ascii=False)
+        (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
 
     def _save_submission(self, split: str, logits: np.ndarray, folder: Path) -> None:
         """The file that the task's leaderboard takes, `SST-2.tsv` say."""
