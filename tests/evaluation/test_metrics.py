@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from transformers_mcl.evaluation.metrics import classification_metrics, regression_metrics
+from transformers_mcl.evaluation.metrics import classification_metrics, multilabel_metrics, regression_metrics
 
 # 3 true positives, 1 false positive, 2 false negatives, 4 true negatives.
 GIVEN = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
@@ -16,7 +16,7 @@ TRUE = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
 
 def test_classes_by_hand() -> None:
     correlation = (3 * 4 - 1 * 2) / math.sqrt(4 * 5 * 5 * 6)
-    wanted = {"accuracy": 0.7, "f1": 6 / 9, "matthews_correlation": correlation}
+    wanted = {"accuracy": 0.7, "f1": 6 / 9, "macro_f1": (6 / 9 + 8 / 11) / 2, "matthews_correlation": correlation}
     assert classification_metrics(GIVEN, TRUE, classes=2) == pytest.approx(wanted)
 
 
@@ -37,6 +37,17 @@ def test_what_is_constant_counts_as_nothing() -> None:
 
 def test_three_classes_are_averaged_and_a_score_has_an_error() -> None:
     found = classification_metrics([0, 1, 1], [0, 1, 2], classes=3)
-    wanted = {"accuracy": 2 / 3, "f1": (1 + 2 / 3 + 0) / 3, "matthews_correlation": 3 / math.sqrt(4 * 6)}
+    mean = (1 + 2 / 3 + 0) / 3
+    wanted = {"accuracy": 2 / 3, "f1": mean, "macro_f1": mean, "matthews_correlation": 3 / math.sqrt(4 * 6)}
     assert found == pytest.approx(wanted)
     assert regression_metrics([0.0, 1.0], [0.0, 3.0])["mse"] == 2
+
+
+def test_means_are_over_the_classes_of_the_references() -> None:
+    """Not over those that are predicted, which change, nor over those that nothing is of: perfect answers have 1."""
+    assert classification_metrics([0, 1, 1], [0, 1, 1], classes=5)["f1"] == 1
+    assert classification_metrics([3, 1, 1], [0, 1, 1], classes=5)["f1"] == 0.5
+    nothing = multilabel_metrics(np.zeros((2, 3), int), np.zeros((2, 3), int))
+    assert nothing == {"micro_f1": 0, "macro_f1": 0, "accuracy": 1}
+    perfect = multilabel_metrics([[1, 0, 0], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]])
+    assert perfect == {"micro_f1": 1, "macro_f1": 1, "accuracy": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transformers_mcl.evaluation.tagging import find_spans, tagging_metrics
+from transformers_mcl.evaluation.tagging import find_spans, mark_spans, tagging_metrics
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,12 @@ def test_f1_of_spans_by_hand() -> None:
 
 
 def test_tags_that_are_no_spans_are_averaged() -> None:
-    found = tagging_metrics([["NOUN", "VERB"]], [["NOUN", "NOUN"]])
-    assert found == pytest.approx({"accuracy": 0.5, "f1": (2 / 3 + 0) / 2})
+    found = tagging_metrics([["NOUN", "VERB", "VERB"]], [["NOUN", "NOUN", "VERB"]])
+    assert found == pytest.approx({"accuracy": 2 / 3, "precision": 0.75, "recall": 0.75, "f1": 2 / 3})
+
+
+def test_a_stray_tag_does_not_change_what_f1_means() -> None:
+    true = [["B-X", "I-X", "O"]]
+    assert tagging_metrics([["B-X", "I-X", "MISC"]], true)["precision"] == 0.5  # of whole spans
+    assert tagging_metrics(true, true, spans=False)["f1"] == 1
+    assert mark_spans(["O", "B-X", "S-Y"]) and not mark_spans(["O", "B-X", "MISC"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from transformers_mcl.errors import UserError
 from transformers_mcl.finetuning.arguments import FinetuningArguments
 
 
@@ -10,3 +13,9 @@ def test_the_better_checkpoint_has_the_lower_error() -> None:
         return FinetuningArguments("x", use_cpu=True, metric_for_best_model=metric).greater_is_better
 
     assert [greater(name) for name in ("mse", "loss", "f1")] == [False, False, True]
+
+
+def test_figures_are_over_all_examples() -> None:
+    for wrong in ({"prediction_loss_only": True}, {"batch_eval_metrics": True}, {"eval_do_concat_batches": False}):
+        with pytest.raises(UserError, match="figures of a task are over all its examples: leave it out"):
+            FinetuningArguments("x", use_cpu=True, **wrong)

@@ -113,7 +113,7 @@ def test_the_best_of_a_sweep_stays_the_best_when_the_sweep_grows(
     assert "learning_rate: 0.005" in (best / "recipe.yaml").read_text()
     card = ModelCard.load(best / "README.md")
     assert "Of 3 runs this is the one with the highest accuracy" in card.text
-    assert "| sst2 | **accuracy** | 1.0000 | 1.0000 | 1.0000 | 1 | learning_rate 0.005 |" in card.text
+    assert "| sst2 | **accuracy** | 1.0000 | 1.0000 | 1.0000 | 1.0000 | 1 | learning_rate 0.005 |" in card.text
     assert (best / "results.png").exists() and (best / "curves.png").exists()
     classify = pipeline("text-classification", model=str(best), device="cpu")
     assert classify("film was good")[0]["label"] == "positive"
@@ -189,9 +189,14 @@ def test_a_run_that_diverges_says_so(
     command: Command, glue_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--learning_rate", "1e38", "--max_grad_norm", "0", "--optim", "sgd", "--num_train_epochs", "3"]
-    assert main(command("--task_name", "sst2", "--dataset_name", glue_folder, *words)) == 0
-    assert "it diverged" in capsys.readouterr().out
-    assert set(results(tmp_path)["summary"][0]["metrics"]) == {"accuracy"}
+    assert main(command("--task_name", "sst2", "--dataset_name", glue_folder, *words)) == 2
+    captured = capsys.readouterr()
+    assert "it diverged" in captured.out
+    assert "sst2: 1 of 1 runs diverged" in (tmp_path / "out" / "results.md").read_text()
+    assert "every run of sst2 diverged, and none is the best" in captured.err
+    (entry,) = results(tmp_path)["summary"]
+    assert (entry["diverged"], entry["best"], entry["metrics"]) == (1, False, {})
+    assert not (tmp_path / "out" / "config.json").exists()
 
 
 def test_unlabelled_examples_are_predicted(command: Command, write: Write, tmp_path: Path, reviews: Reviews) -> None:
@@ -271,7 +276,6 @@ def test_what_is_refused(
     sst2 = ["--task_name", "sst2", "--dataset_name", glue_folder]
     assert "max_seq_length=99 is more than the 64" in refused(command(*sst2, "--max_seq_length", "99"))
     assert "sweep: 'lr' is no training argument" in refused(command(*sst2, "--sweep", '{"lr": [1]}'))
-    by_length = ["--train_sampling_strategy", "group_by_length"]
     rows = [{"question": "who", "context": "bob", "answers": {"text": ["bob"], "answer_start": [0]}}]
     squad = [
         "--task_name",
@@ -281,8 +285,11 @@ def test_what_is_refused(
         "--validation_file",
         rows_file,
     ]
-    assert "group_by_length would mix up" in refused(command(*squad, "--doc_stride", "4", *by_length))
-    assert "no file train.csv" in refused(command("--task_name", "rte", "--dataset_name", glue_folder))
+    smoothed = ["--label_smoothing_factor", "0.1"]
+    assert "label_smoothing_factor=0.1 is of tasks with one class out of several" in refused(
+        command(*squad, "--doc_stride", "4", *smoothed)
+    )
+    assert "has no train.jsonl" in refused(command("--task_name", "rte", "--dataset_name", glue_folder))
     sweep = [*sst2, "--sweep"]
     assert "learning_rate cannot be 'abc': its default is 2e-05" in refused(
         command(*sweep, '{"learning_rate": [1e-3, "abc"]}')

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict
 from transformers import EvalPrediction
+from transformers.trainer_utils import PredictionOutput
 
 from transformers_mcl.finetuning import SequenceTask, find_task
 from transformers_mcl.finetuning.example_arguments import ExampleArguments
@@ -45,6 +47,24 @@ def test_the_figures_of_scores() -> None:
     given, true = np.array([[1.0], [2.0], [4.0], [3.0]]), np.array([1.0, 2.0, 3.0, 4.0])
     figures = loaded("stsb", [0, 5]).metrics(EvalPrediction(given, true))
     assert figures == pytest.approx({"spearmanr": 0.8, "pearson": 0.8})  # 1 - 6 * 2 / (4 * 15)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "logits", "file", "answers"),
+    [
+        ("sst2", "test", np.eye(2), "SST-2.tsv", ["0", "1"]),
+        ("rte", "test", np.eye(2), "RTE.tsv", ["entailment", "not_entailment"]),
+        ("mnli", "test_mismatched", np.eye(3)[:2], "MNLI-mm.tsv", ["entailment", "neutral"]),
+        ("stsb", "test", np.array([[-0.5], [5.25]]), "STS-B.tsv", ["0.000", "5.000"]),
+    ],
+)
+def test_what_the_leaderboard_takes(
+    name: str, split: str, logits: np.ndarray, file: str, answers: list[str], tmp_path: Path
+) -> None:
+    task = loaded(name, [0, 5] if name == "stsb" else list(range(logits.shape[1])))
+    task.save_predicted(split, PredictionOutput(logits, None, {}), tmp_path)
+    lines = (tmp_path / file).read_text().splitlines()
+    assert lines == ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(answers))]
 
 
 def loaded(name: str, labels: list[Any]) -> SequenceTask:

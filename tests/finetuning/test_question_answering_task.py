@@ -104,8 +104,8 @@ def test_the_files_of_squads_authors(tmp_path: Path) -> None:
 def test_what_is_refused(
     squad: QuestionAnsweringTask, tokenizer: BertTokenizer, write: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="doc_stride=4 must be below 3, .*max_seq_length=11 leaves"):
-        squad.check(tokenizer, 11)
+    with pytest.raises(ValueError, match="doc_stride=4 must be below 4, .*max_seq_length=10 leaves"):
+        squad.check(tokenizer, 10)
     slow: Any = SimpleNamespace(is_fast=False, name_or_path="slow", pad_token="[PAD]")
     with pytest.raises(ValueError, match="needs a fast tokenizer"):
         squad.check(slow, 16)
@@ -139,3 +139,38 @@ def test_answers_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
         logger.removeHandler(caplog.handler)
     assert "1 of the 2 train questions have an answer that does not stand" in caplog.text
     assert "row 2" in caplog.text
+
+
+def test_an_answer_without_text_is_none(tokenizer: BertTokenizer) -> None:
+    bob: dict[str, Any] = {"text": ["bob"], "answer_start": [0]}
+    blank: dict[str, Any] = {"text": ["", " "], "answer_start": [0, 3]}
+    task = QuestionAnsweringTask(find_task("question_answering"), ExampleArguments(), table_of(bob, blank))
+    assert task.with_negative and "some questions have no answer" in task.describe()
+    assert list(task.tables["validation"]["answers"]) == [bob, {"text": [], "answer_start": []}]
+    task.args.doc_stride = 4
+    rows = task.encode("validation", tokenizer, 16)
+    assert list(rows["start_positions"]) == [3, 0]
+    logits = np.zeros((2, 2, len(rows[0]["input_ids"])), np.float32)
+    logits[:, 0, 3] = logits[:, 1, 0] = 9
+    figures = task.metrics(predicted(logits))
+    assert (figures["NoAns_total"], figures["HasAns_total"], figures["exact"]) == (1, 1, 100)
+
+
+def test_a_question_longer_than_fits_is_cut(tokenizer: BertTokenizer, caplog: pytest.LogCaptureFixture) -> None:
+    table = Dataset.from_list([*ROWS, {**ROWS[0], "id": "long", "question": "who lives " * 40 + "in paris ?"}])
+    task = QuestionAnsweringTask(
+        find_task("squad_v2"), ExampleArguments(doc_stride=4), DatasetDict(train=table, validation=table)
+    )
+    logger = logging.get_logger("transformers_mcl.finetuning.question_answering_task")
+    logger.addHandler(caplog.handler)
+    try:
+        task.check(tokenizer, 16)
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "1 of the 5 validation questions are longer than the 8 tokens" in caplog.text
+    assert "the first in row 5: their ends are cut off" in caplog.text
+    rows = task.encode("validation", tokenizer, 16)
+    assert max(map(len, rows["input_ids"])) <= 16
+    assert set(task.features["validation"]["example"]) == {0, 1, 2, 3, 4}
+    last = rows[task.features["validation"]["example"].index(4)]["input_ids"]
+    assert tokenizer.decode(last[1:9]) == "who lives who lives who lives who lives"

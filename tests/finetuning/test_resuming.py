@@ -96,3 +96,17 @@ def test_a_checkpoint_may_be_named_and_must_be_one(
     shutil.rmtree(two)
     assert main([*words, "--overwrite_output_dir", "true", "--resume_from_checkpoint", "true"]) == 0
     assert begun == [0, 1, 2, 3, 4]
+
+
+def test_what_was_trained_to_its_end_is_not_trained_further(
+    words: list[str], tmp_path: Path, begun: list[int]
+) -> None:
+    assert main([*words, "--save_steps", "5"]) == 0
+    trained = load_file(tmp_path / "out" / "model.safetensors")
+    (tmp_path / "out" / "run.json").unlink()
+    (tmp_path / "out" / "config.json").unlink()
+    begun.clear()
+    assert main([*words, "--save_steps", "5", "--resume_from_checkpoint", "true"]) == 0
+    assert begun == []
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(found[name].equal(trained[name]) for name in trained)

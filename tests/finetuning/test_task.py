@@ -70,6 +70,7 @@ def test_a_task_like_boolq(command: Command, boolq: str, tmp_path: Path) -> None
     assert {(r.dataset_name, r.metric_name) for r in data.eval_results} == {
         ("boolq/validation.jsonl", "accuracy"),
         ("boolq/validation.jsonl", "f1"),
+        ("boolq/validation.jsonl", "macro_f1"),
     }
     assert "fine-tuned on 24 rows of boolq/train.jsonl, for the task boolq_like" in card.text
     assert '{"text": "one sentence", "text_pair": "and another"}' in card.text

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, DatasetDict, Features, load_dataset
+from datasets import Dataset, Features, load_dataset, load_from_disk
 from datasets.utils import logging as datasets_logging
 
 from ..errors import UserError
 from ..io import nearest_path, one_line
 from .cached import write_once
+from .conll import is_conll, read_conll
 from .documents import stamp
 from .files import find_files
 from .forms import TABLES, form_of
@@ -24,8 +25,9 @@ from .opening import READ_ERRORS, explained
 from .parts import open_parts, read_table_rows
 from .rows import Row, read_arrow_table
 
-__all__ = ["files_of_split", "load_from_hub", "read_table"]
+__all__ = ["is_repository", "load_splits", "read_table", "split_files"]
 
+_SAVED = ("dataset_dict.json", "state.json")  # of a folder that `save_to_disk` wrote
 _READER = 1  # as in corpus.py
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -33,7 +35,8 @@ _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fal
 
 
 def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -> Dataset:
-    """The rows of CSV, TSV, JSON, parquet or Arrow files, also compressed, that `paths` (files, globs, folders) name.
+    """The rows of CSV, TSV, JSON, parquet, Arrow or CoNLL's files, also compressed, that `paths` (files, globs,
+    folders) name.
 
     A column of CSV whose values are all whole numbers, numbers, or true and false becomes one of these. In JSON the
     columns are those of all rows, null where a row lacks one; where values are of several types they become text.
@@ -42,7 +45,7 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
         UserError: files that are missing, empty, unreadable, of several kinds, or plain text.
     """
     files = find_files(list(paths), field)
-    kinds = {form_of(path).kind for path in files}
+    kinds = {"conll" if is_conll(path) else form_of(path).kind for path in files}
     if len(kinds) > 1 or "text" in kinds:
         raise UserError(f"{field}: {files[-1]!r} and all others must be {TABLES}, of one kind")
     try:
@@ -68,7 +71,7 @@ def _arrow_table(files: Sequence[str]) -> pa.Table:
 
 def _table_of_rows(files: Sequence[str]) -> pa.Table:
     """Of all columns that any row has."""
-    found = [placed for path in files for placed in read_table_rows(path)]
+    found = [placed for path in files for placed in (read_conll if is_conll(path) else read_table_rows)(path)]
     sources = {(place.path, place.member) for place, _ in found}
     typed = _numbers if {form_of(member or path).kind for path, member in sources} <= {"csv", "tsv"} else _one_type
     rows = [row for _, values in found for row in _squad(values)]
@@ -118,38 +121,41 @@ def _one_type(values: list[Any]) -> pa.Array:
         return pa.array(texts, pa.string())
 
 
-def files_of_split(folder: str, split: str) -> list[str]:
-    """The files of a folder that are named after a split, as `train.jsonl.gz` or `train-00000-of-00002.csv`.
+def split_files(folder: str) -> dict[str, list[str]]:
+    """The files of a folder by the first word of their names: `train.jsonl.gz`, `dev-v2.0.json`,
+    `train-00000-of-00002.csv`."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file() and not path.name.startswith((".", "_")):
+            found.setdefault(re.split("[.-]", path.name)[0], []).append(str(path))
+    return found
+
+
+def is_repository(folder: str) -> bool:
+    """Whether `datasets` opens a folder by itself: what `save_to_disk` wrote, or a copy of a repository of the Hub."""
+    usual = (*_SAVED, "README.md", "data", "train")
+    return any(os.path.exists(os.path.join(folder, name)) for name in usual)
+
+
+def load_splits(name: str, config: str | None, **hub: Any) -> Mapping[str, Dataset]:
+    """The splits of a data set of the Hub, or of a folder: what `save_to_disk` wrote, or a copy of a repository.
 
     Raises:
-        UserError: there is none.
-    """
-    named = [str(path) for path in sorted(Path(folder).iterdir()) if path.name.startswith((f"{split}.", f"{split}-"))]
-    if not named:
-        raise UserError(f"dataset_name: {folder!r} has no file {split}.csv, .jsonl or .parquet (or .gz of these)")
-    return named
-
-
-def load_from_hub(name: str, config: str | None, splits: Sequence[str], **hub: Any) -> DatasetDict:
-    """Splits of a data set of the Hub, or of a folder that `datasets` reads by itself.
-
-    Raises:
-        UserError: there is none, or it lacks a split; the message says how to give files instead.
+        UserError: there is none, or it cannot be read; the message says how to give files instead.
     """
     try:
         with _silent_datasets():
-            tables: Mapping[str, Dataset] = load_dataset(name, config, **hub)
+            if os.path.isdir(name) and any(os.path.exists(os.path.join(name, file)) for file in _SAVED):
+                saved = load_from_disk(name)
+                return {"train": saved} if isinstance(saved, Dataset) else saved
+            return load_dataset(name, config, **hub)
     except READ_ERRORS as error:
         what = f"{name!r}{f' ({config})' if config else ''}"
         raise UserError(
             f"the data set {what} cannot be had here: {one_line(error)}{nearest_path(name)}; give its rows as "
             "--train_file and --validation_file, or as --dataset_name FOLDER with "
-            + " and ".join(f"{os.path.join(config or '', split)}.jsonl" for split in splits)
+            f"{os.path.join(config or '', 'train')}.jsonl and so on"
         ) from error
-    missing = [split for split in splits if split not in tables]
-    if missing:
-        raise UserError(f"dataset_name: {name!r} has no split {missing[0]!r}, only {', '.join(map(str, tables))}")
-    return DatasetDict({split: tables[split] for split in splits})
 
 
 @contextmanager

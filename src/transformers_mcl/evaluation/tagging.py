@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-__all__ = ["find_spans", "tagging_metrics"]
+__all__ = ["find_spans", "mark_spans", "tagging_metrics"]
 
 _MARKS = {f"{letter}-" for letter in "BIELSU"}
 
@@ -29,18 +30,30 @@ def find_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return spans
 
 
-def tagging_metrics(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Accuracy by word; and where the tags mark spans (`B-X`, `I-X`, `O` and so on), precision, recall and F1 of whole
-    spans, counted over all rows, else the mean F1 of the tags.
+def mark_spans(classes: Iterable[str]) -> bool:
+    """Whether tags of these names mark spans: each is `O` or begins with `B-`, `I-` and so on."""
+    return all(tag == "O" or tag[:2] in _MARKS for tag in classes)
+
+
+def tagging_metrics(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], spans: bool | None = None
+) -> dict[str, float]:
+    """Accuracy by word, and precision, recall and F1: of whole spans, counted over all rows, or their means over the
+    tags that the references have.
 
     Args:
         predictions: the tags of every word of every row.
         references: the true ones.
+        spans: whether they mark spans; by default as `mark_spans` says of the references.
     """
     given, wanted = ([tag for row in rows for tag in row] for rows in (predictions, references))
-    accuracy = float(accuracy_score(wanted, given))
-    if not all(tag == "O" or tag[:2] in _MARKS for tag in (*given, *wanted)):
-        return {"accuracy": accuracy, "f1": float(f1_score(wanted, given, average="macro", zero_division=0))}
+    accuracy = float(accuracy_score(wanted, given)) if wanted else 0.0
+    if spans is None:
+        spans = mark_spans(wanted)
+    if not spans:
+        tags: Any = {"labels": sorted(set(wanted)), "average": "macro", "zero_division": 0}
+        precision, recall, f1, _ = precision_recall_fscore_support(wanted, given, **tags) if wanted else (0.0,) * 4
+        return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "accuracy": accuracy}
     found = [(find_spans(p), find_spans(r)) for p, r in zip(predictions, references, strict=True)]
     same = sum(len(p & r) for p, r in found)
     precision, recall = (same / max(sum(len(pair[i]) for pair in found), 1) for i in (0, 1))

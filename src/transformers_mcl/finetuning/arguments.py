@@ -19,6 +19,8 @@ __all__ = ["MAIN_METRIC", "EncoderArguments", "FinetuningArguments", "TaskArgume
 
 MAIN_METRIC = "main"
 """Of `metric_for_best_model`: each task's own."""
+# What figures over all examples at once need.
+_NEEDED = {"batch_eval_metrics": False, "eval_do_concat_batches": True, "prediction_loss_only": False}
 
 
 @dataclass
@@ -51,6 +53,10 @@ class TaskArguments(ExampleArguments):
     test_file: list[str] | None = field(
         default=None, metadata={"help": "Examples to predict with --do_predict; their labels, if any, are not read."}
     )
+    validation_split_percentage: float | None = field(
+        default=None,
+        metadata={"help": "Where there are no examples to evaluate on: keep so many percent of the training ones."},
+    )
     max_train_samples: int | None = field(default=None, metadata={"help": "Train on the first so many examples."})
     max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on the first so many."})
     max_predict_samples: int | None = field(default=None, metadata={"help": "Predict the first so many."})
@@ -63,15 +69,17 @@ class TaskArguments(ExampleArguments):
         for name in self.task_name:
             find_task(name)
 
-        if bool(self.train_file) != bool(self.validation_file):
-            missing = "validation_file" if self.train_file else "train_file"
-            raise UserError(f"{missing}: train_file and validation_file go together: give both or neither")
-        if self.train_file and (self.dataset_name or len(self.task_name) > 1):
-            other = "dataset_name" if self.dataset_name else f"task_name {' '.join(self.task_name)}"
-            raise UserError(
-                f"train_file {self.train_file[0]!r} beside {other}: files are of one task; for several give "
-                "--dataset_name FOLDER with a folder of files for each"
-            )
+        percent = self.validation_split_percentage
+        if percent is not None and not 0 < percent < 100:
+            raise UserError(f"validation_split_percentage={percent:g} must be above 0 and below 100")
+        for field_name in ("train_file", "validation_file"):
+            files = getattr(self, field_name)
+            if files and (self.dataset_name or len(self.task_name) > 1):
+                other = "dataset_name" if self.dataset_name else f"task_name {' '.join(self.task_name)}"
+                raise UserError(
+                    f"{field_name} {files[0]!r} beside {other}: files are of one task; for several give "
+                    "--dataset_name FOLDER with a folder of files for each"
+                )
 
 
 @dataclass
@@ -89,6 +97,13 @@ class EncoderArguments(CardArguments):
     )
     ignore_mismatched_sizes: bool = field(
         default=False, metadata={"help": "Start the head anew where the checkpoint's has other classes."}
+    )
+    lora: bool = field(default=False, metadata={"help": "Train an adapter (LoRA) and the head only, and merge them."})
+    lora_r: int = field(default=8, metadata={"help": "The rank of the adapter's matrices."})
+    lora_alpha: int = field(default=16, metadata={"help": "The adapter counts lora_alpha / lora_r times."})
+    lora_dropout: float = field(default=0.1, metadata={"help": "Dropout of what goes into the adapter."})
+    lora_target_modules: list[str] | None = field(
+        default=None, metadata={"help": "Names of the layers to adapt: query value. By default all linear ones."}
     )
     num_seeds: int = field(default=1, metadata={"help": "Runs of each task, with seeds from --seed up."})
     sweep: dict[str, list[Any]] | None = field(
@@ -129,19 +144,40 @@ class FinetuningArguments(PrecisionArguments):
     eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "When to evaluate."})
     save_strategy: SaveStrategy | str = field(default="no", metadata={"help": "When to save checkpoints on the way."})
     logging_steps: float = field(default=0.1, metadata={"help": "Log each so many steps, or below 1 each such share."})
-    do_train: bool = field(default=True, metadata={"help": "Train; without, the model is evaluated as it is."})
-    do_eval: bool = field(default=True, metadata={"help": "Evaluate at the end: always done."})
+    do_train: bool = field(default=True, metadata={"help": "Train; without, the model is used as it is."})
+    do_eval: bool | None = field(  # type: ignore[assignment]
+        default=None,
+        metadata={"help": "Evaluate. By default if there are examples to, or nothing else is to be done."},
+    )
+    early_stopping_patience: int | None = field(
+        default=None,
+        metadata={"help": "Stop after so many evaluations without a better main metric, with the best checkpoint."},
+    )
+    early_stopping_threshold: float = field(
+        default=0.0, metadata={"help": "How much better an evaluation must be to count as better."}
+    )
+    class_weights: str | None = field(
+        default=None,
+        metadata={"help": "Weights of classes in the loss: balanced, or by name as '{\"yes\": 3}'; others have 1."},
+    )
     layerwise_learning_rate_decay: float | None = field(
         default=None, metadata={"help": "Factor of the learning rate from each layer to the one below it."}
     )
 
     def __post_init__(self) -> None:
+        if self.do_eval is False:
+            self.eval_strategy = "no"
+        if self.early_stopping_patience is not None:
+            self._stop_early()
         if self.load_best_model_at_end and self.save_strategy in ("no", SaveStrategy.NO):
             raise UserError("load_best_model_at_end needs --save_strategy epoch or steps: nothing else can be loaded")
+        if self.early_stopping_patience is not None:
+            self._stop_early()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model = MAIN_METRIC
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
+        self._check_figures()
         check_numbers(self)
         super().__post_init__()
         if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
@@ -149,3 +185,23 @@ class FinetuningArguments(PrecisionArguments):
         decay = self.layerwise_learning_rate_decay
         if decay is not None and not 0 < decay <= 1:
             raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
+
+    def _stop_early(self) -> None:
+        """Evaluations have checkpoints, of which the best is loaded in the end."""
+        if self.eval_strategy in ("no", IntervalStrategy.NO):
+            raise UserError("early_stopping_patience needs evaluations on the way: give --eval_strategy epoch")
+        self.load_best_model_at_end = True
+        if self.save_strategy in ("no", SaveStrategy.NO):
+            self.save_strategy, self.save_steps = (
+                str(IntervalStrategy(self.eval_strategy).value),
+                self.eval_steps or 500,
+            )
+            self.save_total_limit = self.save_total_limit or 1
+
+    def _check_figures(self) -> None:
+        """Nothing is asked for that figures over all examples do not have."""
+        for name, needed in _NEEDED.items():
+            if getattr(self, name) != needed:
+                raise UserError(
+                    f"{name}={getattr(self, name)}: figures of a task are over all its examples: leave it out"
+                )

@@ -17,7 +17,7 @@ from ..training.optimizers import layerwise_parameter_groups
 from .arguments import EncoderArguments, FinetuningArguments
 from .task import LoadedTask
 
-__all__ = ["layerwise_optimizer", "load_encoder", "own_names", "task_length"]
+__all__ = ["check_vocabulary", "layerwise_optimizer", "load_encoder", "own_names", "task_length"]
 
 
 def load_encoder(
@@ -68,6 +68,20 @@ def load_encoder(
         raise UserError(f"model_name_or_path {name!r} has no head for {task.name} ({missing[0]}): it needs do_train")
     fields = {**model.config.to_dict(), "transformers_version": None, "_name_or_path": None}
     return model, model_digest(model, repr(sorted(fields.items(), key=str)), {*missing, *reshaped})[:12]
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """That every token has an embedding.
+
+    Raises:
+        UserError: the tokenizer has more tokens than the model.
+    """
+    embeddings: Any = model.get_input_embeddings()
+    if (tokens := max(tokenizer.get_vocab().values()) + 1) > embeddings.num_embeddings:
+        raise UserError(
+            f"tokenizer_name {tokenizer.name_or_path!r} has ids up to {tokens - 1:,}, and the model "
+            f"{embeddings.num_embeddings:,} embeddings: give the tokenizer that it was trained with"
+        )
 
 
 def task_length(

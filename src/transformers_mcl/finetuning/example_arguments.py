@@ -36,7 +36,16 @@ class ExampleArguments:
         default=0.0,
         metadata={"help": "No answer is given where its score exceeds the best answer's by more than this."},
     )
-    doc_stride: int = field(default=128, metadata={"help": "Tokens that two pieces of a long context share."})
+    doc_stride: int | None = field(
+        default=None,
+        metadata={
+            "help": "Tokens that two pieces of a long text share: 128 of a question's context, a quarter of "
+            "max_seq_length of words to tag; a text to classify is cut unless this is given."
+        },
+    )
+    label_all_tokens: bool = field(
+        default=False, metadata={"help": "Train on all tokens of a word that is tagged, not on its first one only."}
+    )
     n_best_size: int = field(default=20, metadata={"help": "Starts and ends of answers to look at."})
     max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
 

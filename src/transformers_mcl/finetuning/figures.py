@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from transformers import PreTrainedModel
+
 from ..errors import UserError
 from .arguments import MAIN_METRIC
 from .task import LoadedTask
 
-__all__ = ["best_result", "evaluation_figures", "trainer_metric", "trainer_name"]
+__all__ = ["best_result", "diverged", "evaluation_figures", "trainer_metric", "trainer_name"]
 
 
 def evaluation_figures(evaluated: Mapping[str, Any], task: LoadedTask) -> dict[str, float]:
@@ -47,7 +50,7 @@ def trainer_metric(task: LoadedTask, asked: str) -> str:
 
 def trainer_name(task: LoadedTask, metric: str, split: str | None = None) -> str:
     """What the Trainer calls a figure of a validation set, the main one if none is named."""
-    return _set_prefix(task, split or task.validations[0]) + metric
+    return _set_prefix(task, split or next(iter(task.validations), "")) + metric
 
 
 def _set_prefix(task: LoadedTask, split: str) -> str:
@@ -55,6 +58,14 @@ def _set_prefix(task: LoadedTask, split: str) -> str:
     return f"{task.set_name(split)}_" if len(task.validations) > 1 else ""
 
 
-def best_result(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Of one task's results the one with the highest main figure; the first of equals."""
-    return max(results, key=lambda result: float(result["metrics"].get(result["main_metric"], -math.inf)))
+def diverged(model: PreTrainedModel, evaluated: Mapping[str, Any]) -> bool:
+    """Whether a model has a weight that is not finite, or its evaluation a loss that is not."""
+    losses = [value for name, value in evaluated.items() if name.endswith("loss")]
+    finite = all(bool(torch.isfinite(weight).all()) for weight in model.parameters())
+    return not finite or not all(map(math.isfinite, losses))
+
+
+def best_result(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of one task's results the one with the highest main figure, the first of equals; None if all diverged."""
+    finite = [result for result in results if not result.get("diverged")]
+    return max(finite, key=lambda r: float(r["metrics"].get(r["main_metric"], -math.inf)), default=None)

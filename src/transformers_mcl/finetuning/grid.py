@@ -96,7 +96,9 @@ def run_arguments(
         UserError: they refuse these settings, or the task has no such metric.
     """
     more["push_to_hub"] = False  # what goes to the Hub is chosen when all runs are done
-    if task is not None and args.metric_for_best_model is not None:
+    if task is not None and not task.validations:
+        more |= {"do_eval": False, "eval_strategy": "no"}
+    if task is not None and task.validations and args.metric_for_best_model is not None:
         more["metric_for_best_model"] = trainer_metric(task, args.metric_for_best_model)
     try:
         return replace(args, **{**settings, **more})

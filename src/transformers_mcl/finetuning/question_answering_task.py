@@ -52,7 +52,6 @@ class QuestionAnsweringTask(LoadedTask):
     pipeline_tag = "question-answering"
     known_metrics = ("f1", "exact", "HasAns_f1", "HasAns_exact", "NoAns_f1", "NoAns_exact", "best_f1", "best_exact")
     max_seq_length = 384
-    ordered = True
     highest = 100.0
     usage = ANSWERING
 
@@ -66,17 +65,18 @@ class QuestionAnsweringTask(LoadedTask):
                 raise UserError(
                     f"column 'id' of the {split} data holds the same id twice: answers are told apart by it"
                 )
-        for split, table in self.labelled.items():
-            check_column(table, "answers", split, hint)
-            none |= self._check_answers(split, table)
+        for split in self.labelled:
+            check_column(self.tables[split], "answers", split, hint)
+            none |= self._check_answers(split)
         asked = self.args.version_2_with_negative
         self.with_negative = self.definition.some_unanswered or none if asked is None else asked
         self.features: dict[str, Dataset] = {}  # where the tokens of each split's pieces are in the text
         self.predictions: dict[str, Any] = {}
 
-    def _check_answers(self, split: str, table: Dataset) -> bool:
-        """Whether some questions have no answer; warns of answers that are not where they are said to be."""
-        none, astray = False, []
+    def _check_answers(self, split: str) -> bool:
+        """Whether some questions have no answer; warns of answers that are not where they are said to be, and leaves
+        out those without text, which say that there is none."""
+        none, blank, astray, table = False, False, [], self.tables[split]
         for number, (context, answers) in enumerate(zip(table["context"], table["answers"], strict=True)):
             given: list[Any] = (
                 [answers.get(key) for key in ("text", "answer_start")] if isinstance(answers, dict) else []
@@ -86,7 +86,8 @@ class QuestionAnsweringTask(LoadedTask):
                     f"column 'answers' of the {split} data must hold {{text: [...], answer_start: [...]}}, as "
                     f"SQuAD's, not {str(answers)[:80]!r}"
                 )
-            none |= not given[0]
+            none |= not any(text.strip() for text in given[0])
+            blank |= not all(text.strip() for text in given[0])
             if any(not context.startswith(text, start) for text, start in zip(*given, strict=True)):
                 astray.append(number)
         if astray and split == "train":
@@ -94,6 +95,8 @@ class QuestionAnsweringTask(LoadedTask):
                 f"{len(astray):,} of the {len(table):,} train questions have an answer that does not stand in the "
                 f"context at its answer_start, the first in row {astray[0] + 1}: they teach whatever stands there"
             )
+        if blank:
+            self.tables[split] = table.map(_with_text, desc="Leaving out answers without text")
         return none
 
     @property
@@ -103,24 +106,49 @@ class QuestionAnsweringTask(LoadedTask):
     def check(self, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
         super().check(tokenizer, length)
         need_fast(tokenizer, self.name)
+        most = self._longest_question(tokenizer, length)
         for split, table in self.tables.items():
             questions = tokenizer([question.strip() for question in table["question"]], add_special_tokens=False)
-            longest = max(map(len, questions["input_ids"]))
-            room = length - longest - tokenizer.num_special_tokens_to_add(pair=True)
-            if self.args.doc_stride >= room:
+            lengths = [len(ids) for ids in questions["input_ids"]]
+            usual = int(np.median(lengths))
+            if most < max(usual, 1):
                 raise UserError(
-                    f"doc_stride={self.args.doc_stride} must be below {max(room, 0)}, which is what max_seq_length="
-                    f"{length} leaves of a context beside the longest question of the {split} data ({longest} tokens)"
+                    f"doc_stride={self._stride} must be below {max(most + self._stride + 1 - usual, 0)}, what "
+                    f"max_seq_length={length} leaves of a context beside half of the questions of the {split} data "
+                    f"({usual} tokens)"
                 )
+            if long := [number for number, each in enumerate(lengths, 1) if each > most]:
+                logger.warning(
+                    f"{len(long):,} of the {len(table):,} {split} questions are longer than the {most} tokens that "
+                    f"max_seq_length={length} and doc_stride={self._stride} leave, the first in row {long[0]}: their "
+                    "ends are cut off"
+                )
+
+    @property
+    def _stride(self) -> int:
+        return 128 if self.args.doc_stride is None else self.args.doc_stride
+
+    def _longest_question(self, tokenizer: PreTrainedTokenizerBase, length: int) -> int:
+        """The tokens that a question may have: beside it a piece of context must be longer than what two share."""
+        return length - tokenizer.num_special_tokens_to_add(pair=True) - self._stride - 1
+
+    def _questions(self, given: Sequence[str], tokenizer: PreTrainedTokenizerBase, length: int) -> list[str]:
+        """The questions, with the ends of those cut off that are too long."""
+        texts = [question.strip() for question in given]
+        most = self._longest_question(tokenizer, length)
+        spans = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [
+            text[: span[most - 1][1]] if len(span) > most else text for text, span in zip(texts, spans, strict=True)
+        ]
 
     def encode(self, split: str, tokenizer: PreTrainedTokenizerBase, length: int) -> Dataset:
         def pieces(batch: Mapping[str, Sequence[Any]], indices: Sequence[int]) -> dict[str, Any]:
             encoded = tokenizer(
-                [question.strip() for question in batch["question"]],
+                self._questions(batch["question"], tokenizer, length),
                 batch["context"],
                 truncation="only_second",
                 max_length=length,
-                stride=self.args.doc_stride,
+                stride=self._stride,
                 padding="max_length" if self.args.pad_to_max_length else False,
                 return_overflowing_tokens=True,
                 return_offsets_mapping=True,
@@ -160,8 +188,8 @@ class QuestionAnsweringTask(LoadedTask):
             given["null_odds"][key] = margin
         return given
 
-    def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
-        split = self.validations[0]
+    def metrics(self, predicted: EvalPrediction, split: str | None = None) -> dict[str, float]:
+        split = split or self.validations[0]
         self.predictions = self._answer(split, predicted.predictions)
         texts, best, margins = self.predictions.values()
         answers = (row["text"] for row in self.tables[split]["answers"])
@@ -189,6 +217,13 @@ class QuestionAnsweringTask(LoadedTask):
 
     def describe(self) -> str:
         return f"{super().describe()}; {'some' if self.with_negative else 'no'} questions have no answer"
+
+
+def _with_text(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers of a row that have a text."""
+    pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+    kept = [(text, start) for text, start in pairs if text.strip()]
+    return {"answers": {"text": [text for text, _ in kept], "answer_start": [start for _, start in kept]}}
 
 
 def _save(predictions: Mapping[str, Any], folder: Path, prefix: str = "") -> None:

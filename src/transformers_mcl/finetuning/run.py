@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from accelerate.utils import broadcast_object_list, release_memory
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
@@ -24,14 +24,16 @@ from ..hub.push import create_repository, push_folder
 from ..io import versions, write_json
 from ..models.loading import load_config
 from ..training.curves import plot_curves
+from .adapters import add_adapter, merge_adapter
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
-from .encoders import layerwise_optimizer, load_encoder, own_names, task_length
-from .figures import best_result, evaluation_figures, trainer_name
+from .encoders import check_vocabulary, layerwise_optimizer, load_encoder, own_names, task_length
+from .figures import best_result, diverged, evaluation_figures, trainer_name
 from .grid import Run, checkpoint_of, plan_runs, run_arguments
-from .loading import load_task
+from .loading import Wanted, load_task
 from .results import save_results, summarize_runs
 from .task import LoadedTask, find_task
+from .trainer import TaskTrainer, early_stopping
 
 __all__ = ["Finetuning", "prepare_finetuning"]
 
@@ -71,23 +73,28 @@ def prepare_finetuning(
     """
     runs = plan_runs(encoder, task_args, args)
     hub = encoder.hub
+    config = load_config(encoder.model_name_or_path, **hub)
     tokenizer = load_tokenizer(encoder.tokenizer_name or encoder.model_name_or_path, **hub)
     tokenizer.padding_side = "right"  # "no answer" is the first token
-    predict = args.do_predict or bool(task_args.test_file)
-    data = {"cache_dir": encoder.cache_dir, "token": encoder.token}
     with args.main_process_first(desc="reading the data"):
-        tasks = {name: load_task(find_task(name), task_args, predict, **data) for name in task_args.task_name}
+        tasks = _load_tasks(encoder, task_args, args, None if args.do_train else config)
     given = yaml.safe_load(recipe) or {}
     prepared = Finetuning(encoder, args, tasks, tokenizer, task_args.max_seq_length, runs, given)
-    if args.train_sampling_strategy == "group_by_length" and any(task.ordered for task in tasks.values()):
-        raise UserError("train_sampling_strategy=group_by_length would mix up the pieces of contexts; use random")
-    config = load_config(encoder.model_name_or_path, **hub)
     for task in tasks.values():
         task.adopt(config, args.do_train)
-        run_arguments(args, {}, task)
+        for point in ({}, *(run.settings for run in runs)):
+            settled = run_arguments(args, point, task)
+            task.check_arguments(settled)
+            if encoder.lora and settled.layerwise_learning_rate_decay is not None:
+                raise UserError(
+                    "layerwise_learning_rate_decay has no meaning beside lora, which trains no layer itself"
+                )
         model, weights = load_encoder(encoder, task, args.seed, args.do_train)
+        check_vocabulary(tokenizer, model)
         fit_tokenizer(tokenizer, model)
         task.check(tokenizer, task_length(task_args.max_seq_length, task, tokenizer, model))
+        if encoder.lora:
+            add_adapter(model, encoder, task)
         prepared.origins[task.name] = {"weights of the model": weights, "data": task.digest()}
     for run in runs:
         prepared.done(run)
@@ -97,6 +104,32 @@ def prepare_finetuning(
         for name in tasks:
             create_repository(prepared.repository(name) or "", private=args.hub_private_repo, token=args.hub_token)
     return prepared
+
+
+def _load_tasks(
+    encoder: EncoderArguments,
+    task_args: TaskArguments,
+    args: FinetuningArguments,
+    checkpoint: PreTrainedConfig | None,
+) -> dict[str, LoadedTask]:
+    """The tasks with those of their examples that these arguments need."""
+    predict = args.do_predict or bool(task_args.test_file)
+    evaluate = args.do_eval if args.do_train or predict or args.do_eval is not None else True
+    wanted = Wanted(args.do_train, evaluate, predict, args.seed)
+    if not (wanted.train or wanted.evaluate is not False or wanted.predict):
+        raise UserError("nothing to do: give one of --do_train, --do_eval and --do_predict true")
+    data = {"cache_dir": encoder.cache_dir, "token": encoder.token}
+    tasks = {n: load_task(find_task(n), task_args, wanted, checkpoint, **data) for n in task_args.task_name}
+    for name, task in tasks.items():
+        if task.validations:
+            continue
+        for asked in ("load_best_model_at_end", "sweep"):
+            if getattr(args, asked, None) or getattr(encoder, asked, None):
+                raise UserError(
+                    f"{asked}: {name} has no examples to choose by: give --validation_file or "
+                    "--validation_split_percentage"
+                )
+    return tasks
 
 
 @dataclass
@@ -138,14 +171,19 @@ class Finetuning:
                 found[number] = result = self._train(run, list(filter(None, found)))
                 release_memory()  # the next model may need what this one held
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in result["metrics"].items())
-                say(f"    {shown} ({result['seconds']:.0f} s)")
-                if "loss" not in result["metrics"]:
-                    say("    its loss is not a finite number: it diverged, a lower learning_rate may help")
+                say(f"    {shown or 'not evaluated'} ({result['seconds']:.0f} s)")
+                if result["diverged"]:
+                    say("    its loss or weights are not finite: it diverged, a lower learning_rate may help")
             if self.args.process_index == 0:
                 table = self._save_results(list(filter(None, found)), self.folder)
         for name in self.tasks if self.args.process_index == 0 else ():
             done = [(run, result) for run, result in zip(self.runs, found, strict=True) if result is not None]
             self._present([(run, result) for run, result in done if run.task == name], say)
+        if lost := [name for name in self.tasks if all(r.get("diverged") for r in found if r and r["task"] == name)]:
+            raise UserError(
+                f"every run of {', '.join(lost)} diverged, and none is the best: give a lower learning_rate, or "
+                "--max_grad_norm 1"
+            )
         return table
 
     def _train(self, run: Run, earlier: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -158,15 +196,19 @@ class Finetuning:
                     shutil.rmtree(old)
             write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
-        trainer = self._trainer(task, model, args)
+        adapts = self.encoder.lora and args.do_train
+        trainer = self._trainer(task, add_adapter(model, self.encoder, task) if adapts else model, args)
         trainer.accelerator.wait_for_everyone()
         if args.do_train:
             with own_names(model):
                 trainer.train(resume_from_checkpoint=checkpoint_of(args))
+        if adapts:
+            merge_adapter(trainer, run.folder / "adapter")
         result = {"task": task.name, "main_metric": task.main_metric, "seed": run.seed, "settings": dict(run.settings)}
-        result |= {"metrics": evaluation_figures(trainer.evaluate(), task), "steps": trainer.state.global_step}
-        result["seconds"] = time.perf_counter() - began
-        if (folder := self._model_folder(run, [*earlier, result])) is not None:
+        evaluated = trainer.evaluate() if task.validations else {}
+        result |= {"metrics": evaluation_figures(evaluated, task), "steps": trainer.state.global_step}
+        result |= {"diverged": diverged(model, evaluated), "seconds": time.perf_counter() - began}
+        if args.do_train and (folder := self._model_folder(run, [*earlier, result])) is not None:
             self._save_model(trainer, task, run, folder)
         trainer.compute_metrics = None
         predicted = {split: trainer.predict(self._rows(task, model, args)[split]) for split in task.tests}
@@ -184,24 +226,22 @@ class Finetuning:
                 self.rows = {task.name: {s: task.encode(s, self.tokenizer, length) for s in task.tables}}
         return self.rows[task.name]
 
-    def _trainer(self, task: LoadedTask, model: PreTrainedModel, args: FinetuningArguments) -> Trainer:
+    def _trainer(self, task: LoadedTask, model: PreTrainedModel, args: FinetuningArguments) -> TaskTrainer:
         rows = self._rows(task, model, args)
         validations = {task.set_name(split): rows[split] for split in task.validations}
         length = task_length(self.length, task, self.tokenizer, model)
         multiple = padding_multiple(length) if args.bf16 or args.fp16 else None
-        trainer = Trainer(
+        return TaskTrainer(
+            task,
             model,
             args,
             data_collator=task.collator(self.tokenizer, multiple),
-            train_dataset=rows["train"],
-            eval_dataset=validations if len(validations) > 1 else rows[task.validations[0]],
+            train_dataset=rows.get("train"),
+            eval_dataset=validations if len(validations) > 1 else next(iter(validations.values()), None),
             processing_class=self.tokenizer,
-            compute_metrics=task.metrics,
             optimizers=(layerwise_optimizer(args, model), None),
+            callbacks=early_stopping(args),
         )
-        # The heads' losses are means over the batch, whatever number of examples the Trainer would tell them of.
-        trainer.model_accepts_loss_kwargs = False
-        return trainer
 
     def done(self, run: Run) -> dict[str, Any] | None:
         """What a run left that has finished.
@@ -226,7 +266,8 @@ class Finetuning:
                     f"{path} is of a run with {name} {before}, which is now {now}: choose another output_dir, or "
                     "run it again with --overwrite_output_dir"
                 )
-        finished = found.get("metrics") is not None and (holds_model or not self.encoder.save_models)
+        leaves_model = self.encoder.save_models and self.args.do_train and not found.get("diverged")
+        finished = found.get("metrics") is not None and (holds_model or not leaves_model)
         return found if finished else None
 
     def _identity(self, run: Run) -> dict[str, Any]:
@@ -242,6 +283,8 @@ class Finetuning:
 
     def _model_folder(self, run: Run, results: Sequence[Mapping[str, Any]]) -> Path | None:
         """Where the model of the last of `results` is kept; in a sweep only the best so far of each task is."""
+        if results[-1]["diverged"]:
+            return None
         if self._keeps_the_best_only:
             best = best_result([result for result in results if result["task"] == run.task])
             return self.folder / run.task / "best" if best is results[-1] else None
@@ -280,7 +323,8 @@ class Finetuning:
         """Gives the models of a task that were kept their cards, the best one's with the table of all runs; uploads
         that one."""
         results = [result for _, result in done]
-        best = best_result(results)
+        if (best := best_result(results)) is None:
+            return
         for run, result in done:
             folder = self.folder / run.task / "best" if self._keeps_the_best_only else run.folder
             if (self._keeps_the_best_only and result is not best) or not (folder / "config.json").exists():
@@ -290,7 +334,7 @@ class Finetuning:
                 continue
             if folder != self.folder:
                 self._save_results(results, folder)
-            if len(results) > 1:
+            if len(results) > 1 and result["metrics"]:
                 say(f"The best model of {run.task} ({run}) is in {folder}")
             if name := self.repository(run.task):
                 hub: dict[str, Any] = {"private": self.args.hub_private_repo, "token": self.args.hub_token}

@@ -31,6 +31,12 @@ class Source:
         """The same of which at most so many rows are used."""
         return replace(self, rows=min(most or self.total, self.total))
 
+    def part(self, rows: int, which: str) -> Source:
+        """So many rows of the same, drawn at random; `which` says what part of it they are, for people."""
+        if self.dataset_name is not None:
+            return replace(self, rows=rows, total=rows, split=f"{self.split} ({which})")
+        return replace(self, rows=rows, total=rows, files=(f"{self.place} ({which})",))
+
     @property
     def place(self) -> str:
         """The files' names; or of the Hub `cola of nyu-mll/glue, split validation`."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets import Dataset, DatasetDict
-from transformers import DataCollatorWithPadding, EvalPrediction, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import (
+    DataCollatorWithPadding,
+    EvalPrediction,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    TrainingArguments,
+)
 from transformers.trainer_utils import PredictionOutput
 
 from ..errors import UserError
@@ -18,7 +27,20 @@ from ..evaluation.registry import Registry
 from .example_arguments import ExampleArguments
 from .source import Source
 
-__all__ = ["TASKS", "LoadedTask", "Task", "find_task", "register_task", "task_groups"]
+__all__ = ["TASKS", "LoadedTask", "Submission", "Task", "find_task", "register_task", "task_groups"]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The files of predictions that a leaderboard takes: `index` and `prediction` with a tab between.
+
+    Attributes:
+        files: their names, by the split that is predicted.
+        numbers: whether classes stand in them as numbers.
+    """
+
+    files: Mapping[str, str]
+    numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +65,7 @@ class Task:
         highest: the best main figure that there can be: 100 of percentages; the kind's if None.
         max_seq_length: tokens after which a text is cut by default; the kind's if None.
         some_unanswered: of question answering: questions may have no answer, whatever these examples say.
+        submission: the files that its leaderboard takes.
         group: a name for several tasks, which `--task_name` takes, too.
 
     Raises:
@@ -63,6 +86,7 @@ class Task:
     highest: float | None = None
     max_seq_length: int | None = None
     some_unanswered: bool = False
+    submission: Submission | None = None
     group: str | None = None
 
     @property
@@ -96,12 +120,13 @@ class LoadedTask(ABC):
         args: what was said of its examples, which goes before what the definition says.
         tables: `train`, the validation splits, and those to predict.
         sources: where each of the tables came from; unknown if not given.
+        checkpoint: the configuration of a model that is used as it is, which says what its classes are.
 
     Attributes:
         auto: what opens a checkpoint with this head.
         pipeline_tag: the Hub's name of the kind of task.
         known_metrics: the figures that this kind has; but for `usual_metrics`, they must be asked for.
-        ordered: whether predictions are needed in the order of the rows.
+        first_split: the one that says which columns and classes there are: `train`, where there is one.
         validations, tests: the splits that are there, the main one first; the labels of `tests` are not looked at.
         classes: the names of the classes or tags; none of a score or an answer.
     """
@@ -110,7 +135,6 @@ class LoadedTask(ABC):
     pipeline_tag: ClassVar[str]
     known_metrics: ClassVar[tuple[str, ...]]
     max_seq_length: int = 128
-    ordered: ClassVar[bool] = False
     highest: ClassVar[float] = 1.0
 
     def __init__(
@@ -119,9 +143,12 @@ class LoadedTask(ABC):
         args: ExampleArguments,
         tables: DatasetDict,
         sources: Mapping[str, Source] | None = None,
+        checkpoint: PreTrainedConfig | None = None,
     ):
         self.definition, self.name, self.args, self.tables = definition, definition.name, args, tables
         self.sources = sources or {split: Source(len(table), len(table)) for split, table in tables.items()}
+        self.checkpoint = checkpoint
+        self.first_split = next(iter(tables))
         self.validations = [split for split in tables if split.startswith("validation")]
         self.tests = [split for split in tables if split.startswith("test")]
         self.classes: list[str] = []
@@ -141,6 +168,63 @@ class LoadedTask(ABC):
     @property
     def main_metric(self) -> str:
         return self.metric_names[0]
+
+    @property
+    def checkpoint_classes(self) -> list[str]:
+        """The names of the classes of a model that is used as it is, in its order."""
+        names = getattr(self.checkpoint, "id2label", None) or {}
+        return [str(name) for _, name in sorted(names.items())]
+
+    def check_arguments(self, args: TrainingArguments) -> None:
+        """That the training arguments make sense for the task.
+
+        Raises:
+            UserError: they do not.
+        """
+        if args.label_smoothing_factor and not self.smooths_labels:
+            raise UserError(
+                f"label_smoothing_factor={args.label_smoothing_factor:g} is of tasks with one class out of several, "
+                f"which {self.name} is not here: leave it out"
+            )
+        if weights := getattr(args, "class_weights", None):
+            self.class_weights(weights)
+
+    @property
+    def smooths_labels(self) -> bool:
+        """Whether label smoothing has a meaning: each label is one class out of several."""
+        return bool(self.classes)
+
+    def class_counts(self) -> Counter[str]:
+        """How often training has each class; none where a label is not one class out of several."""
+        return Counter()
+
+    def class_weights(self, asked: str) -> list[float]:
+        """What the loss of each class is multiplied by, in the order of the head's.
+
+        Args:
+            asked: `balanced`, by which all classes weigh the same however many examples they have, or weights by name
+                as JSON; a class that is not named weighs 1.
+
+        Raises:
+            UserError: the task has no classes, not these, or the weights are no numbers above 0.
+        """
+        if not (counts := self.class_counts()):
+            raise UserError(f"class_weights are of tasks with one class out of several, which {self.name} is not here")
+        fields = self.model_fields["id2label"]
+        names = [fields[i] for i in range(len(fields))]
+        if asked == "balanced":
+            mean = counts.total() / len(counts)
+            return [mean / counts[name] if counts[name] else 1.0 for name in names]
+        try:
+            weights = {name: float(weight) for name, weight in json.loads(asked).items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(f'class_weights={asked!r} must be balanced, or like {{"{names[0]}": 2}}') from error
+        for name, weight in weights.items():
+            if name not in names or not 0 < weight < math.inf:
+                raise UserError(
+                    f"class_weights: {name!r}: {weight:g} is no weight above 0 of one of {', '.join(names)}"
+                )
+        return [weights.get(name, 1.0) for name in names]
 
     @property
     def labelled(self) -> dict[str, Dataset]:
@@ -174,8 +258,8 @@ class LoadedTask(ABC):
         """Rows of ids and, but for a split to predict, labels, at most `length` tokens each."""
 
     @abstractmethod
-    def metrics(self, predicted: EvalPrediction) -> dict[str, float]:
-        """The figures of an evaluation."""
+    def metrics(self, predicted: EvalPrediction, split: str | None = None) -> dict[str, float]:
+        """The figures of an evaluation of `split`, by default the main validation set."""
 
     @property
     @abstractmethod
@@ -222,16 +306,17 @@ class LoadedTask(ABC):
 
     def describe(self) -> str:
         """One line for people."""
-        return f"{self.name}: " + ", ".join(f"{len(table):,} {split}" for split, table in self.tables.items())
+        counts = ", ".join(f"{len(table):,} {split}" for split, table in self.tables.items())
+        return f"{self.name}: {counts}" + ("" if self.validations else ", none to evaluate on")
 
     def digest(self) -> str:
-        """Stands for the examples, wherever their files lie: the number of those to train on, and a hash of all."""
+        """Stands for the examples, wherever their files lie: how many the first split has, and a hash of all."""
         found = hashlib.sha256()
         for split, table in self.tables.items():
             found.update(split.encode())
             for batch in table.with_format("arrow").iter(10_000):
                 found.update(repr(batch.to_pydict()).encode())
-        return f"{len(self.tables['train']):,}, {found.hexdigest()[:12]}"
+        return f"{len(self.tables[self.first_split]):,}, {found.hexdigest()[:12]}"
 
     def map(self, split: str, encode: Callable[..., Any], with_indices: bool = False) -> Dataset:
         """`encode` over a split's columns, whose own are dropped."""

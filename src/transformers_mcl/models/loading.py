@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.utils import logging
 
@@ -35,6 +37,11 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     except NotConverted as error:
         raise UserError(f"{argument}: {error}") from error
     except (OSError, ValueError) as error:
+        if (base := _adapted(name_or_path)) is not None:
+            raise UserError(
+                f"{argument}: {name_or_path!r} is an adapter of PEFT for {base!r}, not a model: give what "
+                "merge_and_unload() makes of both, saved with save_pretrained"
+            ) from error
         if kind := _unknown_type(name_or_path, hub):
             near = difflib.get_close_matches(kind, CONFIG_MAPPING.keys(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -43,6 +50,15 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
         raise UserError(
             f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
+
+
+def _adapted(folder: str) -> str | None:
+    """The model that an adapter in a folder is of, if there is one."""
+    path = os.path.join(folder, "adapter_config.json")
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return str(json.load(file).get("base_model_name_or_path"))
 
 
 def _unknown_type(name_or_path: str, hub: dict[str, Any]) -> str | None:
@@ -75,10 +91,14 @@ def open_model(
     name_or_path: str | os.PathLike[str],
     where: str,
     *,
+    dtype: torch.dtype | str = torch.float32,
     ignore_mismatched_sizes: bool = False,
     **arguments: Any,
 ) -> Opened:
     """`kind.from_pretrained`, in silence and with one-line errors; the caller says which weights may be missing.
+
+    The weights are float32 unless another type is asked for, whatever the file has: trained as they are, those of
+    bfloat16 do not move at a usual learning rate, and those of float16 overflow.
 
     Args:
         kind: the model's class, or an Auto class.
@@ -93,7 +113,7 @@ def open_model(
         with loading_in_silence():
             # Always ignored, since the error of transformers names none of them.
             model, info = kind.from_pretrained(
-                name_or_path, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
+                name_or_path, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True, **arguments
             )
     except UserError:
         raise

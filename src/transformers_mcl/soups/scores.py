@@ -372,7 +372,7 @@ def _tokenizer(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> PreTr
 
 def _load(kind: Any, folder: Folder, what: str, device: torch.device, **arguments: Any) -> PreTrainedModel:
     """In float32 and without dropout; all weights must be there."""
-    model = open_whole(kind, folder, f"{what}: {os.fspath(folder)!r}", dtype=torch.float32, **arguments)
+    model = open_whole(kind, folder, f"{what}: {os.fspath(folder)!r}", **arguments)
     opened: PreTrainedModel = model.eval().to(device)
     return opened
 

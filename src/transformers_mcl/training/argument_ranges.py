@@ -20,8 +20,11 @@ _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
     ("0 or more", lambda value: 0 <= value < math.inf): """
         learning_rate weight_decay warmup_steps generator_warmup_steps course_warmup_steps correction_warmup_steps
         batch_size_warmup_steps length_warmup_steps logging_steps eval_steps eval_delay save_steps neftune_noise_alpha
+        early_stopping_threshold
     """,
-    ("at least 0 and below 1", lambda value: 0 <= value < 1): "adam_beta1 adam_beta2 label_smoothing_factor",
+    ("at least 0 and below 1", lambda value: 0 <= value < 1): """
+        adam_beta1 adam_beta2 label_smoothing_factor lora_dropout
+    """,
     ("0 or more", lambda value: value >= 0): "max_grad_norm",
     ("at least 1, or -1 for num_train_epochs", lambda value: value == -1 or (value > 0 and value % 1 == 0)): """
         max_steps
@@ -30,6 +33,7 @@ _NAMES: dict[tuple[str, Callable[[float], bool]], str] = {
     ("at least 1", lambda value: value >= 1 and value % 1 == 0): """
         batch_size_warmup_start per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps
         eval_accumulation_steps torch_empty_cache_steps dataloader_prefetch_factor ddp_bucket_cap_mb ddp_timeout
+        early_stopping_patience lora_r lora_alpha
         num_seeds max_seq_length n_best_size max_answer_length max_train_samples max_eval_samples max_predict_samples
         max_tokens up_to_steps
     """,

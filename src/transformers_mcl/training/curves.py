@@ -111,8 +111,9 @@ def _lines(log_history: _LogHistory, curve: _Curve) -> dict[str, np.ndarray]:
     lines = {}
     for prefix in _LOOKS:
         key = prefix + curve.figure
-        logged = [(log["step"], log[key]) for log in log_history if "step" in log and key in log]
-        points = np.array(logged, float).reshape(-1, 2)
+        # One point a step: the evaluation at the end is of a step that may have been evaluated before.
+        logged = {log["step"]: log[key] for log in log_history if "step" in log and key in log}
+        points = np.array(list(logged.items()), float).reshape(-1, 2)
         if np.isfinite(points[:, 1:]).any():
             points[~np.isfinite(points)] = np.nan  # a gap in the line
             lines[prefix] = points

@@ -205,12 +205,12 @@ def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraini
     where, hub = f"model_name_or_path {name!r}", {k: v for k, v in arguments.items() if k != "attn_implementation"}
     shared: Any = load_config(name, **hub)
     if (shares := shared.generator_shares) == config.generator_shares:
-        opened = open_model(MclForPreTraining, name, where, config=config, dtype=torch.float32, **arguments)
+        opened = open_model(MclForPreTraining, name, where, config=config, **arguments)
         pair: MclForPreTraining = opened.model
     else:
         as_saved = copy.deepcopy(config)
         as_saved.generator_shares, as_saved.generator_trainable = shares, True
-        opened = open_model(MclForPreTraining, name, where, config=as_saved, dtype=torch.float32, **arguments)
+        opened = open_model(MclForPreTraining, name, where, config=as_saved, **arguments)
         pair = _sharing_otherwise(opened.model, config, arguments.get("attn_implementation"))
     if new := [key for key in opened.missing if not key.startswith("course_predictions.")]:
         logger.warning(f"{name!r} lacks {len(new)} of a pair's weights, {new[0]} for one: they start new")
@@ -272,7 +272,7 @@ def load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
     if isinstance(config, MclConfig):
         whole = "MclForPreTraining" in (config.architectures or ())
         kind = MclForMaskedLM if argument == GENERATOR else MclForPreTraining if whole else MclDiscriminator
-    model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", dtype=torch.float32, **hub)
+    model, missing, _, unexpected = open_model(kind, name, f"{argument} {name!r}", **hub)
     if any(key.startswith("electra.") for key in unexpected):
         raise UserError(f"{argument} {name!r}: its weights do not fit its config.json, {unexpected[:1]} for one")
     other_head = f"{_other(argument).split('_')[0]}_predictions"
@@ -317,7 +317,7 @@ def start_generator(
 
 def _give_prediction_head(pair: MclForPreTraining, name: str, hub: Mapping[str, Any]) -> bool:
     """Gives the generator the head for the vocabulary that the checkpoint `name` has, if it fits; whether it has."""
-    opened = open_model(AutoModelForMaskedLM, name, f"{DISCRIMINATOR} {name!r}", dtype=torch.float32, **hub)
+    opened = open_model(AutoModelForMaskedLM, name, f"{DISCRIMINATOR} {name!r}", **hub)
     inside = f"{opened.model.base_model_prefix}."
     head = {key: value for key, value in opened.model.named_parameters() if not key.startswith(inside)}
     own = pair.generator.state_dict()

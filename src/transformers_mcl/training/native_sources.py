@@ -289,7 +289,7 @@ def _open_discriminator(name: str, hub: Mapping[str, Any]) -> Any:
     if is_default(config):
         return load_source(DISCRIMINATOR, name, hub)
     kind = MclForPreTraining if isinstance(config, MclConfig) else AutoModel
-    opened = open_model(kind, name, where, dtype=torch.float32, **hub)
+    opened = open_model(kind, name, where, **hub)
     if missing := [key for key in opened.missing if "pooler" not in key]:
         raise UserError(f"{where} lacks {len(missing)} of its weights, {missing[0]} for one")
     return opened.model
@@ -301,5 +301,5 @@ def _open_generator(name: str, hub: Mapping[str, Any]) -> Any:
     if is_default(config):
         return load_source(GENERATOR, name, hub)
     if isinstance(config, MclConfig):
-        return open_whole(MclForPreTraining, name, where, dtype=torch.float32, **hub).generator
-    return open_whole(AutoModelForMaskedLM, name, where, dtype=torch.float32, **hub)
+        return open_whole(MclForPreTraining, name, where, **hub).generator
+    return open_whole(AutoModelForMaskedLM, name, where, **hub)

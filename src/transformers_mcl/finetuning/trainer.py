@@ -1,0 +1,91 @@
+"""transformers' Trainer for a task: it evaluates every row of every set, and knows which set that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput
+
+from ..training.arguments import changed
+from .arguments import FinetuningArguments
+from .task import LoadedTask
+
+__all__ = ["TaskTrainer", "early_stopping"]
+
+# What concerns training's batches only: of an evaluation all rows count, and predictions stand in their order.
+_OF_EVALUATION: dict[str, Any] = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
+
+
+def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
+    """The callback that ends a run whose evaluations get no better, if it is asked for."""
+    if args.early_stopping_patience is None:
+        return []
+    return [EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold)]
+
+
+class TaskTrainer(Trainer):
+    args: FinetuningArguments
+
+    """Trains and evaluates a model on a task.
+
+    Args:
+        task: what is measured.
+        arguments: those of [`~transformers.Trainer`], without `compute_metrics`.
+    """
+
+    def __init__(self, task: LoadedTask, *arguments: Any, **more: Any):
+        super().__init__(*arguments, **more)
+        self.task = task
+        # The heads' losses are means over the batch, whatever number of examples the Trainer would tell them of.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """In training that of weighted classes, if they have weights; evaluations of all runs have the same."""
+        if self.args.class_weights is None or not model.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        outputs = model(**inputs)
+        logits = outputs["logits"].float().flatten(0, -2)
+        labels = inputs["labels"].flatten()
+        weights = torch.tensor(self.task.class_weights(self.args.class_weights), device=logits.device)
+        smoothing = self.args.label_smoothing_factor
+        # Not the mean of torch, whose divisor is the batch's sum of weights: it would take back those of rare classes.
+        loss = cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+        loss = loss / (labels >= 0).sum().clamp(min=1)
+        return (loss, outputs) if return_outputs else loss
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **more: Any) -> TrainOutput:
+        """As ever; but from the checkpoint of its last step no further step is taken."""
+        if not isinstance(resume_from_checkpoint, str) or self.args.max_steps <= 0:
+            return super().train(resume_from_checkpoint, *arguments, **more)
+        state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
+        if state.global_step < self.args.max_steps:
+            return super().train(resume_from_checkpoint, *arguments, **more)
+        self.state = state
+        self._load_from_checkpoint(resume_from_checkpoint)
+        if self.args.load_best_model_at_end and state.best_model_checkpoint:
+            self._load_best_model()
+        return TrainOutput(state.global_step, 0.0, {})
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        with changed(self.args, **_OF_EVALUATION):
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        with changed(self.args, **_OF_EVALUATION):
+            return super().get_test_dataloader(test_dataset)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        names = {self.task.set_name(split): split for split in self.task.validations}
+        split = names.get(eval_dataset, self.task.validations[0]) if isinstance(eval_dataset, str) else None
+        self.compute_metrics = lambda predicted: self.task.metrics(predicted, split)
+        return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
