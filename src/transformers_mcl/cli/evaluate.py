@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from .. import probing  # noqa: F401  (it registers an evaluation)
 from ..evaluation import EvaluationArguments, evaluate, find_evaluation
 from .arguments import given_value, parse_arguments
 from .main import COMMANDS, PROG
