@@ -1,0 +1,116 @@
+"""`transformers-mcl evaluate --task losses`: what pre-training reports of held-out text, without training."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from ..data.arguments import DataArguments
+from ..errors import UserError
+from ..method.metrics import COURSE_FIGURES
+from ..models.configuration_mcl import MclConfig
+from ..models.loading import load_config
+from ..training.arguments import MclTrainingArguments
+from ..training.report import results_table
+from ..training.run import ModelArguments, PretrainingRun, prepare
+from .evaluation import Evaluation, EvaluationArguments, Outcome, Say, register_evaluation
+
+__all__ = ["DrawingArguments", "Losses", "TextArguments"]
+
+_ON_CARDS = ("masked_lm_loss", "masked_lm_accuracy", "disc_loss", "disc_auc")
+
+
+@dataclass
+class TextArguments(DataArguments):
+    """The text to evaluate on: `validation_file`; or the part that pre-training would hold out of `train_file` or of
+    `dataset_name`."""
+
+    def __post_init__(self) -> None:
+        if self.validation_file and not (self.train_file or self.dataset_name):
+            self.train_file = self.validation_file
+        super().__post_init__()
+
+
+@dataclass
+class DrawingArguments:
+    """What is drawn: masks, swaps and the generator's samples."""
+
+    eval_seed: int = field(
+        default=0, metadata={"help": "Seed of all that is drawn; with the batch size it says what is, as in pretrain."}
+    )
+
+
+class Losses(Evaluation):
+    """The losses of a pair, and how well it tells replaced tokens, on text: by the code that evaluates in training.
+
+    Figures equal those of `pretrain` where text, length of rows, batch size, `eval_seed` and the number of processes
+    are the same.
+    """
+
+    name = "losses"
+    arguments = (DrawingArguments, TextArguments)
+
+    def __call__(self, args: EvaluationArguments, *own: Any, say: Say) -> Outcome:
+        """Under `results` are the figures by the names of the trainer's log, without `eval_`.
+
+        Raises:
+            UserError: a checkpoint that is no pair, or text that cannot be used.
+        """
+        drawing, text = own
+        if not isinstance(config := load_config(args.model_name_or_path), MclConfig):
+            raise UserError(
+                f"model_name_or_path {args.model_name_or_path!r} is a {config.model_type!r} checkpoint; losses need "
+                "a pair"
+            )
+        model = ModelArguments(
+            model_name_or_path=args.model_name_or_path, tokenizer_name=args.tokenizer_name, cache_dir=args.cache_dir
+        )
+        with tempfile.TemporaryDirectory() as nothing:  # the trainer wants a folder, and writes nothing into it
+            training = MclTrainingArguments(
+                nothing,
+                max_steps=1,
+                per_device_eval_batch_size=args.per_device_eval_batch_size,
+                eval_seed=drawing.eval_seed,
+                use_cpu=args.use_cpu,
+                bf16=args.dtype == "bfloat16",
+                fp16=args.dtype == "float16",
+                report_to="none",
+            )
+            run = prepare(model, text, training)
+            say(f"held-out text: {run.statistics['validation']}")
+            run.trainer.evaluate()
+        figures = {name: value for name, value in run.evaluation.items() if _is_figure(name)} | run.baselines
+        return Outcome(
+            figures,
+            markdown=_markdown(args.model_name_or_path, run, figures),
+            settings={
+                "text": run.source,
+                "held_out": str(run.statistics["validation"]),
+                "eval_seed": drawing.eval_seed,
+                "per_device_eval_batch_size": args.per_device_eval_batch_size,
+                "processes": training.world_size,
+            },
+            card=[
+                EvalResult("fill-mask", run.source, run.source, name, value, task_name="pre-training losses")
+                for name, value in figures.items()
+                if name.endswith(_ON_CARDS)
+            ],
+        )
+
+
+def _is_figure(name: str) -> bool:
+    """Of a course, or the weighted sum of the losses; not how fast the evaluation was."""
+    return name == "loss" or name.endswith(COURSE_FIGURES)
+
+
+def _markdown(model: str, run: PretrainingRun, figures: dict[str, float]) -> str:
+    return (
+        f"# Losses: {model}\n\n{run.source}; held out: {run.statistics['validation']}. The sum of the weighted losses "
+        f"is {figures['loss']:.3f}.\n\n```\n{results_table(figures, run.baselines)}\n```\n"
+    )
+
+
+register_evaluation(Losses())
