@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
+
+from tests.once import Once
 
 # No test may reach the network, nor read or fill the caches of whoever runs it. Each worker of pytest-xdist has a
 # folder of its own inside that of the process that started it, which removes them all.
@@ -26,6 +31,24 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"
 # Without it, MKL's matrix products on some processors (AMD's) depend on where in memory the numbers lie.
 os.environ["MKL_CBWR"] = "AUTO"
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """`once(name, fill)`: a folder that `fill` has filled, once for the tests of all workers; for what takes long."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root if _worker is None else root.parent
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path, filled = shared / name, shared / f"{name}.filled"
+        with FileLock(shared / f"{name}.lock"):
+            if not filled.exists():
+                path.mkdir(exist_ok=True)
+                fill(path)
+                filled.touch()
+        return path
+
+    return folder
 
 
 @pytest.fixture

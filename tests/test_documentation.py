@@ -263,3 +263,29 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_page_on_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers_mcl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "tests" / "fixtures" / "languages", tmp_path / "tests" / "fixtures" / "languages")
+    page = (ROOT / "docs" / "languages.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    ran = []
+    quick = ["--use_cpu", "true", "--max_steps", "2", "--per_device_train_batch_size", "2", "--max_eval_samples", "4"]
+    quick += ["--config_overrides", "num_hidden_layers=1,generator_num_hidden_layers=1"]
+    for kind, block in re.findall(r"```(python|bash)\n(.*?)```", page, re.DOTALL):
+        if kind == "python":
+            exec(compile(block, "docs/languages.md", "exec"), names)
+            continue
+        for line in block.splitlines():
+            command, *words = shlex.split(line)[1:]
+            ran.append(command)
+            if command == "plan":  # which takes minutes
+                arguments_of([*words, "--use_cpu", "true", "--output_dir", "out"], command, "", PlanArguments)
+            else:
+                assert main([command, *words, *(quick if command == "pretrain" else [])]) == 0
+    assert ran == ["tokenizer", "tokenizer", "pretrain", "plan", "pretrain", "pretrain"]
+    assert names["states"].shape[:2] == (1, len(names["tokenizer"]("ยินดีต้อนรับ").input_ids))
+    assert names["tokenizer"].unk_token_id not in names["tokenizer"]("ยินดีต้อนรับ").input_ids

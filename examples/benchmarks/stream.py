@@ -100,10 +100,10 @@ def stream_once(folder: Path, tokenizer: PreTrainedTokenizerBase, args: argparse
     print(f"{'% read':>8} {'million tokens':>15} {'tokens/s':>10} {'resident MB':>12}")
     for batch in loader:
         tokens += batch["input_ids"].numel()
-        position = loader._positions[0]
-        if position.epoch:
+        place = loader._positions[0].places[0]
+        if place.epoch:
             break
-        read = 100 * position.shard // shards
+        read = 100 * place.piece // shards
         if read >= told:
             speed = tokens / (time.perf_counter() - begin)
             print(f"{read:8} {tokens / 1e6:15.1f} {speed:10,.0f} {resident():12.1f}", flush=True)

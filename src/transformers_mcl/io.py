@@ -33,6 +33,7 @@ __all__ = [
     "markdown_table",
     "nearest_path",
     "one_line",
+    "printable",
     "read_json",
     "versions",
     "write_json",
@@ -169,6 +170,13 @@ def one_line(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """`text` in characters that a terminal of this encoding can write, and that move its cursor to the right; the
+    others are written as escapes."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def nearest_path(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -25,12 +26,15 @@ from tests.small_text import write_text_and_tokenizer
 from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import DataArguments
+from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training.run import ModelArguments, prepare, preset_path
 
 SMALL = (
     "hidden_size=16,num_hidden_layers=1,intermediate_size=16,embedding_size=16,generator_hidden_size=16,"
     "generator_num_hidden_layers=1,generator_intermediate_size=16"
 )
+
+INSERTION = json.dumps(dict.fromkeys(OBJECTIVES["mcl"], 0) | {"itd": 50})
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +185,30 @@ def test_documents_are_kept_apart_where_asked(folder: Path, capsys: pytest.Captu
     assert not prepare(model, data, training).model.config.document_attention
 
 
+def test_whole_words_are_taken_where_asked(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said in the plan, the configuration and the card; kept up by a run that goes on from it, which ends at the same
+    weights wherever it was interrupted."""
+    run, words = folder / "words", ("--whole_word_mask", "true", "--save_strategy", "steps", "--save_steps", "1")
+    assert main(command(folder, "--output_dir", str(run), *words)) == 0
+    assert re.search(r"words      masked and swapped whole; one has \d+\.\d\d tokens in", capsys.readouterr().out)
+    assert MclForPreTraining.from_pretrained(run).config.whole_word_mask
+    assert "15 % swapped in whole words" in ModelCard.load(run / "README.md").text
+    whole = load_file(run / "model.safetensors")
+    shutil.rmtree(run / "checkpoint-3")
+    assert main(command(folder, "--output_dir", str(run), *words, "--resume_from_checkpoint", "true")) == 0
+    assert all(torch.equal(value, whole[name]) for name, value in load_file(run / "model.safetensors").items())
+    data, model = DataArguments(train_file=[str(folder / "text.txt")], max_seq_length=16), ModelArguments()
+    model.model_name_or_path = str(run)
+    training = MclTrainingArguments(str(folder / "further"), use_cpu=True, max_steps=1)
+    assert prepare(model, data, training).rows["train"].column_names == ["input_ids", "word_starts"]
+    data.whole_word_mask = False
+    again = prepare(model, data, training)
+    assert again.rows["train"].column_names == ["input_ids"] and not again.model.config.whole_word_mask
+    assert "tokens in the mean" not in caplog.text
+
+
 @pytest.mark.parametrize("length", [16, 12])  # 12 is all the places that the model then has: no row is padded to 16
 def test_line_by_line_rows_are_padded(folder: Path, length: int, tmp_path: Path) -> None:
     sizes = f"{SMALL},max_position_embeddings={length}"
@@ -220,6 +248,7 @@ def test_line_by_line_rows_are_padded(folder: Path, length: int, tmp_path: Path)
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
         (["--backbone", "modernbret"], "did you mean the model type 'modernbert'?"),
         (["--backbone", "gpt2"], "backbone 'gpt2' is a decoder"),
+        (["--whole_word_mask", "true", "--loss_weights", INSERTION], "none of the courses in use takes words (itd)"),
         (["--generator_init", "first"], "invalid choice: 'first'"),
     ],
 )
@@ -288,3 +317,80 @@ def test_presets_keep_two_checkpoints(folder: Path) -> None:
     assert {path.name for path in (folder / "kept").glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
     for preset in ("tiny", "mini", "small", "base", "large"):
         assert yaml.safe_load(preset_path(preset).read_text())["save_total_limit"] == 2
+
+
+def test_the_sentence_that_is_shown_is_one_that_is_known(folder: Path, tmp_path: Path) -> None:
+    unknown, known = "\u0e01\u0e34 " * 40, "the chef cooked a meal " * 40
+    (tmp_path / "held_out.txt").write_text("\n".join([unknown, known, known]), encoding="utf-8")
+    more = ["--validation_file", str(tmp_path / "held_out.txt"), "--line_by_line", "true"]
+    assert main(command(folder, *more, "--output_dir", str(tmp_path / "run"))) == 0
+    run = prepare(
+        ModelArguments(model_name_or_path=str(tmp_path / "run")),
+        DataArguments(
+            train_file=[str(folder / "text.txt")],
+            validation_file=[str(tmp_path / "held_out.txt")],
+            max_seq_length=16,
+            line_by_line=True,
+        ),
+        MclTrainingArguments(output_dir=str(tmp_path / "none"), max_steps=1, use_cpu=True, report_to="none"),
+    )
+    run.folder.mkdir()
+    unk = run.tokenizer.unk_token_id
+    assert set(run.rows["validation"][0]["input_ids"][1:-1]) == {unk}
+    shown = run.finish()
+    assert shown is not None and shown.text.startswith("the chef cooked")
+    run.rows["validation"] = run.rows["validation"].map(lambda row: {"input_ids": [unk for _ in row["input_ids"]]})
+    assert run.finish() is None
+
+
+def test_text_that_the_tokenizer_does_not_know(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    lost, part = tmp_path / "lost.txt", tmp_path / "part.txt"
+    lost.write_text("\n".join(["\u0e01\u0e34\u0e19 the chef", "\u0e01" * 50] * 200), encoding="utf-8")
+    part.write_text("\n".join(["the chef cooked a meal \u0e01"] * 400), encoding="utf-8")
+    for stream in (["--streaming", "true", "--validation_documents", "20"], []):
+        words = ["--train_file", str(lost), *stream, "--output_dir", str(tmp_path / "run"), "--dry_run", "true"]
+        held_out = ["--validation_file", str(part)]
+        capsys.readouterr()
+        assert main(command(folder, *words, *held_out)) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "88.3% of the characters of the train text are unknown to the tokenizer" in said
+        caplog.clear()
+        assert main(command(folder, *words, "--train_file", str(part))) == 0
+        assert capsys.readouterr().out.count("(5.26% of characters unknown)") == 2
+        assert "5.3% of the characters of the train text are unknown" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_with_holes_has_an_embedding_for_each_id(folder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocab = state["model"]["vocab"]
+    state["model"]["vocab"] = {token: 2 * number if number > 4 else number for token, number in vocab.items()}
+    shutil.copytree(folder / "tokenizer", tmp_path / "holes")
+    (tmp_path / "holes" / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
+    words = ["--tokenizer_name", str(tmp_path / "holes"), "--output_dir", str(tmp_path / "run")]
+    for backbone in (
+        [],
+        ["--backbone", "bert", "--config_overrides", "num_attention_heads=2,hidden_size=16,num_hidden_layers=1"],
+    ):
+        assert main(command(folder, *words, *backbone, "--overwrite_output_dir", "true")) == 0
+        pair = AutoModelForPreTraining.from_pretrained(tmp_path / "run")
+        assert pair.config.vocab_size == 2 * (len(tokenizer) - 1) + 1
+
+
+def test_the_tokenizer_knows_the_models_positions(folder: Path) -> None:
+    pair = AutoModelForPreTraining.from_pretrained(folder / "run")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "run")
+    assert tokenizer.model_max_length == pair.config.max_position_embeddings == 128
+
+
+def test_documents_apart_need_a_token_of_their_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", cls_token="[SEP]")
+    tokenizer.save_pretrained(tmp_path / "one")
+    words = ["--tokenizer_name", str(tmp_path / "one"), "--output_dir", str(tmp_path / "run")]
+    assert main(command(folder, *words, "--document_attention", "true")) == 2
+    assert "one token as cls_token and sep_token" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any, cast
@@ -29,7 +30,14 @@ def test_one_file_of_a_recipe_is_a_list() -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"train_file": ["a.txt"], "dataset_name": "b"}, ["train_file", "'a.txt'", "dataset_name", "'b'"]),
+        ({"dataset_name": ["a", "b"], "dataset_config_name": "c"}, ["dataset_config_name", "'c'", "a b"]),
+        ({"train_file": ["a"], "dataset_name": "b", "mixing_weights": [1.0]}, ["mixing_weights are 1", "2 sources"]),
+        ({"mixing_weights": [1.0, 1.0]}, ["mixing_weights are 2", "0 sources"]),
+        ({"train_file": ["a", "b"], "mixing_weights": [1.0, -0.5]}, ["mixing_weights", "-0.5", "positive"]),
+        ({"train_file": ["a", "b"], "mixing_weights": [0.0, 1.0]}, ["mixing_weights", "0.0", "positive"]),
+        ({"train_file": ["a", "b"], "mixing_weights": [1.0, math.inf]}, ["mixing_weights", "inf", "finite"]),
+        ({"train_file": ["a", "b"], "mixing_weights": [1.0, math.nan]}, ["mixing_weights", "nan", "finite"]),
+        ({"streaming": True, "deduplicate": True}, ["streaming", "deduplicate", "True"]),
         ({"validation_file": ["v.txt"]}, ["validation_file", "'v.txt'", "train_file"]),
         ({"dataset_config_name": "c"}, ["dataset_config_name", "'c'", "dataset_name"]),
         ({"validation_split_percentage": 0}, ["validation_split_percentage", "0", "100"]),

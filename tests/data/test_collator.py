@@ -32,3 +32,16 @@ def test_padding_to_a_multiple(letters: BertTokenizer, caplog: pytest.LogCapture
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0]] * 2
     assert batch["attention_mask"].dtype == torch.int64
     assert not caplog.records
+
+
+def test_words_are_padded_with_their_ids(letters: BertTokenizer) -> None:
+    rows = [{"input_ids": [2, 5, 6, 3], "word_starts": [False, True, False, False]}]
+    batch = DataCollatorForMcl(letters)(rows)
+    assert batch.keys() == {"input_ids", "word_starts"} and batch["word_starts"].dtype == torch.bool
+    assert batch["word_starts"].tolist() == [[False, True, False, False]]
+    rows.append({"input_ids": [2, 7, 3], "word_starts": [False, True, False]})
+    for side, expected in (("right", [False, True, False, False]), ("left", [False, False, True, False])):
+        letters.padding_side = side
+        batch = DataCollatorForMcl(letters)(rows)
+        assert batch["word_starts"].tolist() == [[False, True, False, False], expected]
+        assert batch["word_starts"].dtype == torch.bool

@@ -132,7 +132,7 @@ def test_dataset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hel
     DatasetDict(train=table, validation=table.select([0]), test=table).save_to_disk(tmp_path / "downloaded")
     asked = []
 
-    def load_dataset(*names: Any, cache_dir: str) -> Any:
+    def load_dataset(*names: Any, cache_dir: str, token: str | None) -> Any:
         asked.append(names)
         return DatasetDict.load_from_disk(tmp_path / "downloaded")
 

@@ -231,6 +231,6 @@ def test_marks_stand_where_documents_do_not(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(jsonl({"text": "one"}, {}, {"text": "two"}), encoding="utf-8")
     shards = divide([str(tmp_path / "a.jsonl")], Reading())
     marked = list(read_marked(shards[0], Reading()))
-    assert [document.text for document in marked] == ["one", None, "two"]
-    assert [document.problem for document in marked] == [None, documents.NO_COLUMN, None]
+    place = documents.Place(str(tmp_path / "a.jsonl"), None, "line", 2)
+    assert marked == ["one", documents.Mark(None, documents.NO_COLUMN, place), "two"]
     assert list(read_documents(shards[0]._replace(skip=1), Reading())) == ["two"], "documents are skipped, no marks"

@@ -159,3 +159,70 @@ def test_a_second_call_reads_the_cache(letters: BertTokenizer, tmp_path: Path) -
     assert prepare(overwrite_cache=True) == first
     changed = {path for path, time in tables().items() if longer.get(path) != time}
     assert len(changed) >= 5  # the documents; tokens and rows of both splits
+
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##c", "##d", ",", "今", "天"]
+
+
+def pieces() -> BertTokenizer:
+    return BertTokenizer(vocab={token: number for number, token in enumerate(PIECES)})
+
+
+def marked(split: Dataset) -> list[str]:
+    """Rows as text, with `|` before what begins a word."""
+    assert split.column_names == ["input_ids", "word_starts"]
+    return [
+        " ".join(
+            "|" * start + PIECES[token] for token, start in zip(row["input_ids"], row["word_starts"], strict=True)
+        )
+        for row in split
+    ]
+
+
+TEXT = ("acd b, 今天", "\u200b", "bcc ?", "a bdd")
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_rows_say_where_words_begin(workers: int | None) -> None:
+    """A word that a row cuts goes on in the next; the tokenizer says what is one; only training rows have it."""
+    text = Dataset.from_dict({"text": list(TEXT)})
+    args = DataArguments(whole_word_mask=True, preprocessing_num_workers=workers)
+    splits = DatasetDict(train=text, validation=text)
+    rows, statistics = tokenize_and_pack(splits, pieces(), args, max_seq_length=6)
+    assert marked(rows["train"]) == [
+        "[CLS] |a ##c ##d |b [SEP]",
+        "[CLS] |, |今 |天 [SEP] [SEP]",
+        "[CLS] |b ##c ##c |[UNK] [SEP]",
+        "[CLS] [SEP] |a |b ##d [SEP]",
+    ]
+    plain, expected = tokenize_and_pack(splits, pieces(), max_seq_length=6)
+    assert statistics == expected and expected["train"].unknown_fraction > 0
+    assert rows["train"]["input_ids"] == plain["train"]["input_ids"]
+    assert rows_of(rows["validation"]) == rows_of(plain["validation"])
+
+
+def test_words_of_documents_kept_apart_and_of_lines() -> None:
+    apart = DataArguments(whole_word_mask=True, document_attention=True)
+    rows, _ = tokenize_and_pack(corpus_of(*TEXT), pieces(), apart, max_seq_length=8)
+    assert marked(rows["train"])[:2] == [
+        "[CLS] [CLS] |a ##c ##d |b |, [SEP]",
+        "[CLS] |今 |天 [SEP] [CLS] |b ##c [SEP]",
+    ]
+    lines = DataArguments(whole_word_mask=True, line_by_line=True)
+    rows, _ = tokenize_and_pack(corpus_of(*TEXT), pieces(), lines, max_seq_length=4)
+    assert marked(rows["train"]) == ["[CLS] |a ##c [SEP]", "[CLS] |b ##c [SEP]", "[CLS] |a |b [SEP]"]
+
+
+def test_words_prepare_the_text_anew_and_leave_the_cache_of_tokens(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("\n".join(TEXT), encoding="utf-8")
+    given: dict[str, Any] = {"train_file": [str(tmp_path / "text.txt")], "max_seq_length": 6}
+    given |= {"validation_file": given["train_file"]}
+
+    def files(**more: Any) -> set[str]:
+        args = DataArguments(**given, **more)
+        rows, _ = tokenize_and_pack(load_corpus(args, cache_dir=str(tmp_path / "cache")), pieces(), args)
+        return {str(file["filename"]) for file in rows["train"].cache_files}
+
+    tokens = files()
+    assert files(whole_word_mask=True).isdisjoint(tokens)
+    assert files() == files(whole_word_mask=False) == tokens

@@ -12,14 +12,24 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import BertTokenizer
 
-from transformers_mcl.data import DataArguments, documents, load_corpus
+from transformers_mcl.data import (
+    DataArguments,
+    DataCollatorForMcl,
+    StreamLoader,
+    documents,
+    load_corpus,
+    load_stream,
+    streaming,
+)
 from transformers_mcl.data.shards import Reading, find_shards, read_documents
 
 LETTERS = "aZ09 .,;:'\"`\\/{}[]<>#%&|\t  "
@@ -125,7 +135,7 @@ def test_both_paths_read_what_was_written(
         validation_file=[str(tmp_path / name)],
         document_separator="auto" if form == "paragraphs" else "line",
     )
-    for length in (1, 97, 1 << 20):
+    for length in (1 << 20,) if compression else (1, 97):  # what is compressed is one shard
         monkeypatch.setattr(documents, "_BYTES_A_SHARD", length)
         monkeypatch.setattr(documents, "_ROWS_A_SHARD", min(length, 17))
         found = find_shards(args)["train"]
@@ -135,3 +145,31 @@ def test_both_paths_read_what_was_written(
             assert len(found) > 1
     cached = load_corpus(args, cache_dir=str(tmp_path / "cache"))["train"]
     assert cached["text"][:] == expected
+
+
+@pytest.mark.parametrize("form", ["txt", "paragraphs", "jsonl", "json", "csv", "tsv", "parquet", "arrow"])
+@pytest.mark.parametrize("compression", ["", "zst", "tar.gz"])
+def test_a_stream_of_every_form_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letters: BertTokenizer, form: str, compression: str
+) -> None:
+    monkeypatch.setattr(documents, "_BYTES_A_SHARD", 97)
+    monkeypatch.setattr(documents, "_ROWS_A_SHARD", 7)
+    monkeypatch.setattr(streaming, "_CHARACTERS_A_BATCH", 20)
+    draws = random.Random(form)
+    texts = [" ".join(draws.choices("abcdefghijklmnopqrstuvwxyz", k=draws.randint(1, 12))) for _ in range(60)]
+    ending = "txt" if form == "paragraphs" else form
+    path = tmp_path / (f"a.{ending}" + (f".{compression}" if compression else ""))
+    path.write_bytes(packed(content(form, texts, draws), f"a.{ending}", compression))
+    args = DataArguments(train_file=[str(path)], validation_documents=5, max_seq_length=8, shuffle_buffer_size=5)
+
+    def loader() -> StreamLoader:
+        return StreamLoader(load_stream(args, letters)[0], 10**9, DataCollatorForMcl(letters), batch_size=2)
+
+    whole = [batch["input_ids"].tolist() for batch in islice(loader(), 60)]  # more than an epoch
+    before = loader()
+    for taken, batch in enumerate(islice(before, 40), 1):
+        assert batch["input_ids"].tolist() == whole[taken - 1]
+        if taken in (3, 17, 40):
+            after = loader()
+            after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+            assert [batch["input_ids"].tolist() for batch in islice(after, 20)] == whole[taken : taken + 20]

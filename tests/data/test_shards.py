@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
-from transformers_mcl.data import DataArguments, documents, load_corpus, shards
+from transformers_mcl.data import DataArguments, documents, load_corpus, sources
 from transformers_mcl.data.shards import Reading, find_shards, read_documents
 from transformers_mcl.errors import UserError
 
@@ -90,8 +90,8 @@ def test_files_elsewhere_are_read_where_they_are(monkeypatch: pytest.MonkeyPatch
         class config:
             data_files = {"train": ["memory://far/a.jsonl", "memory://far/b.parquet"], "test": ["memory://x"]}
 
-    monkeypatch.setattr(shards, "load_dataset_builder", lambda *_: Builder)
-    found = find_shards(DataArguments(dataset_name="someone/texts"))
+    monkeypatch.setattr(sources, "load_dataset_builder", lambda *_, **__: Builder)
+    found = find_shards(DataArguments(dataset_name=["someone/texts"]))
     assert list(found) == ["train"]
     assert [text for shard in found["train"] for text in read_documents(shard, Reading())] == TEXTS * 2
 

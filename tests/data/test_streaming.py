@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import pickle
 from collections import Counter
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from transformers_mcl.data import (
     load_corpus,
     load_stream,
     shards,
+    sources,
     streaming,
     tokenize_and_pack,
 )
@@ -78,6 +80,19 @@ def batches(of: StreamLoader, count: int) -> list[list[list[int]]]:
     return [batch["input_ids"].tolist() for batch in islice(of, count)]
 
 
+def read_epochs(stream: TextStream, epochs: int, consumer: int = 0, consumers: int = 1) -> list[list[str]]:
+    """What a consumer reads in each, before it is shuffled into rows."""
+    found: list[list[str]] = [[]]
+    for text, _ in stream._documents(0, streaming.SourcePosition(), consumer, consumers):
+        if text is not None:
+            found[-1].append(text)
+        elif len(found) == epochs:
+            return found
+        else:
+            found.append([])
+    raise AssertionError("a stream does not end")
+
+
 def words(rows: Iterator[list[int]] | list[list[int]]) -> list[int]:
     return [token for row in rows for token in row if token > 4]
 
@@ -109,10 +124,8 @@ def test_an_epoch_gives_each_document_to_one_consumer(
     consumers = processes * max(workers, 1)
     epochs: dict[int, Counter[str]] = {0: Counter(), 1: Counter()}
     for consumer in range(consumers):
-        for texts, at, ends in stream._batches(streaming.StreamPosition(), consumer, consumers):
-            if ends and at.epoch == 2:
-                break
-            epochs[at.epoch].update(texts)
+        for epoch, texts in enumerate(read_epochs(stream, 2, consumer, consumers)):
+            epochs[epoch].update(texts)
     every = {word(number) for number in (range(150, 200) if paths == ["b.jsonl"] else range(150))}
     every |= {word(number) for number in range(150, 200)} if paths == ["."] else set()
     assert epochs[0] == epochs[1] == Counter(every)
@@ -125,9 +138,9 @@ def test_loader_workers_lose_and_repeat_nothing(folder: Path, tokenizer: BertTok
     for process in range(processes):
         share = loader(arguments(folder), tokenizer, 2, process, processes)
         for number, batch in enumerate(islice(share, 80 // processes)):
-            if share._positions[number % 2].epoch == 0:
+            if share._positions[number % 2].places[0].epoch == 0:
                 seen.update(words(batch["input_ids"].tolist()))
-        assert min(position.epoch for position in share._positions.values()) > 0
+        assert min(position.places[0].epoch for position in share._positions.values()) > 0
     assert max(seen.values()) == 1
     assert len(seen) >= 200 - 2 * processes * (LENGTH - 3)
 
@@ -140,12 +153,7 @@ def test_each_epoch_has_an_order_of_its_own_that_follows_from_the_seed(folder: P
     assert first == again
     assert first != words([row.tolist() for row, _ in islice(other, 400 // 6)])
     assert first[:190] != first[200:390] and first[:190] != sorted(first[:190])
-    epochs: list[list[str]] = [[], []]
-    for number, epoch in enumerate(epochs):
-        for texts, _, ends in stream._batches(streaming.StreamPosition(number), 0, 1):
-            epoch += texts
-            if ends:
-                break
+    epochs = read_epochs(stream, 2)
     assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1])  # the shards', before the buffer
     # Rows of different shards do not only change places as wholes: the buffer mixes them.
     assert np.mean(np.diff(first[:190]) == 1) < 0.9
@@ -180,7 +188,7 @@ def test_going_on_reads_one_shard_again_at_most(
 
     monkeypatch.setattr(streaming, "read_documents", reading)
     batches(after, 1)
-    assert len(read) <= 3
+    assert len(read) <= 4  # those of two blocks
     assert len(after.stream.shards) > 6
 
 
@@ -201,13 +209,8 @@ def test_the_first_documents_are_held_out(folder: Path, tokenizer: BertTokenizer
     args = arguments(folder, validation_file=None, validation_documents=30)
     stream, held_out = load_stream(args, tokenizer)
     assert held_out["validation"]["text"] == [word(number) for number in range(30)]
-    texts = Counter[str]()
-    for some, _, ends in stream._batches(streaming.StreamPosition(), 0, 1):
-        texts.update(some)
-        if ends:
-            break
-    assert texts == Counter(word(number) for number in range(30, 200))
-    with pytest.raises(UserError, match="validation_documents is 200, but the whole text has no more than 200"):
+    assert Counter(read_epochs(stream, 1)[0]) == Counter(word(number) for number in range(30, 200))
+    with pytest.raises(UserError, match="validation_documents is 200, but the whole text .* has no more than 200"):
         load_stream(arguments(folder, validation_file=None, validation_documents=200), tokenizer)
 
 
@@ -222,13 +225,13 @@ def test_of_a_split_elsewhere_the_first_documents_are_held_out(
         class config:
             data_files = {name: [f"memory://hub/{name}.txt"] for name in ("train", "validation")}
 
-    monkeypatch.setattr(shards, "load_dataset_builder", lambda *_: Builder)
+    monkeypatch.setattr(sources, "load_dataset_builder", lambda *_, **__: Builder)
     stream, held_out = load_stream(
-        DataArguments(dataset_name="someone/texts", streaming=True, validation_documents=5), tokenizer
+        DataArguments(dataset_name=["someone/texts"], streaming=True, validation_documents=5), tokenizer
     )
     assert held_out["validation"]["text"] == [word(number) for number in range(20, 25)]
-    assert stream.statistics.bytes == 0 and "size unknown" in str(stream.statistics)
-    assert sorted(next(stream._batches(streaming.StreamPosition(), 0, 1))[0])[0] == word(0)
+    assert stream.statistics.bytes == 99
+    assert sorted(read_epochs(stream, 1)[0]) == sorted(word(number) for number in range(20))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -253,6 +256,36 @@ def test_too_few_documents_for_the_workers(tmp_path: Path, tokenizer: BertTokeni
         assert words(batches(few, 3)[2]) == [5, 6, 5, 6, 5, 6, 5, 6]
 
 
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = logging.getLogger("transformers_mcl.data")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+def test_the_same_file_to_train_on_and_to_hold_out_is_said(
+    folder: Path, tokenizer: BertTokenizer, said: pytest.LogCaptureFixture
+) -> None:
+    (folder / "link.txt").symlink_to(folder / "a.txt")
+    load_stream(arguments(folder / "link.txt", validation_file=[str(folder / "a.txt")]), tokenizer)
+    assert "a.txt' is held-out text and training text" in said.text
+
+
+def test_a_held_out_document_that_is_met_is_said_once(
+    folder: Path, tokenizer: BertTokenizer, said: pytest.LogCaptureFixture
+) -> None:
+    (folder / "held_out.txt").write_text(f"{word(151)}\n {word(3)} \n{word(152)}\n{word(199)}1")
+    args = arguments(folder / "a.txt", validation_file=[str(folder / "held_out.txt")])
+    batches(loader(args, tokenizer), 80)  # several epochs
+    assert len(set(map(id, said.records))) == 1  # which may be handled twice
+    assert f"a held-out document also stands in the training text: {word(3)!r}" in said.text
+    said.clear()
+    (folder / "held_out.txt").write_text(f"{word(151)}\n")
+    batches(loader(args, tokenizer), 80)
+    assert not said.text
+
+
 def test_the_loader_draws_nothing_from_the_global_generator(folder: Path, tokenizer: BertTokenizer) -> None:
     state = torch.random.get_rng_state()
     batches(loader(arguments(folder), tokenizer, workers=1), 2)
@@ -271,9 +304,11 @@ def test_arguments_that_do_not_go_together(folder: Path) -> None:
         arguments(folder, shuffle_buffer_size=-1)
 
 
-def test_texts_are_tokenized_some_at_a_time() -> None:
-    parts = list(streaming._batched((number, "x" * 50) for number in range(1, 6)))
-    assert [number for number, _ in parts] == [2, 4, 5]
+def test_texts_are_tokenized_some_at_a_time(folder: Path, tokenizer: BertTokenizer) -> None:
+    stream = load_stream(arguments(folder / "b.jsonl"), tokenizer)[0]
+    at = streaming.StreamPosition((streaming.SourcePosition(),))
+    sizes = [len(texts) for texts, _ in islice(stream._batches(at, 0, 1), 5)]
+    assert sizes == [15, 15, 15, 5, 15]  # of four letters; a batch ends where an epoch does
 
 
 def test_workers_may_be_started_by_spawning(folder: Path, tokenizer: BertTokenizer) -> None:
@@ -286,3 +321,37 @@ def test_workers_may_be_started_by_spawning(folder: Path, tokenizer: BertTokeniz
 def test_is_a_data_set_of_torch(folder: Path, tokenizer: BertTokenizer) -> None:
     assert isinstance(load_stream(arguments(folder), tokenizer)[0], torch.utils.data.IterableDataset)
     assert TextStream([], tokenizer).statistics.bytes == 0
+
+
+def test_whole_words_are_those_of_the_cached_path_and_go_on_where_they_were(tmp_path: Path) -> None:
+    pieces = [f"##{letter}" for letter in ALPHABET]
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *ALPHABET, *pieces]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(vocab)})
+    (tmp_path / "a.txt").write_text("\n".join(f"{word(n)} {word(n + 1)[: n * n % 5]}" for n in range(150)))
+    args = arguments(tmp_path / "a.txt", shuffle_buffer_size=0, whole_word_mask=True)
+    cached = tokenize_and_pack(load_corpus(args, cache_dir=str(tmp_path / "cache")), tokenizer, args)[0]["train"]
+    got = [
+        (row, starts)
+        for batch in islice(loader(args, tokenizer), len(cached) // 2)
+        for row, starts in zip(batch["input_ids"].tolist(), batch["word_starts"].tolist(), strict=True)
+    ]
+    rows = zip(cached["input_ids"], cached["word_starts"], strict=True)
+    assert got == [(list(row), list(starts)) for row, starts in rows][: len(got)]
+
+    def starts(of: StreamLoader, count: int) -> list[Any]:
+        return [(batch["input_ids"].tolist(), batch["word_starts"].tolist()) for batch in islice(of, count)]
+
+    args = arguments(tmp_path / "a.txt", whole_word_mask=True)
+    expected, rests = starts(loader(args, tokenizer), 24), []
+    for done in range(1, 20):
+        first, second = loader(args, tokenizer), loader(args, tokenizer)
+        begun = starts(first, done)
+        state = json.loads(json.dumps(first.state_dict()))
+        rests += [token for position in state["positions"].values() for token in position["rest"]]
+        second.load_state_dict(state)
+        assert begun + starts(second, 24 - done) == expected
+    assert max(rests) > len(tokenizer) > min(rests)  # a row was begun, with beginnings of words and what goes on
+    with pytest.raises(UserError, match="whole_word_mask is False, but the checkpoint's stream had True"):
+        loader(arguments(tmp_path / "a.txt"), tokenizer).load_state_dict(state)
+    del state["stream"]["whole_word_mask"]  # of an older checkpoint
+    loader(arguments(tmp_path / "a.txt"), tokenizer).load_state_dict(state)

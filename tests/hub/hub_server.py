@@ -20,10 +20,11 @@ TOKEN = "hf_ada"
 
 
 class Hub(ThreadingHTTPServer):
-    """Holds the repositories, files by name, and every request as `METHOD path`.
+    """Holds the repositories, files by name, every request as `METHOD path`, and how many bytes of files it sent.
 
+    A data set is a repository `datasets/owner/name`.
     `branches` has the files of a repository's branches besides main, of any commit id; `private` repositories are only
-    there for who shows `TOKEN`; of bodies longer than `cut`, the connection breaks after so many bytes.
+    there for who shows `TOKEN`; of bodies longer than `cut`, the connection breaks after so many bytes, `cuts` times.
     """
 
     daemon_threads = True
@@ -34,8 +35,10 @@ class Hub(ThreadingHTTPServer):
         self.branches: dict[tuple[str, str], dict[str, bytes]] = {}
         self.private: set[str] = set()
         self.cut: int | None = None
+        self.cuts = 10**9
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.sent = 0
 
     @property
     def url(self) -> str:
@@ -166,10 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/api/whoami-v2":
             self._answer({"name": USER, "type": "user", "orgs": [], "auth": {"type": "access_token"}})
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(tree|revision)/([^/]+))?", path):
-            if there := self._find(match[1], match[3] or "main"):
-                self._describe(match[1], match[2] == "tree", *there)
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(tree|revision)/([^/]+)(/.+)?)?", path):
+            name = match[2] if match[1] == "models" else f"datasets/{match[2]}"
+            if there := self._find(name, match[4] or "main"):
+                if match[3] == "tree":
+                    self._list((match[5] or "/")[1:], *there)
+                else:
+                    self._describe(name, *there)
+        elif match := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             if there := self._find(match[1], match[2]):
                 self._send(there[0], there[1].get(match[3]))
         else:
@@ -185,9 +192,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._missing("RevisionNotFound")
         return None
 
-    def _describe(self, name: str, tree: bool, commit: str, files: dict[str, bytes]) -> None:
-        if tree:
-            return self._answer([{"type": "file", "path": f, "size": len(b), "oid": commit} for f, b in files.items()])
+    def _list(self, folder: str, commit: str, files: dict[str, bytes]) -> None:
+        """What is in a folder, or, if it is asked so, at any depth."""
+        inside = {f: content for f, content in files.items() if f.startswith(f"{folder}/" if folder else "")}
+        if folder and not inside:
+            return self._missing("EntryNotFound")
+        found: dict[str, dict[str, Any]] = {}
+        for file, content in inside.items():
+            parts = file.split("/")
+            depth = len(parts) if "recursive=true" in self.path.lower() else len(folder.split("/")) * bool(folder) + 1
+            entry = {"type": "file", "size": len(content)} if len(parts) <= depth else {"type": "directory", "size": 0}
+            path = "/".join(parts[:depth])
+            found[path] = {**entry, "path": path, "oid": commit}
+        self._answer(list(found.values()))
+
+    def _describe(self, name: str, commit: str, files: dict[str, bytes]) -> None:
         siblings = [{"rfilename": file} for file in files]
         self._answer({"id": name, "sha": commit, "siblings": siblings, "tags": [], "private": False})
 
@@ -196,12 +215,15 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer({"error": "not found"}, 404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
         headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": commit}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if asked and (begin := int(asked[1])):
-            size = len(content)
-            content = content[begin:]
-            headers["Content_Range"] = f"bytes {begin}-{size - 1}/{size}"
-        if self.command == "GET" and self.server.cut is not None and len(content) > self.server.cut:
+        if asked and (asked[2] or asked[1] != "0"):
+            size, begin = len(content), int(asked[1])
+            content = content[begin : int(asked[2] or size) + 1]
+            headers["Content_Range"] = f"bytes {begin}-{begin + len(content) - 1}/{size}"
+        cut = self.server.cut
+        if self.command == "GET" and cut is not None and len(content) > cut and self.server.cuts:
+            self.server.cuts -= 1
             headers["Content_Length"] = str(len(content))
-            content = content[: self.server.cut]
+            content = content[:cut]
             self.close_connection = True
+        self.server.sent += len(content) * (self.command == "GET")
         self._answer(content, 206 if "Content_Range" in headers else 200, **headers)

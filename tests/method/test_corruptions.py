@@ -342,3 +342,61 @@ def test_sampling_from_logits_that_are_not_numbers_gives_tokens() -> None:
     tokens = c.sample_tokens(torch.full((2, 3, 7), torch.nan))
     assert tokens.shape == (2, 3)
     assert ((tokens >= 0) & (tokens < 7)).all()
+
+
+# --- whole words ----------------------------------------------------------------------------------------------------
+def words_of(operable: Tensor, share_of_starts: float, seed: int) -> Tensor:
+    """The place where each token's word begins; special tokens and padding are words of their own."""
+    place = torch.arange(operable.shape[1])
+    starts = torch.rand(operable.shape, generator=generator(seed)) < share_of_starts
+    return torch.where(starts | ~operable, place, 0).cummax(1).values
+
+
+@pytest.mark.parametrize("course", ["rtd", "std"])
+@pytest.mark.parametrize(("seed", "padding"), BATCHES)
+def test_whole_words(seed: int, padding: str, course: str) -> None:
+    """As many tokens as of single ones, in whole words but for one where no words of one token are left."""
+    ids, operable, _ = batch(seed, padding)
+    uncut = 0
+    for ratio, share_of_starts in itertools.product(RATIOS, (0.0, 0.3, 0.7, 1.0)):
+        words = words_of(operable, share_of_starts, seed)
+
+        def corrupt(draws: torch.Generator, words: Tensor | None = words, ratio: float = ratio) -> c.Corruption:
+            if course == "rtd":
+                return c.mask_tokens(ids, operable, ratio, MASK, words=words, generator=draws)
+            return c.swap_tokens(ids, operable, ratio, words=words, generator=draws)
+
+        result, single = corrupt(generator(seed)), corrupt(generator(seed), None)
+        assert result.valid.equal(single.valid) and result.positions.shape == single.positions.shape
+        assert corrupt(generator(seed)).input_ids.equal(result.input_ids)
+        for row, tokens in enumerate(ids):
+            chosen = set(used(result, row))
+            assert len(chosen) == result.valid[row].sum() and operable[row][list(chosen)].all()
+            assert result.labels[row][result.valid[row]].equal(tokens[used(result, row)])
+            every: dict[int, set[int]] = {}
+            for at in operable[row].nonzero().flatten().tolist():
+                every.setdefault(int(words[row, at]), set()).add(at)
+            cut = [word for word in every.values() if word & chosen and not word <= chosen]
+            assert len(cut) <= 1
+            assert not cut or all(word <= chosen for word in every.values() if len(word) == 1)
+            uncut += not cut
+    assert uncut > len(ids) * len(RATIOS)
+
+
+def test_whole_words_are_equally_likely_and_their_tokens_swap_in_any_cycle() -> None:
+    """Two of three words of two tokens: which, and in which of the six cycles of four their tokens change places."""
+    tokens = [A, B, C, D, E, F]
+    ids = torch.tensor([[CLS, *tokens, SEP]]).expand(30_000, -1)
+    words = torch.tensor([[0, 1, 1, 3, 3, 5, 5, 7]]).expand(30_000, -1)
+    result = c.swap_tokens(ids, ids >= FIRST, 0.6, words=words, generator=generator())
+    counts = Counter(map(tuple, result.input_ids.tolist()))
+    moved = Counter(
+        tuple(n for n in range(3) if row[1 + 2 * n : 3 + 2 * n] != tuple(tokens[2 * n : 2 * n + 2])) for row in counts
+    )
+    assert moved == {(0, 1): 6, (0, 2): 6, (1, 2): 6}
+    mean = 30_000 / 18
+    chi_square = sum((count - mean) ** 2 / mean for count in counts.values())
+    assert abs(chi_square - 17) < 4 * math.sqrt(2 * 17)
+    masked = c.mask_tokens(ids, ids >= FIRST, 0.6, MASK, words=words, generator=generator())
+    chosen = Counter(map(tuple, masked.input_ids.tolist()))
+    assert len(chosen) == 3 and max(abs(count - 10_000) for count in chosen.values()) < 500

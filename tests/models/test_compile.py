@@ -41,12 +41,15 @@ def trained(model: MclForPreTraining, call: Any, **batch: Tensor) -> tuple[dict[
     return {**output.losses, "loss": output.loss.detach()}, gradients
 
 
-@pytest.mark.parametrize("rows", ["packed", "padded", "documents apart"])
+@pytest.mark.parametrize("rows", ["packed", "padded", "documents apart", "whole words"])
 def test_all_courses_are_one_graph_and_compute_the_same(model: MclForPreTraining, rows: str) -> None:
     batch = {"input_ids": torch.randint(104, 150, (2, 22))}
     if rows == "documents apart":
         model.config.document_attention = True
         batch["input_ids"][0, [0, 5, 13]] = model.config.cls_token_id
+    elif rows == "whole words":
+        model.config.whole_word_mask = True
+        batch["word_starts"] = torch.rand(2, 22) < 0.6
     elif rows == "padded":
         batch["attention_mask"] = (torch.arange(22) < torch.tensor([[22], [9]])).long()
     counter = CompileCounter()

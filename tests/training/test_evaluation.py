@@ -13,6 +13,7 @@ import pytest
 from datasets import Dataset
 
 from tests.launching import torchrun
+from tests.once import Once
 from transformers_mcl import MclTrainer
 
 from .conftest import LENGTH
@@ -52,16 +53,19 @@ def figures(trainer: MclTrainer, rows: Dataset) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def of_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def of_two(once: Once) -> dict[str, dict[str, float]]:
     """By number of rows, the figures of two processes."""
-    folder = tmp_path_factory.mktemp("evaluation")
+    folder = once("evaluation", evaluate)
+    found: dict[str, dict[str, float]] = json.loads((folder / "found.json").read_text())
+    return found
+
+
+def evaluate(folder: Path) -> None:
     (folder / "ranks.py").write_text(SCRIPT)
     command = [*torchrun(), str(folder / "ranks.py"), str(folder), str(Path(__file__).parents[2])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, dict[str, float]] = json.loads((folder / "found.json").read_text())
-    return found
 
 
 @pytest.mark.parametrize("count", COUNTS)

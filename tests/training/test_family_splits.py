@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from tests.launching import torchrun
 from tests.models.pairs import KINDS, make_pair
+from tests.once import Once
 from transformers_mcl import MclTrainer, MclTrainingArguments
 
 from .family_splits import SPLITS, collate, rows
@@ -24,9 +25,12 @@ DONE = [(*pair, split) for split in SPLITS for pair in PAIRS]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(once: Once) -> Path:
     """Every pair in every split; a folder of what they left."""
-    folder = tmp_path_factory.mktemp("splits")
+    return once("family_splits", train)
+
+
+def train(folder: Path) -> None:
     for processes, names in ((1, list(SPLITS)[:3]), (2, list(SPLITS)[3:])):
         todo = [one for one in DONE if one[2] in names]
         launcher = torchrun(processes) if processes > 1 else [sys.executable]
@@ -34,7 +38,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-3000:]
-    return folder
 
 
 @pytest.mark.parametrize(("kind", "shares", "split"), [one for one in DONE if one[2] not in ("untouched", "whole")])

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.launching import torchrun
+from tests.once import Once
 from transformers_mcl.training.checkpoints import last_checkpoint
 from transformers_mcl.training.run import DEMO_FOLDER
 
@@ -36,12 +38,15 @@ KILLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def text(once: Once) -> Path:
+    return once("resumed text", write_text) / "text.txt"
+
+
+def write_text(folder: Path) -> None:
     draws = random.Random(0)
     words = "the of and to a in that is was he for it with as his on be at by I".split()
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_text("\n".join(" ".join(draws.choices(words, k=30)) for _ in range(60)), encoding="utf-8")
-    return path
+    lines = (" ".join(draws.choices(words, k=30)) for _ in range(60))
+    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
 def words(text: Path, folder: Path, *more: str, batch: int = 4, steps: int = 8) -> list[str]:
@@ -104,9 +109,12 @@ LOADERS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.fixture(scope="module")
-def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ends(text: Path, once: Once) -> Path:
     """By loader, a run left alone in `whole`; and one killed in each way, and resumed."""
-    folder = tmp_path_factory.mktemp("resumed")
+    return once("resumed", partial(kill_and_resume, text))
+
+
+def kill_and_resume(text: Path, folder: Path) -> None:
     todo: list[dict[str, Any]] = [
         {"words": words(text, folder / loader / "whole", *more)} for loader, more in LOADERS.items()
     ]
@@ -114,7 +122,6 @@ def ends(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         own, more = folder / loader / name, LOADERS[loader]
         todo += [{"words": words(text, own, *more), "kill": {**KILLS[name], "signal": 9}}, resuming(text, own, *more)]
     assert run(*todo) == [0] * len(LOADERS) + [-9, 0] * len(CASES)
-    return folder
 
 
 @pytest.mark.parametrize(("loader", "kill"), CASES)
@@ -129,7 +136,13 @@ def test_runs_of_other_seeds_end_elsewhere(text: Path, ends: Path, tmp_path: Pat
         assert_same_end(tmp_path / "other", ends / "0" / "whole")
 
 
-@pytest.mark.parametrize("engine", [(), ("--fsdp", "--fsdp_config", '{"version": 2}')], ids=["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param((), id="ddp"),
+        pytest.param(("--fsdp", "--fsdp_config", '{"version": 2}'), id="fsdp", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_resume_exactly(text: Path, tmp_path: Path, engine: tuple[str, ...]) -> None:
     kill = {**KILLS["before the state"], "signal": 9}
     sizes = {"batch": 2, "steps": 7}

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.launching import torchrun
+from tests.once import Once
 from transformers_mcl.training.run import DEMO_FOLDER
 
 ROOT, SCRIPT = Path(__file__).parents[2], "tests.training.splits"
@@ -83,9 +84,12 @@ def write_text(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(once: Once) -> Path:
     """Every case in every split, from the command line; a folder of their outputs."""
-    folder = tmp_path_factory.mktemp("splits")
+    return once("splits", train)
+
+
+def train(folder: Path) -> None:
     write_text(folder / "text.txt")
     for processes in (1, 2):
         todo: list[dict[str, Any]] = [
@@ -98,7 +102,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             own = words("packed", "two processes", folder / "text.txt", folder / "own draws")
             todo.append({"words": own, "own_draws": True})
         launch(torchrun(processes) if processes > 1 else [sys.executable], todo)
-    return folder
 
 
 def launch(launcher: list[str], todo: list[dict[str, Any]]) -> None:

@@ -17,9 +17,10 @@ from transformers import BertTokenizer, TrainerCallback
 
 from tests.launching import torchrun
 from transformers_mcl import MclTrainer, MclTrainingArguments
-from transformers_mcl.data import DataArguments, DataCollatorForMcl, StreamLoader, load_stream, shards, streaming
+from transformers_mcl.data import DataArguments, DataCollatorForMcl, StreamLoader, documents, load_stream, streaming
 from transformers_mcl.errors import UserError
 from transformers_mcl.training.run import DEMO_FOLDER, ModelArguments, prepare
+from transformers_mcl.training.stream_state import load_stream_state
 
 from .conftest import LENGTH, VOCABULARY
 
@@ -33,7 +34,7 @@ SMALL = (
 @pytest.fixture
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Six shards, about 20 rows."""
-    monkeypatch.setattr(shards, "_BYTES_A_SHARD", 100)
+    monkeypatch.setattr(documents, "_BYTES_A_SHARD", 100)
     monkeypatch.setattr(streaming, "_CHARACTERS_A_BATCH", 50)
     path = tmp_path / "text.txt"
     path.write_text("\n".join(" ".join(LETTERS[n % 7 :][: 3 + n % 5]) for n in range(55)))
@@ -47,12 +48,11 @@ def make_stream_trainer(text: Path, make_trainer: Callable[..., MclTrainer]) -> 
     vocab += [f"[unused{number}]" for number in range(VOCABULARY - len(vocab))]
     tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(vocab)})
 
-    def make(**arguments: Any) -> MclTrainer:
+    def make(data: dict[str, Any] | None = None, **arguments: Any) -> MclTrainer:
         given = {"max_steps": 6, "save_steps": 3, "gradient_accumulation_steps": 2, **arguments}
         trainer = make_trainer(config={"hidden_dropout_prob": 0.1}, **given)
-        args = DataArguments(
-            train_file=[str(text)], validation_file=[str(text)], streaming=True, shuffle_buffer_size=8
-        )
+        files = {"train_file": [str(text)], "validation_file": [str(text)], **(data or {})}
+        args = DataArguments(**files, streaming=True, shuffle_buffer_size=8)
         trainer.train_dataset = load_stream(args, tokenizer, max_seq_length=LENGTH)[0]
         trainer.data_collator = DataCollatorForMcl(tokenizer)
         return trainer
@@ -65,17 +65,21 @@ def weights(trainer: MclTrainer) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("mixed", [False, True])
 def test_a_resumed_run_ends_at_the_same_weights(
-    tmp_path: Path, make_stream_trainer: Callable[..., MclTrainer], workers: int
+    tmp_path: Path, make_stream_trainer: Callable[..., MclTrainer], workers: int, mixed: bool
 ) -> None:
-    trainer = make_stream_trainer(dataloader_num_workers=workers)
+    (tmp_path / "other.txt").write_text("x y z\n" * 40)
+    sources = [str(tmp_path / name) for name in ("text.txt", "other.txt")]
+    data = {"train_file": sources, "mixing_weights": [0.7, 0.3]} if mixed else {}
+    trainer = make_stream_trainer(data, dataloader_num_workers=workers)
     trainer.train()
     whole = weights(trainer)
     loader = trainer.callback_handler.train_dataloader
     assert isinstance(loader, StreamLoader)
-    assert all(position.epoch > 0 for position in loader._positions.values())  # it crossed an epoch's border
+    assert all(position.places[0].epoch > 0 for position in loader._positions.values())  # it crossed an epoch's border
 
-    resumed = make_stream_trainer(dataloader_num_workers=workers)
+    resumed = make_stream_trainer(data, dataloader_num_workers=workers)
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
     assert resumed.state.global_step == 6
     for name, value in weights(resumed).items():
@@ -109,11 +113,11 @@ def test_a_shard_that_breaks_off_costs_nothing_that_is_saved(
 ) -> None:
     class Break(TrainerCallback):
         def on_save(self, *_: Any, **__: Any) -> None:
-            text.write_bytes(b"a b c\xff" * 90)
+            text.write_bytes(b"a b c\0" * 90)
 
     trainer = make_stream_trainer(save_steps=1, max_steps=50)
     trainer.add_callback(Break())
-    with pytest.raises(UserError, match=r"text\.txt': not UTF-8: byte 0xff at offset 5;"):
+    with pytest.raises(UserError, match=r"text\.txt'.* NUL byte"):
         trainer.train()
     assert (tmp_path / "checkpoint-1" / "stream_state_0.json").is_file()
 
@@ -123,8 +127,15 @@ def test_a_checkpoint_without_the_stream_s_place_is_refused(
 ) -> None:
     make_stream_trainer(max_steps=3).train()
     state = tmp_path / "checkpoint-3" / "stream_state_0.json"
-    with pytest.raises(UserError, match="dataloader_num_workers is 1, but the checkpoint's stream had 0"):
+    told = (
+        "dataloader_num_workers is 1, but the checkpoint's stream had 0: .* skips nothing and reads again .*: 1 epochs"
+    )
+    with pytest.raises(UserError, match=told):
         make_stream_trainer(dataloader_num_workers=1).train(resume_from_checkpoint=str(state.parent))
+    more = make_stream_trainer().get_train_dataloader()
+    more.stream.process, more.stream.processes = 1, 2  # the checkpoint has nothing for a second process
+    with pytest.raises(UserError, match="processes is 2, but the checkpoint's stream had 1"):
+        load_stream_state(more, state.parent)
     anew = make_stream_trainer(dataloader_num_workers=1, ignore_data_skip=True, max_steps=4)
     anew.train(resume_from_checkpoint=str(state.parent))
     loader = anew.callback_handler.train_dataloader

@@ -48,7 +48,10 @@ def run(argv: list[str]) -> None:
     inspection = run.finish()
     if speaks:
         print(results_table(run.evaluation, run.baselines))
-        show(inspection)
+        if inspection is None:
+            print("No held-out row has a token that is known, so there is no sentence to show")
+        else:
+            show(inspection)
         print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
 
 

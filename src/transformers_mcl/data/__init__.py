@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .corpus import load_corpus
     from .packing import CorpusStatistics, tokenize_and_pack
     from .streaming import StreamLoader, StreamStatistics, TextStream, load_stream
-    from .tokenizer import check_tokenizer, load_tokenizer, train_tokenizer
+    from .tokenizer import check_tokenizer, load_tokenizer, vocabulary_size
+    from .tokenizer_training import train_tokenizer
 
 _MODULES = {
     "DataArguments": "arguments",
@@ -25,7 +26,8 @@ _MODULES = {
     "load_stream": "streaming",
     "check_tokenizer": "tokenizer",
     "load_tokenizer": "tokenizer",
-    "train_tokenizer": "tokenizer",
+    "train_tokenizer": "tokenizer_training",
+    "vocabulary_size": "tokenizer",
 }
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "load_tokenizer",
     "tokenize_and_pack",
     "train_tokenizer",
+    "vocabulary_size",
 ]
 
 

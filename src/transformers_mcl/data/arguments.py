@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ class DataArguments:
     """Where the text comes from and how it becomes rows of ids; names as in transformers' `run_mlm.py`.
 
     Raises:
-        UserError: a value outside its range, or two sources of training text at once.
+        UserError: a value outside its range, or one that does not go with another.
     """
 
     train_file: list[str] | None = field(
@@ -35,12 +36,23 @@ class DataArguments:
         default=None,
         metadata={"help": "Held-out text, in the same forms. Without it, a part of the training text is held out."},
     )
-    dataset_name: str | None = field(
+    dataset_name: list[str] | None = field(
         default=None,
-        metadata={"help": "A dataset of the Hub, a directory of data files, or one saved by `datasets`."},
+        metadata={"help": "Datasets of the Hub, directories of data files, or such as `datasets` saves."},
     )
-    dataset_config_name: str | None = field(
-        default=None, metadata={"help": "The configuration of --dataset_name, where it has several."}
+    dataset_config_name: list[str] | None = field(
+        default=None, metadata={"help": "The configuration of each --dataset_name, where they have several."}
+    )
+    mixing_weights: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Shares of the documents, one for each --train_file, then for each --dataset_name. Without them "
+            "all text is read as it is, one after the other."
+        },
+    )
+    deduplicate: bool = field(
+        default=False,
+        metadata={"help": "Train on the first of equal documents alone, and on none that is held out."},
     )
     text_column: str = field(
         default="text",
@@ -61,6 +73,13 @@ class DataArguments:
         metadata={
             "help": "Keep the documents of a packed row apart: each begins with [CLS], attends to itself alone and "
             "has positions of its own. No, or as the checkpoint that training goes on from."
+        },
+    )
+    whole_word_mask: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Train on whole words of the tokenizer: all tokens of a word are masked, or swapped, or none. No, "
+            "or as the checkpoint that training goes on from."
         },
     )
     document_separator: Literal["auto", "line", "blank_line", "file"] = field(
@@ -100,20 +119,16 @@ class DataArguments:
     max_eval_samples: int | None = field(default=None, metadata={"help": "Use at most this many held-out rows."})
 
     def __post_init__(self) -> None:
-        for name in ("train_file", "validation_file"):
-            if isinstance(getattr(self, name), str):  # a YAML file may give one file as a plain string
+        for name in ("train_file", "validation_file", "dataset_name", "dataset_config_name"):
+            if isinstance(getattr(self, name), str):  # a YAML file may give one as a plain string
                 setattr(self, name, [getattr(self, name)])
-        if self.train_file and self.dataset_name:
-            raise UserError(
-                f"train_file {self.train_file[0]!r} and dataset_name {self.dataset_name!r} are both given: choose one"
-            )
         if self.validation_file and not (self.train_file or self.dataset_name):
             raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
-        if self.dataset_config_name and not self.dataset_name:
-            raise UserError(f"dataset_config_name {self.dataset_config_name!r} needs dataset_name beside it")
+        self._check_sources()
         self._check_apart("document_attention", "line_by_line", "it has one document a row")
         self._check_apart("streaming", "line_by_line", "a stream is packed")
         self._check_apart("streaming", "max_train_samples", "max_steps or max_tokens says where it ends")
+        self._check_apart("streaming", "deduplicate", "a worker does not know what the others have read")
         if not 0 < self.validation_split_percentage < 100:
             raise UserError(
                 f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
@@ -126,6 +141,24 @@ class DataArguments:
             1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"
         )
         self._check_at_least(0, "shuffle_buffer_size")
+
+    def _check_sources(self) -> None:
+        names, configs, weights = self.dataset_name or [], self.dataset_config_name, self.mixing_weights
+        if configs and not names:
+            raise UserError(f"dataset_config_name {configs[0]!r} needs dataset_name beside it")
+        if configs and len(configs) != len(names):
+            raise UserError(
+                f"dataset_config_name {' '.join(configs)!r}: give one for each dataset_name ({' '.join(names)})"
+            )
+        sources = len(self.train_file or []) + len(names)
+        if weights is not None and len(weights) != sources:
+            raise UserError(
+                f"mixing_weights are {len(weights)}, but train_file and dataset_name name {sources} sources: give one "
+                "for each (a file, folder or quoted pattern is one)"
+            )
+        for weight in weights or ():
+            if not 0 < weight < math.inf:
+                raise UserError(f"mixing_weights has {weight}: it must be positive and finite")
 
     def _check_apart(self, one: str, other: str, why: str) -> None:
         if getattr(self, one) and getattr(self, other):

@@ -14,12 +14,13 @@ from typing import IO, Any, NamedTuple
 from ..errors import UserError
 from .arguments import DataArguments
 from .forms import HEAD_BYTES, Form, check_head, form_of
-from .opening import explained, is_remote, open_bytes, open_seekable
+from .opening import explained, open_bytes, open_seekable
 from .parts import REPLACED, Part, Place, open_parts, replace_undecodable, say_once
+from .remote import is_remote
 from .rows import BadRow, MissingColumn, Row, Where, count_row_groups, count_rows, is_one_value, lines, read_rows
 
 __all__ = [
-    "Document",
+    "Mark",
     "Place",
     "Reading",
     "Shard",
@@ -71,6 +72,7 @@ class Shard(NamedTuple):
         start, stop: the part, in bytes of plain text and JSON lines, row groups of parquet, rows of Arrow; the whole
             file if `stop` is None.
         skip: so many of its first documents belong to another split.
+        source: the number of the one that it is of, where several are mixed.
     """
 
     path: str
@@ -78,20 +80,21 @@ class Shard(NamedTuple):
     start: int = 0
     stop: int | None = None
     skip: int = 0
+    source: int = 0
 
 
-class Document(NamedTuple):
-    """A document, or what stands in its place.
+class Mark(NamedTuple):
+    """What stands in the place of a document where something is wrong with it.
 
     Attributes:
-        text: None where it is passed over.
-        problem: what is wrong with it, as one of this module's sentences.
-        place: where it is, if there is a problem.
+        text: as it is read after all; None where it is passed over.
+        problem: one of this module's sentences.
+        place: where it is.
     """
 
     text: str | None
-    problem: str | None = None
-    place: Place | None = None
+    problem: str
+    place: Place
 
 
 def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
@@ -114,7 +117,8 @@ def divide(paths: Sequence[str], how: Reading) -> list[Shard]:
             seen.add(form)
             _look_into(divided, how)
         shards += divided
-    if not any(document.text is not None for shard in shards for document in read_marked(shard, how)):
+    documents = chain.from_iterable(read_marked(shard, how) for shard in shards)
+    if not any(isinstance(document, str) or document.text for document in documents):
         raise UserError(no_text(paths))
     return shards
 
@@ -152,9 +156,9 @@ def _look_into(shards: list[Shard], how: Reading) -> None:
     """That the first document of a file can be read, and that not all rows of a JSON file lack the text column."""
     lacking = None
     for document in chain.from_iterable(read_marked(shard, how) for shard in shards):
-        if document.problem != NO_COLUMN:
+        if isinstance(document, str) or document.problem != NO_COLUMN:
             return
-        lacking = lacking or document
+        lacking = document
     if lacking is not None:
         with open_bytes(shards[0].path, shards[0].form.compression) as file:
             columns = next(read_rows(file, "json"))[1]
@@ -179,16 +183,18 @@ def read_documents(shard: Shard, how: Reading) -> Iterator[str]:
     return islice(_heard(read_marked(shard, how)), shard.skip, None)
 
 
-def _heard(documents: Iterable[Document]) -> Iterator[str]:
+def _heard(documents: Iterable[str | Mark]) -> Iterator[str]:
     for document in documents:
-        if document.problem is not None:
-            say_once(document.problem, document.place)
+        if isinstance(document, str):
+            yield document
+            continue
+        say_once(document.problem, document.place)
         if document.text is not None:
             yield document.text
 
 
-def read_marked(shard: Shard, how: Reading) -> Iterator[Document]:
-    """The documents of a shard, `skip` apart, and a mark for each that is passed over.
+def read_marked(shard: Shard, how: Reading) -> Iterator[str | Mark]:
+    """The documents of a shard, `skip` apart, and a mark for each with which something is wrong.
 
     Raises:
         UserError: as `read_documents`.
@@ -199,7 +205,7 @@ def read_marked(shard: Shard, how: Reading) -> Iterator[Document]:
             yield from _documents(part, how)
 
 
-def _documents(part: Part, how: Reading) -> Iterator[Document]:
+def _documents(part: Part, how: Reading) -> Iterator[str | Mark]:
     try:
         if part.form.kind == "text":
             yield from _plain_documents(part, how)
@@ -211,7 +217,7 @@ def _documents(part: Part, how: Reading) -> Iterator[Document]:
         raise UserError(f"{part.place(*error.where)}: {error}") from error
 
 
-def _row_documents(part: Part, how: Reading) -> Iterator[Document]:
+def _row_documents(part: Part, how: Reading) -> Iterator[str | Mark]:
     column = how.text_column
     doubts: list[int] = []
     for where, row in read_rows(part.file, part.form.kind, column, part.start, part.stop, doubts):
@@ -219,11 +225,11 @@ def _row_documents(part: Part, how: Reading) -> Iterator[Document]:
         if isinstance(value, list) and all(text is None or isinstance(text, str) for text in value):
             value = " ".join(text for text in value if text)
         if isinstance(value, str) and value.strip():
-            yield _checked(value, where, part, how) if doubts else Document(value)
+            yield _checked(value, where, part, how) if doubts else value
         elif value is None or isinstance(value, str):
-            yield Document(None, NO_TEXT, part.place(*where))
+            yield Mark(None, NO_TEXT, part.place(*where))
         elif value is _MISSING:
-            yield Document(None, NO_COLUMN, part.place(*where))
+            yield Mark(None, NO_COLUMN, part.place(*where))
         else:
             raise BadRow(where, f"column {column!r} holds {reprlib.repr(value)}, not text")
 
@@ -240,14 +246,19 @@ def _nested_value(row: Row, column: str) -> Any:
     return value
 
 
-def _plain_documents(part: Part, how: Reading) -> Iterator[Document]:
+def _plain_documents(part: Part, how: Reading) -> Iterator[str | Mark]:
     separator = _separator(part, how)
     doubts: list[int] = []
     for number, text in _TEXTS[separator](part, doubts):
-        document = _checked(text, ("line", number), part, how, spans_lines=True) if doubts else Document(text)
-        if separator == "blank_line" and document.text is not None and "\n" in document.text:
-            document = document._replace(text=document.text.replace("\n", " "))
-        yield document
+        document = _checked(text, ("line", number), part, how, spans_lines=True) if doubts else text
+        yield _joined(document) if separator == "blank_line" else document
+
+
+def _joined(document: str | Mark) -> str | Mark:
+    """The lines of a paragraph as one."""
+    if isinstance(document, str):
+        return document.replace("\n", " ")
+    return document._replace(text=document.text and document.text.replace("\n", " "))
 
 
 def _separator(part: Part, how: Reading) -> str:
@@ -328,17 +339,17 @@ def _whole(part: Part, doubts: list[int]) -> Iterator[tuple[int, str]]:
 _TEXTS = {"line": _lines, "blank_line": _paragraphs, "file": _whole}
 
 
-def _checked(text: str, where: Where, part: Part, how: Reading, spans_lines: bool = False) -> Document:
+def _checked(text: str, where: Where, part: Part, how: Reading, spans_lines: bool = False) -> str | Mark:
     """`spans_lines`: those of `text` are those of the file."""
     mended = replace_undecodable(text)
     if mended is text:
-        return Document(text)
+        return text
     bad = next(place for place, pair in enumerate(zip(text, mended, strict=False)) if pair[0] != pair[1])
     unit, number = where[0], where[1] + (text.count("\n", 0, bad) if spans_lines else 0)
     if how.text_errors == "replace":
-        return Document(mended, REPLACED, part.place(unit, number))
+        return Mark(mended, REPLACED, part.place(unit, number))
     if how.text_errors == "skip":
-        return Document(None, SKIPPED, part.place(unit, number))
+        return Mark(None, SKIPPED, part.place(unit, number))
     code = ord(text[bad])
     what = (
         f"byte 0x{code - 0xDC00:02x} is not UTF-8" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:x} is half a surrogate"

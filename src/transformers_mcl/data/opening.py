@@ -15,20 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
-import fsspec
 import pyarrow as pa
 from datasets.exceptions import DatasetsError
 
 from ..errors import UserError
 from ..io import one_line
 from .forms import Form
+from .remote import is_remote, open_remote
 
 __all__ = [
     "READ_ERRORS",
     "decompressed",
     "explained",
     "in_temporary_file",
-    "is_remote",
     "members",
     "open_bytes",
     "open_seekable",
@@ -47,7 +46,7 @@ READ_ERRORS = (
     zipfile.BadZipFile,
     NotImplementedError,  # a compression inside zip that Python lacks
 )
-_BUFFER = 1 << 20
+_BUFFER = 1 << 17
 _IN_MEMORY = 16 << 20
 
 
@@ -64,15 +63,12 @@ _DECOMPRESSORS: dict[str, Callable[[IO[bytes]], Any]] = {
 }
 
 
-def is_remote(path: str) -> bool:
-    return "://" in path
-
-
 @contextmanager
-def open_bytes(path: str, compression: str = "") -> Iterator[IO[bytes]]:
-    """The content of a file, decompressed; it can be read from the middle if it is not compressed."""
+def open_bytes(path: str, compression: str = "", ranges: bool = False) -> Iterator[IO[bytes]]:
+    """The content of a file, decompressed; it can be read from the middle if it is not compressed. `ranges`: it will
+    be, here and there."""
     with (
-        fsspec.open(path, "rb") if is_remote(path) else open(path, "rb") as file,
+        open_remote(path, ranges) if is_remote(path) else open(path, "rb", _BUFFER) as file,
         decompressed(file, compression) as it,
     ):
         yield it
@@ -95,8 +91,9 @@ def open_seekable(path: str, form: Form) -> Iterator[IO[bytes]]:
         with pa.memory_map(path) as file:
             yield file
         return
-    with open_bytes(path, form.compression) as file:
-        if form.compression and form.kind in ("parquet", "arrow"):
+    columns = form.kind in ("parquet", "arrow")
+    with open_bytes(path, form.compression, ranges=columns and not form.compression) as file:
+        if form.compression and columns:
             with in_temporary_file(file) as copy:
                 yield copy
         else:

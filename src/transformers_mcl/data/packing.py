@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, Features, List, Value
 from datasets.fingerprint import Hasher
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .arguments import DataArguments
-from .tokenizer import check_tokenizer
+from .coverage import check_coverage
+from .tokenizer import check_tokenizer, check_words
 
 DEFAULT_SEQ_LENGTH = 128
 _RAGGED = Features({"input_ids": List(Value("int32"))})
+_RAGGED_WORDS = Features({**_RAGGED, "word_starts": List(Value("bool"))})
+# Added to the id of a token that begins a word, from tokenizing to rows: so all that moves ids moves words with them.
+_WORD_START = 1 << 30
 # Small, since the tokenizer keeps offsets and strings of a whole batch: a few hundred bytes a token.
 _DOCUMENTS_A_BATCH = 200
 
@@ -34,18 +38,19 @@ class CorpusStatistics:
         rows: of ids.
         dropped_tokens: tokens and separators in no row: the incomplete last row, the ends that `line_by_line` cuts
             off, the rest of the document in which the last row allowed ends.
-        unknown_fraction: of `tokens`, those that the tokenizer does not know.
+        unknown_fraction: of the characters of a sample of the split, those that the tokenizer does not know.
     """
 
     documents: int
     tokens: int
     rows: int
     dropped_tokens: int
-    unknown_fraction: float
+    unknown_fraction: float = 0.0
 
     def __str__(self) -> str:
         return (
-            f"{self.documents:,} documents, {self.tokens:,} tokens ({self.unknown_fraction:.2%} unknown),"
+            f"{self.documents:,} documents,"
+            f" {self.tokens:,} tokens ({self.unknown_fraction:.2%} of characters unknown),"
             f" {self.rows:,} rows, {self.dropped_tokens:,} tokens dropped"
         )
 
@@ -74,10 +79,6 @@ class TokenStream:
             begin += len(chunk)
         return np.concatenate(parts)
 
-    def count(self, token: int | None) -> int:
-        """How many times `token` occurs."""
-        return sum(int(np.count_nonzero(chunk == token)) for chunk in self._chunks)
-
 
 def tokenize_and_pack(
     corpus: DatasetDict,
@@ -93,30 +94,39 @@ def tokenize_and_pack(
     padding, and only the incomplete last row is dropped. With `args.document_attention` the stream has a `[CLS]`
     before each document as well, so that every part of one in a row begins with `[CLS]` and ends with `[SEP]`. With
     `args.line_by_line` a row is `[CLS] document [SEP]`, cut to `max_seq_length`, of its own length. Text never becomes
-    a special token, even if it reads `[MASK]`.
+    a special token, even if it reads `[MASK]`. With `args.whole_word_mask` the rows of the split `train` say where
+    words begin as well: those of the tokenizer, whatever part of one is in a row.
 
     The result does not depend on the number of processes. It is cached beside the files of `corpus`.
 
     Args:
         corpus: splits with the column `text`, as `load_corpus` returns them.
-        args: `line_by_line`, `document_attention`, `preprocessing_num_workers`, `overwrite_cache`, `max_train_samples`
-            and `max_eval_samples` count here, and `max_seq_length` where it is not given separately.
+        args: `line_by_line`, `document_attention`, `whole_word_mask`, `preprocessing_num_workers`, `overwrite_cache`,
+            `max_train_samples` and `max_eval_samples` count here, and `max_seq_length` where it is not given
+            separately.
         max_seq_length: length of a row; if None that of `args`, or else 128.
 
     Returns:
-        The splits of `corpus` with the column `input_ids` (int32), and the statistics of each.
+        The splits of `corpus` with the column `input_ids` (int32), in whole words also `word_starts` (bool), and the
+        statistics of each.
 
     Raises:
-        UserError: a split holds too little text for one row, or the tokenizer lacks a special token.
+        UserError: a split holds too little text for one row, or the tokenizer lacks a special token, or words, or
+            knows less than half of the characters.
     """
     args = args or DataArguments()
     length = max_seq_length or args.max_seq_length or DEFAULT_SEQ_LENGTH
     check_tokenizer(tokenizer)
+    if args.whole_word_mask:
+        check_words(tokenizer)
     limits = {"train": args.max_train_samples, "validation": args.max_eval_samples}
     splits, statistics = {}, {}
     for split, texts in corpus.items():
-        documents = _tokenize(texts, tokenizer, args)
-        splits[split], statistics[split] = _lay_out(split, documents, length, limits.get(split), tokenizer, args)
+        its = replace(args, whole_word_mask=args.whole_word_mask and split == "train")  # evaluations take tokens
+        coverage = check_coverage(split, texts["text"], tokenizer)
+        documents = _tokenize(texts, tokenizer, its)
+        splits[split], laid_out = _lay_out(split, documents, length, limits.get(split), tokenizer, its)
+        statistics[split] = replace(laid_out, unknown_fraction=coverage.unknown_fraction)
     return DatasetDict(splits), statistics
 
 
@@ -153,7 +163,6 @@ def _lay_out(
         tokens=tokens,
         rows=len(rows),
         dropped_tokens=len(stream) - len(TokenStream(rows)) + added,
-        unknown_fraction=stream.count(tokenizer.unk_token_id) / max(tokens, 1),
     )
 
 
@@ -168,7 +177,7 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
     for every length of rows."""
     before = [tokenizer.cls_token_id] if args.document_attention else []
     return texts.map(
-        tokenize_batch,
+        tokenize_words if args.whole_word_mask else tokenize_batch,
         input_columns="text",
         remove_columns=texts.column_names,
         features=_RAGGED,
@@ -182,23 +191,46 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
 def tokenize_batch(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, before: list[int]
 ) -> dict[str, list[list[int]]]:
-    documents = tokenizer(
+    documents = _encode(texts, tokenizer)["input_ids"]
+    return {"input_ids": [[*before, *document, tokenizer.sep_token_id] for document in documents if document]}
+
+
+def tokenize_words(
+    texts: list[str], tokenizer: PreTrainedTokenizerBase, before: list[int]
+) -> dict[str, list[list[int]]]:
+    """As `tokenize_batch`, with the beginnings of words marked in the ids, for `with_words` to read."""
+    encoded, documents = _encode(texts, tokenizer), []
+    for number, ids in enumerate(encoded["input_ids"]):
+        words = encoded.word_ids(number)
+        starts = (word is None or word != last for word, last in zip(words, [None, *words], strict=False))
+        marked = [token + _WORD_START * start for token, start in zip(ids, starts, strict=True)]
+        if marked:
+            documents.append([*before, *marked, tokenizer.sep_token_id])
+    return {"input_ids": documents}
+
+
+def with_words(ids: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a row, or of several, whose ids `tokenize_words` has marked."""
+    return {"input_ids": ids & ~_WORD_START, "word_starts": ids >= _WORD_START}
+
+
+def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> BatchEncoding:
+    return tokenizer(
         texts,
         add_special_tokens=False,
         split_special_tokens=True,  # "[MASK]" in a text is text
         return_attention_mask=False,
         return_token_type_ids=False,
         verbose=False,  # no warning at documents longer than the model
-    )["input_ids"]
-    return {"input_ids": [[*before, *document, tokenizer.sep_token_id] for document in documents if document]}
+    )
 
 
 def _cut(documents: Dataset, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
     """Rows `[CLS] document [SEP]` of at most `length` ids."""
     return documents.map(
-        _cut_batch,
+        _cut_words if args.whole_word_mask else _cut_batch,
         input_columns="input_ids",
-        features=_RAGGED,
+        features=_RAGGED_WORDS if args.whole_word_mask else _RAGGED,
         fn_kwargs={"cls": tokenizer.cls_token_id, "length": length},
         desc="Cutting",
         **args.map_options(len(documents)),
@@ -209,11 +241,16 @@ def _cut_batch(documents: list[list[int]], cls: int, length: int) -> dict[str, l
     return {"input_ids": [[cls, *ids[:-1][: length - 2], ids[-1]] for ids in documents]}
 
 
+def _cut_words(documents: list[list[int]], cls: int, length: int) -> dict[str, list[np.ndarray]]:
+    rows = [with_words(np.array(ids)) for ids in _cut_batch(documents, cls, length)["input_ids"]]
+    return {name: [row[name] for row in rows] for name in _RAGGED_WORDS}
+
+
 def _pack(
     documents: Dataset, rows: int, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments
 ) -> Dataset:
     """The first `rows * (length - 2)` tokens of the stream as rows of `length`."""
-    packer = _Packer(documents, length, tokenizer.cls_token_id, tokenizer.sep_token_id)
+    packer = _Packer(documents, length, tokenizer.cls_token_id, tokenizer.sep_token_id, bool(args.whole_word_mask))
     # The map runs over row numbers, which have no file: so we say where the result belongs, and what it follows from.
     fingerprint = Hasher.hash([documents._fingerprint, length, packer.cls, packer.sep])
     files = [Path(file["filename"]) for file in documents.cache_files]
@@ -221,7 +258,12 @@ def _pack(
         packer,
         input_columns="row",
         remove_columns=["row"],
-        features=Features({"input_ids": List(Value("int32"), length=length)}),
+        features=Features(
+            {
+                name: List(ids.feature, length=length)
+                for name, ids in (_RAGGED_WORDS if packer.words else _RAGGED).items()
+            }
+        ),
         new_fingerprint=fingerprint,
         cache_file_name=str(files[0].with_name(f"cache-{fingerprint}.arrow")) if files else None,
         desc="Packing",
@@ -235,6 +277,7 @@ class _Packer:
     length: int
     cls: int
     sep: int
+    words: bool
 
     @functools.cached_property
     def stream(self) -> TokenStream:
@@ -247,4 +290,7 @@ class _Packer:
         packed[:, 0] = self.cls
         packed[:, 1:-1] = self.stream[rows[0] * body : (rows[-1] + 1) * body].reshape(-1, body)
         packed[:, -1] = self.sep
-        return pa.table({"input_ids": pa.FixedSizeListArray.from_arrays(packed.ravel(), self.length)})
+        columns = with_words(packed) if self.words else {"input_ids": packed}
+        return pa.table(
+            {name: pa.FixedSizeListArray.from_arrays(rows.ravel(), self.length) for name, rows in columns.items()}
+        )

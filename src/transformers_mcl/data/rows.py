@@ -301,6 +301,8 @@ def _to_rows(batch: pa.RecordBatch, doubts: list[int]) -> list[Row]:
     except UnicodeDecodeError:  # Arrow does not look at the bytes of a text
         doubts.append(0)
         columns = [_as_text(column.cast(_as_bytes(column.type)).to_pylist()) for column in batch.columns]
+    if len(names) == 1:  # quicker
+        return [{names[0]: value} for value in columns[0]]
     return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from datasets import load_dataset_builder
-
 from .arguments import DataArguments
-from .corpus import check_has_train, local_files, reading_from_hub
 from .documents import Reading, Shard, divide, read_documents
+from .sources import find_sources, remote_files
 
 __all__ = ["Reading", "Shard", "find_shards", "read_documents"]
 
 
-def find_shards(args: DataArguments) -> dict[str, list[Shard]]:
-    """The shards of each split that `args` names, in order; see `load_corpus` for what is read, and as what.
+def find_shards(args: DataArguments, token: str | None = None) -> dict[str, list[Shard]]:
+    """The shards of each split of what `args` names, in order, with the number of the source that they are of.
+
+    What is read, and as what, `load_corpus` says; the text of `validation_file` is not among them.
+
+    Args:
+        token: for private repositories of the Hub.
 
     Raises:
         UserError: a file or dataset is missing, or the first file of a kind has no text column.
     """
-    files = local_files(args)
-    if "train" not in files:
-        files = _remote_files(args) | files
-    return {split: divide(paths, Reading.of(args)) for split, paths in files.items()}
-
-
-def _remote_files(args: DataArguments) -> dict[str, list[str]]:
-    """Addresses of the files of a dataset of the Hub."""
-    name = str(args.dataset_name)
-    with reading_from_hub(name):
-        splits = load_dataset_builder(name, args.dataset_config_name).config.data_files or {}
-    check_has_train(splits, name)
-    return {split: [str(path) for path in splits[split]] for split in ("train", "validation") if split in splits}
+    how = Reading.of(args)
+    found: dict[str, list[Shard]] = {}
+    for number, source in enumerate(find_sources(args)):
+        for split, paths in (source.files or remote_files(source, token)).items():
+            found.setdefault(split, []).extend(shard._replace(source=number) for shard in divide(paths, how))
+    return found

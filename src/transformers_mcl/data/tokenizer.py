@@ -1,104 +1,51 @@
-"""Train, load and check a tokenizer."""
+"""Open, check and complete a tokenizer."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import json
+from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
-from transformers import AutoTokenizer, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+import transformers
+from tokenizers import Tokenizer, decoders, processors
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
-from ..models.structure import input_names
+from ..models.structure import input_names, longest_row
+from .tokenizer_training import SPECIAL_TOKENS, template
+
+__all__ = [
+    "add_special_tokens",
+    "check_tokenizer",
+    "fit_tokenizer",
+    "limit_length",
+    "load_tokenizer",
+    "vocabulary_size",
+]
 
 logger = logging.get_logger(__name__)
 
-_SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-_MAX_CHARACTERS = 1000
-
-
-def train_tokenizer(
-    texts: Iterable[str], vocab_size: int, lowercase: bool = False, min_frequency: int = 2
-) -> BertTokenizer:
-    """A WordPiece tokenizer as BERT and ELECTRA use it, with `[PAD] [UNK] [CLS] [SEP] [MASK]` as ids 0 to 4.
-
-    The same texts give the same tokenizer. It is of transformers' own class for ELECTRA and BERT.
-
-    Args:
-        texts: read twice; a generator is first read into memory.
-        vocab_size: entries to aim at; fewer if the texts hold too few pieces. The 1000 most frequent characters are
-            always among them.
-        lowercase: whether to lower-case text and remove accents.
-        min_frequency: how often two neighbouring pieces must occur to become one.
-
-    Raises:
-        UserError: there is no text, or `vocab_size` does not even hold the special tokens and the characters.
-    """
-    texts = list(texts) if isinstance(texts, Iterator) else texts
-    blank = BertTokenizer(do_lower_case=lowercase)
-    characters, pieces = _alphabet(texts, blank)
-    least = len(_SPECIAL_TOKENS) + len(pieces)
-    if not pieces:
-        raise UserError("no text to train a tokenizer on")
-    if vocab_size < least:
-        raise UserError(
-            f"vocab_size is {vocab_size}: the special tokens and the characters of this text take at least {least}"
-        )
-    vocab = _train(texts, blank, vocab_size, _SPECIAL_TOKENS + pieces, characters, min_frequency)
-    if len(vocab) < vocab_size:
-        logger.warning(f"vocab_size is {vocab_size}, but the text holds only {len(vocab)} frequent enough pieces")
-    return BertTokenizer(vocab=vocab, do_lower_case=lowercase)
-
-
-def _alphabet(texts: Iterable[str], blank: BertTokenizer) -> tuple[list[str], list[str]]:
-    """The most frequent characters, and the pieces of one character (`a`, `##a`) that occur in `texts`, sorted."""
-    counts: Counter[str] = Counter()
-
-    def counted() -> Iterator[str]:
-        for text in texts:
-            counts.update(text)
-            yield text
-
-    found = set(_train(counted(), blank, 0, _SPECIAL_TOKENS, [], 0)) - set(_SPECIAL_TOKENS)
-    normalized: Counter[str] = Counter()
-    for character, count in counts.items():
-        for part in blank.backend_tokenizer.normalizer.normalize_str(character):
-            normalized[part] += count * (part in found)
-    ranked = sorted(normalized, key=lambda character: (-normalized[character], character))
-    kept = set(ranked[:_MAX_CHARACTERS])
-    return sorted(kept & found), sorted(piece for piece in found if piece[-1] in kept)
-
-
-def _train(
-    texts: Iterable[str],
-    blank: BertTokenizer,
-    vocab_size: int,
-    first: list[str],
-    alphabet: list[str],
-    min_frequency: int,
-) -> dict[str, int]:
-    """A WordPiece vocabulary that begins with `first`; an empty `alphabet` stands for all characters."""
-    # The trainer numbers pieces of one character in the order of a hash map, another one in each process, and breaks
-    # ties between pairs by these numbers. Giving it those pieces as its first tokens makes it deterministic.
-    trainer = WordPieceTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=first,
-        initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet) or 0x110000,
-        show_progress=bool(alphabet) and sys.stderr.isatty(),  # elsewhere it writes empty lines
-    )
-    backend = Tokenizer(WordPiece(unk_token=blank.unk_token))
-    backend.normalizer = blank.backend_tokenizer.normalizer
-    backend.pre_tokenizer = blank.backend_tokenizer.pre_tokenizer
-    backend.train_from_iterator(texts, trainer=trainer)
-    return backend.get_vocab()
+# What a file is opened by where nothing beside it says so.
+_CLASSES = {
+    "tokenizer.json": "PreTrainedTokenizerFast",
+    "vocab.txt": "BertTokenizer",
+    "vocab.json": "RobertaTokenizer",
+    "sentencepiece.bpe.model": "XLMRobertaTokenizer",
+    "spiece.model": "AlbertTokenizer",
+    "spm.model": "DebertaV2Tokenizer",
+}
+# The usual names of the special tokens, of BERT's and of RoBERTa's kind.
+_USUAL = {
+    "pad": ("[PAD]", "<pad>"),
+    "unk": ("[UNK]", "<unk>"),
+    "cls": ("[CLS]", "<s>"),
+    "sep": ("[SEP]", "</s>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+_NEEDED = ("pad", "cls", "sep", "mask")
 
 
 def load_tokenizer(
@@ -108,22 +55,33 @@ def load_tokenizer(
     token: str | bool | None = None,
     trust_remote_code: bool | None = None,
 ) -> PreTrainedTokenizerBase:
-    """`AutoTokenizer.from_pretrained`, with one-line errors.
+    """`AutoTokenizer.from_pretrained`, with one-line errors; also of a file, or of a folder that holds no more than a
+    vocabulary: `tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt`, or a model of SentencePiece.
 
     Raises:
-        UserError: no such directory or repository, or one that holds no tokenizer.
+        UserError: no such file, directory or repository, or one that holds no tokenizer.
     """
+    hub = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
+    path = Path(name_or_path).expanduser()
     try:
-        hub = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, **hub)
-        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a checkpoint without one
-            raise ValueError("there are no tokens but the special ones")
-        return tokenizer
+        if path.is_file():
+            return _open_file(path)
+        try:
+            return _with_named_tokens(_not_empty(AutoTokenizer.from_pretrained(name_or_path, **hub)))
+        except NotConverted:
+            raise
+        except Exception:  # besides OSError and ValueError, whatever a malformed file leads to
+            file = next((path / name for name in _CLASSES if (path / name).is_file()), None)
+            if file is None or file.name == "tokenizer.json":  # which has been tried
+                raise
+            return _open_file(file)
     except NotConverted as error:
         raise UserError(f"tokenizer: {error}") from error
-    except Exception as error:  # besides OSError and ValueError, whatever a malformed file leads to
-        if os.path.isdir(name_or_path):
-            problem = "is a directory without a tokenizer that can be read"
+    except Exception as error:
+        if path.is_file():
+            problem = f"cannot be read as one of {', '.join(_CLASSES)}"
+        elif path.is_dir():
+            problem = f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
         else:
             problem = "is no directory here, and the Hub gave no tokenizer"
         raise UserError(
@@ -131,26 +89,151 @@ def load_tokenizer(
         ) from error
 
 
+def _not_empty(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes of a checkpoint without one
+        raise ValueError("there are no tokens but the special ones")
+    return tokenizer
+
+
+def _open_file(file: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a vocabulary with nothing beside it that says what it is."""
+    name = _CLASSES.get(file.name, "PreTrainedTokenizerFast" if file.suffix == ".json" else "")
+    if not name:
+        raise ValueError(f"{file.name!r} is none of these names")
+    options: dict[str, Any] = {}
+    if file.name == "vocab.txt":
+        entries = file.read_text(encoding="utf-8").split()
+        options["do_lower_case"] = not any(entry != entry.lower() for entry in entries if entry[0] not in "[<")
+    elif file.name == "vocab.json" and "<mask>" not in json.loads(file.read_text(encoding="utf-8")):
+        name = "GPT2Tokenizer"
+    if name == "PreTrainedTokenizerFast":
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
+    else:
+        tokenizer = getattr(transformers, name).from_pretrained(str(file.parent), **options)
+    given = "".join(f", {option}={value}" for option, value in options.items())
+    logger.warning(f"nothing beside {str(file)!r} says what it is: it is opened as {name}{given}")
+    tokenizer.name_or_path = str(file)
+    return _with_named_tokens(_not_empty(tokenizer))
+
+
+def _with_named_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """With the special tokens of the usual names, where none is said to be one, as in a `tokenizer.json` alone."""
+    if all(getattr(tokenizer, f"{kind}_token") is None for kind in _NEEDED):
+        entries = tokenizer.get_vocab()
+        found = {kind: next((name for name in names if name in entries), None) for kind, names in _USUAL.items()}
+        tokenizer.add_special_tokens({f"{kind}_token": name for kind, name in found.items() if name})
+    return tokenizer
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many embeddings a model needs for it: its largest id and one more, since a vocabulary may have holes."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int | None = None) -> None:
     """That a model can be pre-trained with `tokenizer`.
 
     Raises:
-        UserError: it is not a fast tokenizer, lacks one of the four special tokens that pre-training needs, or has
-            more tokens than `vocab_size`, the model's number of embeddings.
+        UserError: it is not a fast tokenizer, lacks one of the four special tokens that pre-training needs, has one
+            token for padding or masking and for something else, or has an id beyond `vocab_size`, the model's number
+            of embeddings.
     """
     name = tokenizer.name_or_path or type(tokenizer).__name__
     if not tokenizer.is_fast:
-        raise UserError(f"tokenizer: {name!r} is not a fast tokenizer; save it with a tokenizer.json")
-    missing = [kind for kind in ("pad", "cls", "sep", "mask") if getattr(tokenizer, f"{kind}_token_id") is None]
-    if missing:
         raise UserError(
-            f"tokenizer: {name!r} has no {' and no '.join(f'{kind}_token' for kind in missing)};"
-            " pre-training needs one, as the tokenizers of BERT and ELECTRA have"
+            f"tokenizer: {name!r} is a {type(tokenizer).__name__}, which has no fast tokenizer: choose another, or "
+            "make one from your text with `transformers-mcl tokenizer`"
         )
-    if vocab_size is not None and len(tokenizer) > vocab_size:
+    if problem := _missing(tokenizer) or _shared(tokenizer):
         raise UserError(
-            f"tokenizer: {name!r} has {len(tokenizer)} tokens, but the model's vocab_size is only {vocab_size}"
+            f"tokenizer: {name!r} has {problem}; pre-training needs them as the tokenizers of BERT and ELECTRA have "
+            f"them: `transformers-mcl tokenizer --tokenizer_name {name} --add_special_tokens true --output_dir NEW` "
+            "adds what is missing"
         )
+    if vocab_size is not None and (needed := vocabulary_size(tokenizer)) > vocab_size:
+        raise UserError(f"tokenizer: {name!r} has {needed} tokens, but the model's vocab_size is only {vocab_size}")
+
+
+def _missing(tokenizer: PreTrainedTokenizerBase) -> str:
+    kinds = [kind for kind in _NEEDED if getattr(tokenizer, f"{kind}_token_id") is None]
+    return " and ".join(f"no {kind}_token" for kind in kinds)
+
+
+def _shared(tokenizer: PreTrainedTokenizerBase) -> str:
+    return next((f"one token, {tokens[0]!r}, as {' and '.join(tokens[1:])}" for tokens in _same(tokenizer)), "")
+
+
+def _same(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str, str]]:
+    """The tokens of padding and masking that mean something else as well: what is masked would read as unknown, and
+    what is padding as a separator. That the others are one does no harm: GPT-2 has one for all of them."""
+    kinds = {kind: getattr(tokenizer, f"{kind}_token_id") for kind in SPECIAL_TOKENS}
+    return [
+        (str(getattr(tokenizer, f"{kind}_token")), f"{kind}_token", f"{other}_token")
+        for kind in ("pad", "mask")
+        for other in kinds
+        if kind != other and kinds[kind] is not None and kinds[kind] == kinds[other]
+    ]
+
+
+def add_special_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
+    """A tokenizer with the same ids, and with the special tokens that [`check_tokenizer`] misses, as `[PAD]`, `[CLS]`,
+    `[SEP]` and `[MASK]`, after its largest id where it has none of these names; a row is then `[CLS] text [SEP]`.
+
+    Raises:
+        UserError: it is not a fast tokenizer.
+    """
+    if not tokenizer.is_fast:
+        check_tokenizer(tokenizer)
+    tokens = {f"{kind}_token": getattr(tokenizer, f"{kind}_token") for kind in SPECIAL_TOKENS}
+    shared = {kind for _, kind, _ in _same(tokenizer)}
+    for kind in _NEEDED:
+        if tokens[f"{kind}_token"] is None or f"{kind}_token" in shared:
+            tokens[f"{kind}_token"] = SPECIAL_TOKENS[kind]
+    complete = PreTrainedTokenizerFast(
+        tokenizer_object=_without_holes(tokenizer.backend_tokenizer),
+        model_input_names=tokenizer.model_input_names,
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        **{name: token for name, token in tokens.items() if token is not None},
+    )
+    row = complete("a").input_ids
+    if row[:1] != [complete.cls_token_id] or row[-1:] != [complete.sep_token_id]:
+        backend, cls, sep = complete.backend_tokenizer, str(complete.cls_token), str(complete.sep_token)
+        trims = [processors.ByteLevel(trim_offsets=True)] if isinstance(backend.decoder, decoders.ByteLevel) else []
+        around = template(cls, complete.cls_token_id, sep, complete.sep_token_id)
+        backend.post_processor = processors.Sequence([*trims, around])
+    return complete
+
+
+def _without_holes(backend: Tokenizer) -> Tokenizer:
+    """With `[unused9]` as token 9 where there is none: a token that is added would get an id that is in use."""
+    state = json.loads(backend.to_str())
+    vocab = state["model"]["vocab"]
+    if isinstance(vocab, dict):
+        taken = set(backend.get_vocab(with_added_tokens=True).values())
+        vocab |= {f"[unused{number}]": number for number in range(max(taken, default=0)) if number not in taken}
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def check_words(tokenizer: PreTrainedTokenizerBase) -> None:
+    """That `tokenizer` tells words apart, which whole-word masking needs.
+
+    Raises:
+        UserError: it takes two words for one, as one without a pre-tokenizer does.
+    """
+    if len(set(tokenizer(["a b"], add_special_tokens=False).word_ids(0))) == 1:
+        name = tokenizer.name_or_path or type(tokenizer).__name__
+        raise UserError(
+            f"whole_word_mask: the tokenizer {name!r} takes 'a b' for one word, since it does not split text into "
+            "words before their pieces: leave whole_word_mask out, or take one with a pre_tokenizer"
+        )
+
+
+def tokens_a_word(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> float:
+    """How many tokens a word of `texts`, one or more, has in the mean; 0 if they have none."""
+    encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)
+    words = [encoded.word_ids(number) for number in range(len(texts))]
+    return sum(map(len, words)) / max(sum(len(set(its)) for its in words), 1)
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
@@ -158,3 +241,10 @@ def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) ->
     types, which are an error to DistilBERT, and 1 among them to RoBERTa."""
     tokenizer.model_input_names = list(input_names(model))
     tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
+    limit_length(tokenizer, longest_row(model))
+
+
+def limit_length(tokenizer: PreTrainedTokenizerBase, longest: int | None) -> None:
+    """Says to a tokenizer that knows no `model_max_length` how many tokens the longest row of its model has."""
+    if longest is not None and tokenizer.model_max_length >= VERY_LARGE_INTEGER:
+        tokenizer.model_max_length = longest

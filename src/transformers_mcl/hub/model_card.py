@@ -170,7 +170,8 @@ def _course(config: MclConfig, course: str) -> list[str]:
         f"{loss.name} × {weight:g}" if loss and (weight := weights.get(loss.name)) else "–"
         for loss in (its.generate, its.detect, its.regenerate, its.rediscriminate)
     ]
-    return [course.upper(), f"{100 * its.ratio_of(config):g} % {its.operation}", *losses]
+    what = its.operation + " in whole words" * (config.whole_word_mask and its.whole_words)
+    return [course.upper(), f"{100 * its.ratio_of(config):g} % {what}", *losses]
 
 
 def _tables(summary: RunSummary) -> list[dict[str, Any]]:

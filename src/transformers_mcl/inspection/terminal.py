@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..io import printable
 from ..method.courses import COURSES, Course
 from .courses import CourseInspection, Inspection, only
 
@@ -40,9 +41,7 @@ class _Terminal:
         self.dot = "·" if self.text("·") == "·" else "."
 
     def text(self, value: str) -> str:
-        """`value` in characters that this terminal can write, and that move its cursor to the right."""
-        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-        return shown.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        return printable(value, self.encoding)
 
     def paint(self, text: str, style: str | None) -> str:
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.color and style else text

@@ -81,16 +81,43 @@ def _uniform(shape: torch.Size, generator: torch.Generator | None, device: torch
 
 
 def _choose(
-    candidates: Tensor, counts: Tensor, slots: int, generator: torch.Generator | None
+    candidates: Tensor, counts: Tensor, slots: int, generator: torch.Generator | None, words: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """`counts[row]` of each row's `candidates` (boolean, `(batch, length)`), uniformly and in random order.
+
+    With `words` they are whole words, as far as their number allows (`_prefer_words`).
 
     Returns positions and their validity, both `(batch, slots)`. Unused slots hold other positions of the row.
     """
     keys = _uniform(candidates.shape, generator, candidates.device)
-    positions = keys.masked_fill(~candidates, -1.0).topk(slots, dim=1).indices
     valid = torch.arange(slots, device=candidates.device) < counts[:, None]
+    if words is not None:
+        keys = _prefer_words(keys, candidates, counts, slots, words)
+    positions = keys.masked_fill(~candidates, -1.0).topk(slots, dim=1).indices
+    if words is not None:  # the tokens of a word must not stand together
+        order = _uniform(positions.shape, generator, positions.device).masked_fill(~valid, 2.0).argsort(1)
+        positions = positions.gather(1, order)
     return positions, valid
+
+
+def _prefer_words(draws: Tensor, candidates: Tensor, counts: Tensor, slots: int, words: Tensor) -> Tensor:
+    """Keys `(batch, length)` of which the highest `counts[row]` of a row's candidates are whole words.
+
+    Words are taken in random order. Where the last would be more than `counts`, words of one token are taken in its
+    place; where there are too few of these, it is cut: the only word of the row that is.
+
+    Args:
+        draws (`Tensor` of shape `(batch, length)`): uniform in [0, 1).
+        words: as in [`mask_tokens`].
+    """
+    keys = draws.gather(1, words).masked_fill(~candidates, -1.0)  # the same for all tokens of a word
+    last = keys.topk(slots, dim=1).values.gather(1, (counts - 1).clamp(min=0)[:, None])
+    too_many = (keys >= last).sum(1) > counts
+    cut = (keys == last) & too_many[:, None]
+    whole = (keys >= last) & ~cut
+    sizes = torch.zeros_like(words).scatter_add(1, words, candidates.long())
+    single = sizes.gather(1, words) == 1
+    return draws + 4 * whole + 2 * single + 1 * cut
 
 
 def substitute(input_ids: Tensor, positions: Tensor, tokens: Tensor, valid: Tensor) -> Tensor:
@@ -107,6 +134,7 @@ def mask_tokens(
     ratio: float,
     mask_token_id: int,
     *,
+    words: Tensor | None = None,
     count: Count = operated_count,
     generator: torch.Generator | None = None,
 ) -> Corruption:
@@ -117,11 +145,14 @@ def mask_tokens(
         operable (`BoolTensor` of shape `(batch, length)`): False at special tokens and padding.
         ratio (`float`): share to mask, rounded to the nearest count, at least one.
         mask_token_id (`int`): id of `[MASK]`.
+        words (`LongTensor` of shape `(batch, length)`, *optional*): which word of its row each token belongs to,
+            numbers below `length`. Given, whole words are chosen; the count stays the same, for which one word of a
+            row may have to be cut, where there are no words of one token to fill it up with.
         count (`Callable`, *optional*): how many of so many tokens that is, as [`operated_count`].
         generator (`torch.Generator`, *optional*): source of the draws, on the device of `input_ids`.
     """
     counts = count(operable.sum(1), ratio)
-    positions, valid = _choose(operable, counts, count(input_ids.shape[1], ratio), generator)
+    positions, valid = _choose(operable, counts, count(input_ids.shape[1], ratio), generator, words)
     originals = input_ids.gather(1, positions)
     masked = substitute(input_ids, positions, torch.full_like(positions, mask_token_id), valid)
     return Corruption(masked, positions, valid, originals.masked_fill(~valid, -100))
@@ -135,6 +166,7 @@ def swap_tokens(
     operable: Tensor,
     ratio: float,
     *,
+    words: Tensor | None = None,
     count: Count = _pair_count,
     generator: torch.Generator | None = None,
 ) -> Corruption:
@@ -144,7 +176,7 @@ def swap_tokens(
     Arguments as in [`mask_tokens`].
     """
     counts, slots = count(operable.sum(1), ratio), count(input_ids.shape[1], ratio)
-    positions, valid = _choose(operable, counts, slots, generator)
+    positions, valid = _choose(operable, counts, slots, generator, words)
     originals = input_ids.gather(1, positions)
     # The order of the slots is random already: shifting it by one within the used slots is a uniform random cycle.
     after = torch.arange(1, slots + 1, device=input_ids.device)

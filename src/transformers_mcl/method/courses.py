@@ -42,6 +42,7 @@ __all__ = [
     "Rows",
     "SpecialTokens",
     "all_losses",
+    "check_words",
     "corrupt_rows",
     "in_order",
     "known_weights",
@@ -84,6 +85,8 @@ class Rows:
         attention_mask (`Tensor` of shape `(batch, length)`, *optional*): 0 at padding; `None` if there is none.
         special: the special tokens.
         max_length: most tokens that a row may have.
+        words (`LongTensor` of shape `(batch, length)`, *optional*): which word of its row each token belongs to, where
+            courses are to operate on whole words.
     """
 
     input_ids: Tensor
@@ -91,21 +94,51 @@ class Rows:
     attention_mask: Tensor | None
     special: SpecialTokens
     max_length: int
+    words: Tensor | None = None
 
     def __getitem__(self, rows: slice) -> Rows:
         mask = None if self.attention_mask is None else self.attention_mask[rows]
-        return replace(self, input_ids=self.input_ids[rows], operable=self.operable[rows], attention_mask=mask)
+        words = None if self.words is None else self.words[rows]
+        ids, operable = self.input_ids[rows], self.operable[rows]
+        return replace(self, input_ids=ids, operable=operable, attention_mask=mask, words=words)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     @classmethod
-    def of(cls, input_ids: Tensor, attention_mask: Tensor | None, special: SpecialTokens, max_length: int) -> Rows:
-        """Rows of which every ordinary token is operable; arguments as the attributes."""
+    def of(
+        cls,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        special: SpecialTokens,
+        max_length: int,
+        word_starts: Tensor | None = None,
+    ) -> Rows:
+        """Rows of which every ordinary token is operable; arguments as the attributes.
+
+        Args:
+            word_starts (`BoolTensor` of shape `(batch, length)`, *optional*): True where a word begins. One ends at
+                the next, and at a special token.
+        """
         operable = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
         for token in special:
             operable = operable & (input_ids != token)
-        return cls(input_ids, operable, attention_mask, special, max_length)
+        words = None
+        if word_starts is not None:  # a word has the number of the place at which it begins
+            place = torch.arange(input_ids.shape[1], device=input_ids.device)
+            words = torch.where(word_starts.bool() | ~operable, place, 0).cummax(1).values
+        return cls(input_ids, operable, attention_mask, special, max_length, words)
+
+    def after_insertion(self, input_ids: Tensor, attention_mask: Tensor | None) -> Rows:
+        """These rows with slots inserted, `[MASK]`s on which nothing operates, and without the last operable tokens
+        where there is no room for them; arguments as the attributes."""
+        rows = Rows.of(input_ids, attention_mask, self.special, self.max_length)
+        if self.words is None:
+            return rows
+        # The operable tokens are in the order in which they were: the n-th is the n-th.
+        before = (~self.operable).long().argsort(dim=1, stable=True)
+        number = (rows.operable.cumsum(1) - 1).clamp(min=0)
+        return replace(rows, words=self.words.gather(1, before.gather(1, number)))
 
 
 class Course:
@@ -120,6 +153,8 @@ class Course:
         most: the largest share that it can operate on.
         least: fewest tokens that it operates on, in rows that have as many.
         inserts: whether it adds tokens to the row. These have no original: there is nothing to predict or correct.
+        whole_words: whether it takes whole words where the rows say which these are (`Rows.words`); otherwise it is
+            not told.
         corrupted: what the paper calls the rows that it has operated on.
         operation, verdict: participles, what is done to a token and what the discriminator then calls it.
         generate, detect, regenerate, rediscriminate: its losses; `None` for one that it has not.
@@ -135,6 +170,7 @@ class Course:
     most: ClassVar[float] = 1.0
     least: ClassVar[int] = 1
     inserts: ClassVar[bool] = False
+    whole_words: ClassVar[bool] = False
     corrupted: ClassVar[str]
     operation: ClassVar[str]
     verdict: ClassVar[str] = "replaced"
@@ -212,6 +248,7 @@ class RTD(Course):
     summary = "Some tokens are masked, G fills them in, D says which tokens are not the original ones."
     colour = "#0072B2"
     ratio_name = "mask_ratio"
+    whole_words = True
     corrupted = "x_mask"
     operation = "masked"
     generate = Loss("mlm")
@@ -222,7 +259,13 @@ class RTD(Course):
 
     def corrupt(self, rows: Rows, ratio: float, generator: torch.Generator | None = None) -> Corruption:
         corruption = mask_tokens(
-            rows.input_ids, rows.operable, ratio, rows.special.mask, count=self.count, generator=generator
+            rows.input_ids,
+            rows.operable,
+            ratio,
+            rows.special.mask,
+            words=rows.words,
+            count=self.count,
+            generator=generator,
         )
         return replace(corruption, attention_mask=rows.attention_mask)
 
@@ -236,6 +279,7 @@ class STD(Course):
     colour = "#D55E00"
     ratio_name = "swap_ratio"
     least = 2
+    whole_words = True
     corrupted = "x_swap"
     operation = "swapped"
     generate = Loss("slm")
@@ -245,7 +289,9 @@ class STD(Course):
     also_called = frozenset({"swap", "swapped"})
 
     def corrupt(self, rows: Rows, ratio: float, generator: torch.Generator | None = None) -> Corruption:
-        corruption = swap_tokens(rows.input_ids, rows.operable, ratio, count=self.count, generator=generator)
+        corruption = swap_tokens(
+            rows.input_ids, rows.operable, ratio, words=rows.words, count=self.count, generator=generator
+        )
         return replace(corruption, attention_mask=rows.attention_mask)
 
 
@@ -340,6 +386,20 @@ def known_weights(weights: Mapping[str, Any], what: str = "loss_weights") -> dic
     return {name: weights.get(name, 0.0) for name in losses if name in OBJECTIVES["mcl"] or weights.get(name)}
 
 
+def check_words(word_starts: Tensor | None) -> Tensor:
+    """`word_starts`, which whole words cannot do without.
+
+    Raises:
+        UserError: there are none.
+    """
+    if word_starts is None:
+        raise UserError(
+            "whole_word_mask: these rows do not say where words begin (word_starts): prepare them with "
+            "DataArguments(whole_word_mask=True), or train with whole_word_mask=False"
+        )
+    return word_starts
+
+
 def in_order(courses: Sequence[Course]) -> list[Course]:
     """The order in which courses operate on one row: insertions first, which move the tokens."""
     return sorted(courses, key=lambda course: not course.inserts)
@@ -405,10 +465,11 @@ def corrupt_rows(
     done: dict[str, Corruption] = {}
     original = rows.input_ids
     for course in in_order(courses):
-        corruption = done[course.name] = course.corrupt(rows, ratios[course.name], generator)
+        its = rows if course.whole_words else replace(rows, words=None)
+        corruption = done[course.name] = course.corrupt(its, ratios[course.name], generator)
         read, mask = corruption.input_ids, corruption.attention_mask
         if course.inserts:  # an inserted slot is a [MASK], on which nothing operates
-            original, rows = read, Rows.of(read, mask, rows.special, rows.max_length)
+            original, rows = read, rows.after_insertion(read, mask)
         elif len(done) < len(courses):
             rows = replace(rows, input_ids=read, operable=rows.operable & ~_operated(corruption, original))
     documents = None if cls_token_id is None else find_documents(read, cls_token_id)

@@ -100,6 +100,9 @@ class MclConfig(ElectraConfig):
             Whether pre-training keeps the documents of a packed row apart: each begins with `[CLS]`, tokens attend to
             their own document alone, and positions are counted from its start (`docs/data.md`, *Documents apart*).
             Read by [`MclForPreTraining`] alone: a model opened for another task reads its rows whole.
+        whole_word_mask (`bool`, *optional*, defaults to `False`):
+            Whether training masks and swaps whole words, as the rows say which these are (`word_starts`); evaluations
+            take single tokens all the same, so that runs compare (`docs/data.md`, *Whole words*).
         cls_token_id, sep_token_id, mask_token_id (`int`):
             Special tokens, with `pad_token_id` (defaults: those of BERT's 30,522 WordPieces).
 
@@ -141,6 +144,7 @@ class MclConfig(ElectraConfig):
     course_schedule: str = "all"
     correction_rows: float | int = 1.0
     document_attention: bool = False
+    whole_word_mask: bool = False
     loss_weights: dict[str, Any] | None = None  # numbers: checked below, with an error that names the loss
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -27,6 +27,7 @@ from ..method.courses import (
     Loss,
     Rows,
     SpecialTokens,
+    check_words,
     corrupt_rows,
     in_order,
     known_weights,
@@ -193,6 +194,7 @@ class CoursesMixin:
         num_items_in_batch: Mapping[str, Tensor] | None = None,
         backward: Callable[[Tensor], Any] | None = None,
         return_loss: bool = True,
+        word_starts: Tensor | None = None,
     ) -> MclForPreTrainingOutput:
         """Runs the courses on clean rows.
 
@@ -213,12 +215,15 @@ class CoursesMixin:
                 `torch.Tensor.backward` or an accelerator's, so that one pass's activations are all there is to keep.
                 The returned loss has the value of all and the gradient of the last: its backward is the caller's.
             return_loss: accepted for [`~transformers.Trainer`], whose evaluation looks for the name; always on.
+            word_starts (`BoolTensor` of shape `(batch, length)`, *optional*): True where a word begins. Read in
+                training alone, and only with `whole_word_mask`, which needs it.
 
         Raises:
-            UserError: an unknown course in `courses`, or rows longer than the model has positions for.
+            UserError: an unknown course in `courses`, rows longer than the model has positions for, or no words.
         """
         check_length(self.config, input_ids.shape[1])
-        curriculum, rows = self._curriculum(courses), self._clean_rows(input_ids, attention_mask)
+        words = check_words(word_starts) if self.training and self.config.whole_word_mask else None
+        curriculum, rows = self._curriculum(courses), self._clean_rows(input_ids, attention_mask, words)
         groups = [
             group
             for group in curriculum.groups(self.turn)
@@ -355,10 +360,10 @@ class CoursesMixin:
             return curriculum
         return replace(curriculum, courses=tuple(c for c in curriculum.courses if c.name in courses))
 
-    def _clean_rows(self, input_ids: Tensor, attention_mask: Tensor | None) -> Rows:
+    def _clean_rows(self, input_ids: Tensor, attention_mask: Tensor | None, words: Tensor | None = None) -> Rows:
         config = self.config
         special = SpecialTokens(config.pad_token_id, config.cls_token_id, config.sep_token_id, config.mask_token_id)
-        return Rows.of(input_ids, attention_mask, special, config.max_position_embeddings)
+        return Rows.of(input_ids, attention_mask, special, config.max_position_embeddings, words)
 
     def _is_on(self, loss: Loss | None) -> TypeGuard[Loss]:
         return loss is not None and loss.name in self._weights_in_use

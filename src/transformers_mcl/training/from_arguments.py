@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from ..data import check_tokenizer, load_tokenizer
+from ..data import check_tokenizer, load_tokenizer, vocabulary_size
 from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
@@ -78,7 +78,7 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
                     f"tokenizer {tokenizer.name_or_path!r}: {name} is {value}, but the model's is {start[name]}"
                 )
     else:
-        start, changes = {"vocab_size": len(tokenizer), **ids}, config_overrides(model_args)
+        start, changes = {"vocab_size": vocabulary_size(tokenizer), **ids}, config_overrides(model_args)
         build = getattr(MclConfig, str(preset))
     weights = OBJECTIVES[model_args.objective] if model_args.objective else start.get("loss_weights")
     weights = weights or OBJECTIVES["mcl"]
@@ -121,7 +121,7 @@ def _start(model_args: ModelArguments, tokenizer: PreTrainedTokenizerBase) -> tu
         named = not is_model_type(str(model_args.backbone)) or config.model_type == "electra"
         # The shape alone; what it was trained for, and on which vocabulary, is not part of it.
         fields = {name: value for name, value in electra_fields(config).items() if named and "_token_id" not in name}
-        fields |= {"loss_weights": None, "vocab_size": len(tokenizer)}
+        fields |= {"loss_weights": None, "vocab_size": vocabulary_size(tokenizer)}
     if model_args.generator_init == "layers":
         fields |= first_layers(fields)
     return fields, changes

@@ -25,7 +25,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ..data import load_tokenizer
+from ..data import load_tokenizer, vocabulary_size
 from ..errors import UserError
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, open_model
@@ -417,7 +417,7 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, names: Iterable[str], v
         try:
             own = load_tokenizer(name, **hub).get_vocab()
         except UserError as error:  # it has none
-            if abs(len(tokenizer) - vocab_size) > _OTHERS * vocab_size:
+            if abs(vocabulary_size(tokenizer) - vocab_size) > _OTHERS * vocab_size:
                 raise UserError(
                     f"tokenizer {tokenizer.name_or_path!r} has {len(tokenizer):,} entries, and {name!r}, which has no "
                     f"tokenizer of its own, embeddings of {vocab_size:,}: give the tokenizer that it was trained with"
@@ -436,7 +436,7 @@ def grow_vocabulary(model: MclForPreTraining, tokenizer: PreTrainedTokenizerBase
 
     A model with more embeddings than the tokenizer has tokens stays as it is: such padding is common.
     """
-    new = max(len(tokenizer) - model.config.vocab_size, 0)
+    new = max((needed := vocabulary_size(tokenizer)) - model.config.vocab_size, 0)
     if new:
-        model.resize_token_embeddings(len(tokenizer))
+        model.resize_token_embeddings(needed)
     return new

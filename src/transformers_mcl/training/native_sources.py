@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ..data import vocabulary_size
 from ..errors import UserError
 from ..models.backbones import check_backbone, native_class, sibling
 from ..models.configuration_mcl import MclConfig
@@ -143,7 +144,7 @@ def native_fields(
     if trained:
         _check_follows("AutoModel", backbone, of_backbone)
     else:  # with the ids at once: transformers speaks of those beyond the vocabulary
-        of_backbone = {"vocab_size": its.vocab_size if its else len(tokenizer), **of_backbone}
+        of_backbone = {"vocab_size": its.vocab_size if its else vocabulary_size(tokenizer), **of_backbone}
     backbone = _with_ids(backbone, tokenizer, DISCRIMINATOR if trained else None, of_backbone)
     if its is None:
         depth = backbone.attribute_map.get("num_hidden_layers", "num_hidden_layers")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ from ..data import (
     tokenize_and_pack,
 )
 from ..data.collator import padding_multiple
+from ..data.coverage import check_coverage
 from ..data.packing import TokenStream
+from ..data.shards import read_documents
+from ..data.sources import name_sources
+from ..data.tokenizer import limit_length, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
+from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import LENGTHS, MclTrainingArguments
@@ -55,6 +61,11 @@ from .workload import Workload
 __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "build_config", "prepare", "preset_path"]
 
 logger = logging.get_logger(__name__)
+
+_SHARDS_TRIED, _DOCUMENTS_TRIED = 8, 50
+
+
+_LONG_WORD = 10  # tokens in the mean: of a language that writes without spaces, and is not split into words
 
 
 def preset_path(preset: str) -> Path:
@@ -157,6 +168,12 @@ class PretrainingRun:
         shares = token_shares(self.rows["validation"], self.model.config)
         return {"most_frequent_token": float(shares.max()), "unigram_entropy": token_entropy(shares)}
 
+    @cached_property
+    def tokens_a_word(self) -> float:
+        """In the mean of the first held-out rows."""
+        rows = self.rows["validation"][:100]["input_ids"]
+        return tokens_a_word(self.tokenizer.batch_decode(rows, skip_special_tokens=True), self.tokenizer)
+
     def plan(self) -> str:
         """What the run will do, for people: data, model, courses, steps, device."""
         args, config, p, work = self.trainer.args, self.model.config, self.parameters, self.workload
@@ -194,6 +211,8 @@ class PretrainingRun:
             lines["time"] = _time(self.speed, work)
         if config.document_attention:
             lines["documents"] = "kept apart in attention and positions"
+        if config.whole_word_mask:
+            lines["words"] = f"{_by_words(config)} whole; one has {self.tokens_a_word:.2f} tokens in the mean"
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
@@ -287,9 +306,10 @@ class PretrainingRun:
             base_checkpoint=self.base_checkpoints,
         )
 
-    def finish(self) -> Inspection:
+    def finish(self) -> Inspection | None:
         """Writes the picture of the curves and the model card beside the checkpoint, pushes them all if asked to, and
-        looks at the first twenty held-out tokens through the trained pair."""
+        looks at the first twenty held-out tokens through the trained pair: of the first row that has a known one, None
+        if there is no such row."""
         trainer = self.trainer
         if trainer.is_world_process_zero():
             a_step = f"{self.workload.tokens_per_step:,} tokens"
@@ -302,9 +322,15 @@ class PretrainingRun:
             trainer.create_model_card()
         if trainer.args.push_to_hub:
             trainer.push_to_hub()
+        texts = (self._known_text(row["input_ids"]) for row in self.rows["validation"])
+        text = next(filter(None, texts), None)
+        return None if text is None else inspect_text(self.model, self.tokenizer, text)
+
+    def _known_text(self, ids: Sequence[int]) -> str:
+        """The first twenty known tokens of a row as text; nothing if they make none that can be read again."""
         special = set(self.tokenizer.all_special_ids)
-        ids = [i for i in self.rows["validation"][0]["input_ids"] if i not in special]
-        return inspect_text(self.model, self.tokenizer, str(self.tokenizer.decode(ids[:20])))
+        text = str(self.tokenizer.decode([i for i in ids if i not in special][:20])).strip()
+        return text if self.tokenizer.tokenize(text) else ""
 
 
 def prepare(
@@ -337,7 +363,8 @@ def prepare(
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)
     check_seq_length(config, length, trained=bool(model_args.base_checkpoints))
     training_args.get_batch_warmup(1).check(length, packed=not data_args.line_by_line)
-    _agree_on_documents(config, data_args)
+    _agree_on_rows(config, data_args)
+    limit_length(tokenizer, config.max_position_embeddings)
     check_attention(config, model_args.attn_implementation)
     check_metric(training_args, config)
     training_args.check_weights(config.weights)
@@ -366,6 +393,7 @@ def prepare(
         recipe=recipe,
     )
     run.trainer.summarize = run.summary
+    _warn_of_long_words(run)
     if checkpoint:
         check_same_run(Path(checkpoint), run.trainer.identity, model.config, training_args.ignore_data_skip)
     if asked:
@@ -423,22 +451,63 @@ def _text(
 ) -> tuple[Dataset | TextStream, DatasetDict, dict[str, CorpusStatistics | StreamStatistics], str]:
     """What to train on, the prepared rows of each split, what each holds, and where the training text is from."""
     if not data_args.streaming:
-        corpus = load_corpus(data_args, model_args.cache_dir)
+        corpus = load_corpus(data_args, model_args.cache_dir, token=model_args.token)
         rows, statistics = tokenize_and_pack(corpus, tokenizer, data_args, max_seq_length=length)
         return rows["train"], rows, dict(statistics), corpus["train"].info.description
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
     stream, held_out = load_stream(
-        data_args, tokenizer, max_seq_length=length, seed=seed, cache_dir=model_args.cache_dir
+        data_args,
+        tokenizer,
+        max_seq_length=length,
+        seed=seed,
+        cache_dir=model_args.cache_dir,
+        token=model_args.token,
     )
     rows, statistics = tokenize_and_pack(held_out, tokenizer, data_args, max_seq_length=length)
-    source = data_args.dataset_name or ", ".join(data_args.train_file or [])
-    return stream, rows, {**statistics, "train": stream.statistics}, f"{source}, streamed"
+    coverage = check_coverage("train", _first_documents(stream), tokenizer)
+    of_stream = replace(stream.statistics, unknown_fraction=coverage.unknown_fraction)
+    return stream, rows, {**statistics, "train": of_stream}, f"{name_sources(data_args)}, streamed"
 
 
-def _agree_on_documents(config: MclConfig, data_args: DataArguments) -> None:
+def _first_documents(stream: TextStream) -> list[str]:
+    """Those at the beginning of a few shards, which takes no time."""
+    shards = stream.shards[:: max(len(stream.shards) // _SHARDS_TRIED, 1)][:_SHARDS_TRIED]
+    documents = (islice(read_documents(shard, stream.reading), _DOCUMENTS_TRIED) for shard in shards)
+    return list(chain.from_iterable(documents))
+
+
+def _agree_on_rows(config: MclConfig, data_args: DataArguments) -> None:
     """Rows are laid out as the pair reads them: as asked for, or else as its checkpoint was trained."""
     asked = config.document_attention if data_args.document_attention is None else data_args.document_attention
     config.document_attention = data_args.document_attention = asked and not data_args.line_by_line
+    if config.document_attention and config.cls_token_id == config.sep_token_id:
+        raise UserError(
+            "document_attention: the tokenizer has one token as cls_token and sep_token, so where a document begins "
+            "cannot be told: leave it out, or take another tokenizer"
+        )
+    asked = config.whole_word_mask if data_args.whole_word_mask is None else data_args.whole_word_mask
+    config.whole_word_mask = data_args.whole_word_mask = asked
+    if asked and not _by_words(config):
+        raise UserError(
+            f"whole_word_mask: none of the courses in use takes words ({', '.join(config.active_courses)}): leave it "
+            "out, or give a loss of another course a weight"
+        )
+
+
+def _warn_of_long_words(run: PretrainingRun) -> None:
+    if not run.model.config.whole_word_mask or run.tokens_a_word <= _LONG_WORD:
+        return
+    if run.trainer.is_world_process_zero():
+        logger.warning(
+            f"whole_word_mask: a word has {run.tokens_a_word:.1f} tokens in the mean: few are masked in a row, and "
+            "one of them is cut; leave it out, or take a tokenizer that splits this text into words"
+        )
+
+
+def _by_words(config: MclConfig) -> str:
+    """What is done to whole words."""
+    courses = (COURSES[name] for name in config.active_courses)
+    return " and ".join(course.operation for course in courses if course.whole_words)
 
 
 def _time(speed: Speed, work: Workload) -> str:

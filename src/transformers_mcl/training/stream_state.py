@@ -32,12 +32,15 @@ def load_stream_state(loader: StreamLoader, folder: str | Path) -> None:
         UserError: the checkpoint holds no place in a stream, or one of another stream, other processes or workers.
     """
     file = _state_file(loader, folder)
+    first = file.with_name("stream_state_0.json")
+    if first.is_file() and not file.is_file():
+        file = first  # of fewer processes: it says so
     try:
         loader.load_state_dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(
-            f"resume_from_checkpoint: {folder} has no {file.name}, so it is of a run without streaming or with fewer "
-            f"processes: resume it as it was started, or {BEGIN_ANEW}"
+            f"resume_from_checkpoint: {folder} has no {file.name}, so it is of a run without streaming: resume it as "
+            f"it was started, or {BEGIN_ANEW}"
         ) from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"resume_from_checkpoint: {file} is damaged: resume from an earlier checkpoint") from error

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from transformers import BertTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from transformers_mcl import MclConfig, MclDiscriminator, MclForPreTraining, UserError
-from transformers_mcl.data.tokenizer import train_tokenizer
+from transformers_mcl.data import train_tokenizer
 from transformers_mcl.hub.fairseq import check
 from transformers_mcl.models.modeling_mcl import MclGenerator
 
@@ -19,11 +19,11 @@ SHORT = " ".join(TEXT.split()[:60])
 
 
 @pytest.fixture(scope="module")
-def words() -> BertTokenizer:
+def words() -> PreTrainedTokenizerFast:
     return train_tokenizer([SHORT] * 3, 200)
 
 
-def make_pair(tokenizer: BertTokenizer) -> MclForPreTraining:
+def make_pair(tokenizer: PreTrainedTokenizerFast) -> MclForPreTraining:
     torch.manual_seed(0)
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
     return MclForPreTraining(MclConfig.tiny(vocab_size=len(tokenizer), objective="electra", **ids))
@@ -35,7 +35,7 @@ def test_the_text_is_a_few_hundred_words() -> None:
 
 
 def test_a_pair_that_knows_the_text_is_far_from_chance(
-    words: BertTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "short.txt").write_text(SHORT)
     monkeypatch.setattr(check, "PROSE", tmp_path / "short.txt")
@@ -66,7 +66,7 @@ def test_a_pair_that_knows_the_text_is_far_from_chance(
     assert "100.0%" in str(told)
 
 
-def test_what_cannot_be_checked_is_said(words: BertTokenizer, tmp_path: Path) -> None:
+def test_what_cannot_be_checked_is_said(words: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     pair = make_pair(words)
     pair.save_pretrained(tmp_path / "pair")
     with pytest.raises(UserError, match="without a tokenizer"):
