@@ -20,13 +20,16 @@ __all__ = [
     "register_evaluation",
 ]
 
+_REGISTERING = (".minimal_pairs", ".losses")
+"""Modules of evaluations, which are known once these are imported."""
+
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that a metric is imported without torch. Minimal pairs come first: they register BLiMP.
+    # Lazy, so that a metric is imported without torch.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    pairs = import_module(".minimal_pairs", __name__)
-    return getattr(pairs if name in pairs.__all__ else import_module(".evaluation", __name__), name)
+    modules = [import_module(module, __name__) for module in (*_REGISTERING, ".evaluation")]
+    return next(getattr(module, name) for module in modules if name in module.__all__)
 
 
 def __dir__() -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult
 
 from ..data.arguments import DataArguments
+from ..data.files import find_files
 from ..errors import UserError
-from ..method.metrics import COURSE_FIGURES
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config
 from ..training.arguments import MclTrainingArguments
@@ -29,9 +30,19 @@ class TextArguments(DataArguments):
     `dataset_name`."""
 
     def __post_init__(self) -> None:
-        if self.validation_file and not (self.train_file or self.dataset_name):
+        alone = self.validation_file and not (self.train_file or self.dataset_name)
+        if alone:
             self.train_file = self.validation_file
         super().__post_init__()
+        if alone:
+            find_files(self.validation_file or [], "validation_file", skip_empty=True)
+
+    @property
+    def source(self) -> str:
+        """Where it is, for people: a name on the Hub, or files without their folders."""
+        if files := self.validation_file or self.train_file:
+            return ", ".join(Path(path).name for path in files)
+        return str(self.dataset_name or "the text inside the package")
 
 
 @dataclass
@@ -85,16 +96,16 @@ class Losses(Evaluation):
         figures = {name: value for name, value in run.evaluation.items() if _is_figure(name)} | run.baselines
         return Outcome(
             figures,
-            markdown=_markdown(args.model_name_or_path, run, figures),
+            markdown=_markdown(args.model_name_or_path, text, run, figures),
             settings={
-                "text": run.source,
+                "text": text.source,
                 "held_out": str(run.statistics["validation"]),
                 "eval_seed": drawing.eval_seed,
                 "per_device_eval_batch_size": args.per_device_eval_batch_size,
                 "processes": training.world_size,
             },
             card=[
-                EvalResult("fill-mask", run.source, run.source, name, value, task_name="pre-training losses")
+                EvalResult("fill-mask", text.source, text.source, name, value, task_name="pre-training losses")
                 for name, value in figures.items()
                 if name.endswith(_ON_CARDS)
             ],
@@ -102,15 +113,14 @@ class Losses(Evaluation):
 
 
 def _is_figure(name: str) -> bool:
-    """Of a course, or the weighted sum of the losses; not how fast the evaluation was."""
-    return name == "loss" or name.endswith(COURSE_FIGURES)
+    """Of the text; not how fast the evaluation was."""
+    return not name.endswith(("time", "per_second"))
 
 
-def _markdown(model: str, run: PretrainingRun, figures: dict[str, float]) -> str:
-    return (
-        f"# Losses: {model}\n\n{run.source}; held out: {run.statistics['validation']}. The sum of the weighted losses "
-        f"is {figures['loss']:.3f}.\n\n```\n{results_table(figures, run.baselines)}\n```\n"
-    )
+def _markdown(model: str, text: TextArguments, run: PretrainingRun, figures: dict[str, float]) -> str:
+    table = results_table(figures, run.baselines)
+    about = f"{text.source}; held out: {run.statistics['validation']}."
+    return f"# Losses: {model}\n\n{about} The weighted losses sum to {figures['loss']:.3f}.\n\n```\n{table}\n```\n"
 
 
 register_evaluation(Losses())

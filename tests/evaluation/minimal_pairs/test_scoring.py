@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertTokenizer
 
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, UserError
+from transformers_mcl.evaluation import sentence_scores as module
 from transformers_mcl.evaluation.halves import ScorerName
 from transformers_mcl.evaluation.minimal_pairs import Pair, PairScorer, score_pairs
-from transformers_mcl.evaluation.minimal_pairs import scoring as module
 
 
 def halves(model: Any) -> tuple[Any, Any]:

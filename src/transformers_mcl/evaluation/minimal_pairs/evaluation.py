@@ -17,10 +17,11 @@ from transformers.utils import logging
 from ...data.tokenizer import load_tokenizer
 from ..evaluation import Evaluation, EvaluationArguments, Outcome, Say, register_evaluation
 from ..halves import open_scorers
+from ..sentence_scores import PllMetric
 from .accuracies import Summary, plot_accuracies, summarize, to_markdown
 from .data import BLIMP, PairsArguments, PairSet, load_pairs
 from .kept_scores import KeptScores, Paradigm, paradigms_of
-from .scoring import PairScorer, PairScores, PllMetric
+from .scoring import PairScorer, PairScores
 
 __all__ = ["MinimalPairs", "ScoringArguments"]
 
