@@ -20,7 +20,7 @@ __all__ = [
     "register_evaluation",
 ]
 
-_REGISTERING = (".minimal_pairs", ".losses")
+_REGISTERING = (".minimal_pairs", ".choices", ".losses")
 """Modules of evaluations, which are known once these are imported."""
 
 

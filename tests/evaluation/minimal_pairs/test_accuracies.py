@@ -18,6 +18,7 @@ def test_every_grouping_counts_and_ties_are_wrong() -> None:
     assert list(summary) == ["all", "field", "linguistics_term", "paradigm"]
     everything = summary["all"]["all"]
     assert (everything["pairs"], everything["correct"], everything["ties"], everything["accuracy"]) == (10, 8, 1, 0.8)
+    assert everything["accuracy_with_ties"] == 0.9
     assert everything["interval"] == pytest.approx([0.4901625, 0.9433178], abs=1e-5)  # Wilson's of 8 in 10, 95 %
     assert summary["field"] == {"f|g": everything}
     assert summary["linguistics_term"]["t"]["pairs"] == 5
@@ -36,7 +37,7 @@ def test_tables() -> None:
     plain = [Pair("", "", f"p{i % 2}") for i in range(10)]
     one = to_markdown({"generator": summarize(plain, SCORES)}).split("\n\n")
     assert len(one) == 2
-    assert one[0].splitlines()[2] == "| all | 10 | 0.800 | 0.490 to 0.943 | 1 |"
+    assert one[0].splitlines()[2] == "| all | 10 | 0.800 | 0.490 to 0.943 | 1 | 0.900 |"
     two = to_markdown({name: summarize(PAIRS, SCORES) for name in ("generator", "discriminator")}).split("\n\n")
     assert [table.splitlines()[0].split(" | ")[0] for table in two[1:]] == [
         "| field",

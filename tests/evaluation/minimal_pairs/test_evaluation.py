@@ -98,7 +98,7 @@ def test_results(
         assert any(line.startswith(f"{scorer}: 5 pairs, ") for line in said)
         assert any("pairs/s" in line for line in said)
     table = (out / "results.md").read_text()
-    assert "| field | pairs | generator | 95 % interval | ties | discriminator |" in table
+    assert "| field | pairs | generator | 95 % interval | ties | with ties | discriminator |" in table
     assert (out / "results.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -12,7 +12,6 @@ from scipy.stats import binomtest
 
 from ...io import markdown_table
 from ...plots import BLUE, DARK_GREY, VERMILION, picture
-from .data import Pair
 from .scoring import PairScores
 
 __all__ = ["GROUPINGS", "plot_accuracies", "summarize", "to_markdown"]
@@ -24,53 +23,67 @@ _MOST_BARS = 40
 Summary = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def summarize(pairs: Sequence[Pair], scores: PairScores) -> dict[str, dict[str, dict[str, Any]]]:
+def summarize(
+    pairs: Sequence[object], scores: PairScores, noun: str = "pairs"
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Accuracy over all pairs, and by each of `GROUPINGS` that the pairs have; every pair counts the same.
 
     Returns:
-        By grouping (`"all"`, …) and group: `accuracy`, its 95 % `interval` (Wilson's), `pairs`, `correct` and `ties`,
-        which are not correct.
+        By grouping (`"all"`, …) and group: `accuracy`, its 95 % `interval` (Wilson's), their number as `noun`,
+        `correct` and `ties`, which are not correct; `accuracy_with_ties`, where they are, as in BabyLM's evaluation.
     """
     groups: dict[str, dict[str, list[int]]] = {"all": {"all": list(range(len(pairs)))}}
     for grouping in GROUPINGS:
         for number, pair in enumerate(pairs):
-            if (name := getattr(pair, grouping)) is not None:
+            if (name := getattr(pair, grouping, None)) is not None:
                 groups.setdefault(grouping, {}).setdefault(name, []).append(number)
     return {
-        grouping: {name: _accuracy(scores.correct[members], scores.ties[members]) for name, members in named.items()}
+        grouping: {
+            name: _accuracy(scores.correct[members], scores.ties[members], noun) for name, members in named.items()
+        }
         for grouping, named in groups.items()
     }
 
 
-def _accuracy(correct: NDArray[np.bool_], ties: NDArray[np.bool_]) -> dict[str, Any]:
-    right, n = int(correct.sum()), len(correct)
+def _accuracy(correct: NDArray[np.bool_], ties: NDArray[np.bool_], noun: str) -> dict[str, Any]:
+    right, tied, n = int(correct.sum()), int(ties.sum()), len(correct)
     low, high = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    return {"accuracy": right / n, "interval": [low, high], "pairs": n, "correct": right, "ties": int(ties.sum())}
+    return {
+        "accuracy": right / n,
+        "interval": [low, high],
+        noun: n,
+        "correct": right,
+        "ties": tied,
+        "accuracy_with_ties": (right + tied) / n,
+    }
 
 
-def to_markdown(results: Mapping[str, Summary]) -> str:
+def to_markdown(results: Mapping[str, Summary], noun: str = "pairs") -> str:
     """A table for each grouping; `results` are summaries of the same pairs, by scorer."""
     one = next(iter(results.values()))
     return "\n\n".join(
-        _table(grouping, {scorer: summary[grouping] for scorer, summary in results.items()}) for grouping in one
+        _table(grouping, {scorer: summary[grouping] for scorer, summary in results.items()}, noun) for grouping in one
     )
 
 
-def _table(grouping: str, results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    head = ["" if grouping == "all" else grouping.replace("_", " "), "pairs"]
-    head += [cell for scorer in results for cell in (scorer, "95 % interval", "ties")]
+def _table(grouping: str, results: Mapping[str, Mapping[str, Mapping[str, Any]]], noun: str) -> str:
+    head = ["" if grouping == "all" else grouping.replace("_", " "), noun]
+    head += [cell for scorer in results for cell in (scorer, "95 % interval", "ties", "with ties")]
     rows = []
     for group, first in next(iter(results.values())).items():
-        row = [group, f"{first['pairs']:,}"]
+        row = [group, f"{first[noun]:,}"]
         for summary in results.values():
             found = summary[group]
             low, high = found["interval"]
             row += [f"{found['accuracy']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['ties']:,}"]
+            row.append(f"{found['accuracy_with_ties']:.3f}")
         rows.append(row)
     return markdown_table(head, rows)
 
 
-def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], title: str = "") -> None:
+def plot_accuracies(
+    results: Mapping[str, Summary], path: str | PathLike[str], title: str = "", chance: float = 0.5
+) -> None:
     """Draws accuracies as a PNG: over all pairs, by field and by linguistics term, a bar for each scorer.
 
     Pairs of neither field nor term are drawn by paradigm. Whiskers are 95 % intervals, the dashed line is chance.
@@ -95,7 +108,7 @@ def plot_accuracies(results: Mapping[str, Summary], path: str | PathLike[str], t
             at = [place + (number - (len(results) - 1) / 2) * height for *_, place in places]
             look: Any = {"color": _COLOURS.get(scorer), "error_kw": {"elinewidth": 0.8, "ecolor": DARK_GREY}}
             axes.barh(at, share, height, xerr=whiskers, label=scorer, **look)
-        axes.axvline(0.5, color=DARK_GREY, linestyle="--", linewidth=1, label="chance")
+        axes.axvline(chance, color=DARK_GREY, linestyle="--", linewidth=1, label="chance")
         axes.set_yticks([place for *_, place in places], labels, parse_math=False)
         axes.set(xlim=(0, 1), ylim=(y - 1, -0.7), xlabel="accuracy")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from datasets import get_dataset_config_names, load_dataset
 
@@ -17,7 +17,7 @@ from ...data.parts import read_table_rows
 from ...errors import UserError
 from ...io import one_line
 
-__all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "load_pairs", "sample_pairs"]
+__all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "check_limit", "load_pairs", "sample_pairs"]
 
 
 class Pair(NamedTuple):
@@ -114,9 +114,17 @@ class PairsArguments:
     )
 
     def __post_init__(self) -> None:
-        limit = self.limit
-        if limit is not None and not (0 < limit < 1 or (limit >= 1 and math.isfinite(limit) and limit % 1 == 0)):
-            raise UserError(f"limit={limit:g} must be a share between 0 and 1, or a whole number of pairs a paradigm")
+        check_limit(self.limit)
+
+
+def check_limit(limit: float | None) -> None:
+    """That a `limit` is a share or a number.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if limit is not None and not (0 < limit < 1 or (limit >= 1 and math.isfinite(limit) and limit % 1 == 0)):
+        raise UserError(f"limit={limit:g} must be a share between 0 and 1, or a whole number of pairs a paradigm")
 
 
 def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: PairSet = BLIMP) -> list[Pair]:
@@ -136,12 +144,20 @@ def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: Pai
     return pairs if args.limit is None else sample_pairs(pairs, args.limit, args.seed)
 
 
-def sample_pairs(pairs: Iterable[Pair], limit: float, seed: int = 42) -> list[Pair]:
+class _Sampled(Protocol):
+    @property
+    def paradigm(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Sampled)
+
+
+def sample_pairs(pairs: Iterable[T], limit: float, seed: int = 42) -> list[T]:
     """Of every paradigm a share (`limit` < 1; at least one pair) or a number of pairs, in their order.
 
     What is drawn from a paradigm does not depend on the other paradigms.
     """
-    groups: dict[str, list[Pair]] = {}
+    groups: dict[str, list[T]] = {}
     for pair in pairs:
         groups.setdefault(pair.paradigm, []).append(pair)
     sample = []

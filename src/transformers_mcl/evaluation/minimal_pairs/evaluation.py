@@ -89,7 +89,7 @@ class MinimalPairs(Evaluation):
     def _markdown(self, model: str, which: PairsArguments, results: dict[str, Summary]) -> str:
         source = ", ".join(which.pairs_file or [self.pair_set.source])
         limited = "" if which.limit is None else f", a sample (limit {which.limit:g}, seed {which.seed})"
-        note = "A tie counts as wrong; chance is 0.5."
+        note = "A tie counts as wrong; in the column with ties as right, as in BabyLM's evaluation. Chance is 0.5."
         return f"# Minimal pairs: {model}\n\n{source}{limited}. {note}\n\n{to_markdown(results)}\n"
 
     def _card(self, scoring: ScoringArguments, which: PairsArguments, results: dict[str, Summary]) -> list[EvalResult]:
