@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from tests.families import save_encoder
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
+from transformers_mcl.cli.evaluate import evaluation_kinds
 from transformers_mcl.cli.export import ExportArguments
 from transformers_mcl.cli.plan import PlanArguments
 from transformers_mcl.cli.pretrain import DryRun, arguments_of, preset_arguments
@@ -196,6 +198,19 @@ def test_the_python_of_the_zero_shot_page() -> None:
     names: dict[str, Any] = {}
     exec(compile(block, "docs/zero_shot.md", "exec"), names)
     assert (names["scores"].good < 0).all()
+
+
+def test_the_commands_of_the_page_on_judging() -> None:
+    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    tasks = []
+    for line in lines:
+        words = shlex.split(line)[2:]
+        tasks.append(words[words.index("--task") + 1])
+        parse_arguments(evaluation_kinds(tasks[-1]), words, prog="", description="")
+    assert {"probe", "losses", "choices"} == set(tasks) and len(tasks) == 10
+    (row,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert {"context", "options", "label"} == set(json.loads(row))
 
 
 def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,9 +38,17 @@ class EvaluationArguments:
         UserError: no such evaluation, or a batch size below 1.
     """
 
-    task: str = field(metadata={"help": "What to evaluate by: blimp (which of two sentences is acceptable)."})
+    task: str = field(
+        metadata={
+            "help": "What to evaluate by: blimp (which of two sentences is acceptable), choices (which of several options "
+            "is right), losses (a pair's, on text) or probe (a linear classifier on each layer)."
+        }
+    )
     model_name_or_path: str = field(
-        metadata={"help": "An MCL pair or half, an ELECTRA half or a masked language model: a directory or Hub name."}
+        metadata={
+            "help": "A directory or Hub name. blimp and choices: an MCL pair or half, an ELECTRA half or a masked "
+            "language model; losses: a pair; probe: any encoder."
+        }
     )
     output_dir: str = field(metadata={"help": "Where results go. Started again there, a killed run goes on."})
     tokenizer_name: str | None = field(default=None, metadata={"help": "Default: the model's."})

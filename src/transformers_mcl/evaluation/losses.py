@@ -30,12 +30,9 @@ class TextArguments(DataArguments):
     `dataset_name`."""
 
     def __post_init__(self) -> None:
-        alone = self.validation_file and not (self.train_file or self.dataset_name)
-        if alone:
+        if self.validation_file and not (self.train_file or self.dataset_name):
             self.train_file = self.validation_file
         super().__post_init__()
-        if alone:
-            find_files(self.validation_file or [], "validation_file", skip_empty=True)
 
     @property
     def source(self) -> str:
@@ -71,6 +68,8 @@ class Losses(Evaluation):
             UserError: a checkpoint that is no pair, or text that cannot be used.
         """
         drawing, text = own
+        if text.validation_file:  # before it is read as the training text, whose place it may have
+            find_files(text.validation_file, "validation_file", skip_empty=True)
         if not isinstance(config := load_config(args.model_name_or_path), MclConfig):
             raise UserError(
                 f"model_name_or_path {args.model_name_or_path!r} is a {config.model_type!r} checkpoint; losses need "

@@ -18,7 +18,7 @@ from .features import Features
 
 __all__ = ["CHOSEN_FROM", "MOST_ROWS", "Classifier", "check_folds", "fit_classifier"]
 
-CHOSEN_FROM = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+CHOSEN_FROM = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """The C's that cross-validation tries."""
 
 MOST_ROWS = 10_000
