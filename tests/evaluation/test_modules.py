@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,14 @@ def test_a_model_is_run_by_an_evaluator(tmp_path: Path) -> None:
     )
     said = [model(**tokenizer(text, return_tensors="pt")).logits.argmax().item() for text in rows["text"][:]]
     assert found["accuracy"] == pytest.approx(np.mean([a == b for a, b in zip(said, rows["label"][:], strict=True)]))
+
+
+def test_the_python_of_the_page() -> None:
+    page = Path(__file__).parents[2] / "docs" / "judging.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/judging.md", "exec"), names)
+    assert names["figures"] == names["mrpc"] == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3})
 
 
 def test_unknown_names() -> None:
