@@ -40,7 +40,7 @@ class EvaluationArguments:
 
     task: str = field(
         metadata={
-            "help": "What to evaluate by: blimp (which of two sentences is acceptable), choices (which of several options "
+            "help": "What to evaluate by: blimp (which of two sentences is acceptable), choices (which option "
             "is right), losses (a pair's, on text) or probe (a linear classifier on each layer)."
         }
     )
