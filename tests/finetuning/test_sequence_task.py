@@ -72,6 +72,8 @@ def test_the_order_of_a_checkpoints_classes_is_kept(tokenizer: BertTokenizer) ->
     logits = np.eye(2)[[1, 0, 1]]  # a, b, a: of the second class one of two is found
     figures = task.metrics(EvalPrediction(logits, np.array(ids)))
     assert figures == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3, "macro_f1": 2 / 3})
+    sure = task.labels.probabilities(np.array([[9.0, 0]]))  # of the head's first class, b
+    assert sure is not None and sure[0].argmax() == task.classes.index("b")
 
 
 @pytest.mark.parametrize(
