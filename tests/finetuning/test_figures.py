@@ -27,7 +27,7 @@ def test_what_diverged_is_never_the_best() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_weight_or_a_loss_that_is_not_finite(value: float) -> None:
-    model = BertModel(BertConfig(vocab_size=9, **SHAPE))
+    model: Any = BertModel(BertConfig(vocab_size=9, **SHAPE))
     assert not diverged(model, {"eval_loss": 1.0, "eval_accuracy": value})
     assert diverged(model, {"eval_matched_loss": value, "eval_mismatched_loss": 1.0})
     torch.nn.init.constant_(model.encoder.layer[1].output.dense.bias, value)

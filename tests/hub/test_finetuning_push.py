@@ -12,7 +12,7 @@ from transformers import BertTokenizer
 from transformers_mcl import MclForPreTraining
 
 MODEL = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-RESULTS = {"results.md", "results.json", "results.png", "curves.png"}
+RESULTS = {"results.md", "results.tex", "results.json", "results.png", "curves.png"}
 
 
 def test_what_arrives_at_the_hub(

@@ -48,7 +48,7 @@ _FREE |= {"train_file", "validation_file", "test_file", "dataset_name", "dataset
 _FREE |= {"push_to_hub", "hub_model_id", "hub_token", "hub_private_repo", "model_revision", "report_to"}
 # What an upload leaves out: files with folders of this machine in them, and what only evaluations read.
 _LOCAL = [f"{PREFIX_CHECKPOINT_DIR}-*", f"{PREFIX_CHECKPOINT_DIR}-*/*", _RUN, "recipe.yaml", "*predict*"]
-_LOCAL += ["null_odds.json"]
+_LOCAL += ["null_odds.json", "figures_by_class.json", "*.tsv", "adapter", "adapter/*"]
 
 
 def prepare_finetuning(
