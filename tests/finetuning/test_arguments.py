@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from transformers_mcl.errors import UserError
@@ -16,6 +18,7 @@ def test_the_better_checkpoint_has_the_lower_error() -> None:
 
 
 def test_figures_are_over_all_examples() -> None:
-    for wrong in ({"prediction_loss_only": True}, {"batch_eval_metrics": True}, {"eval_do_concat_batches": False}):
+    wrong: dict[str, Any] = {"prediction_loss_only": True, "batch_eval_metrics": True, "eval_do_concat_batches": False}
+    for name, value in wrong.items():
         with pytest.raises(UserError, match="figures of a task are over all its examples: leave it out"):
-            FinetuningArguments("x", use_cpu=True, **wrong)
+            FinetuningArguments("x", use_cpu=True, **{name: value})

@@ -72,6 +72,8 @@ def test_the_order_of_a_checkpoints_classes_is_kept(tokenizer: BertTokenizer) ->
     logits = np.eye(2)[[1, 0, 1]]  # a, b, a: of the second class one of two is found
     figures = task.metrics(EvalPrediction(logits, np.array(ids)))
     assert figures == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3, "macro_f1": 2 / 3})
+    sure = task.labels.probabilities(np.array([[9.0, 0]]))  # of the head's first class, b
+    assert sure is not None and sure[0].argmax() == task.classes.index("b")
 
 
 @pytest.mark.parametrize(
@@ -203,3 +205,28 @@ def test_f1_is_over_the_same_classes_whatever_is_predicted() -> None:
     given, labels = ([0, 1, 1], [2, 1, 1]), np.array([0, 1, 1])
     perfect, stray = (task.metrics(EvalPrediction(np.eye(3)[ids], labels)) for ids in given)
     assert (perfect["f1"], stray["f1"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "labels", "classes"),
+    [
+        (["no", "Yes"], ["yes"], ["no", "yes"]),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], [2, 0], ["0", "1", "2"]),
+        (["no", "yes"], ["perhaps"], ["perhaps"]),  # which `adopt` refuses
+    ],
+)
+def test_a_model_that_is_used_as_it_is_says_its_classes(
+    theirs: list[str], labels: list[Any], classes: list[str]
+) -> None:
+    """Of which an evaluation may have a part only."""
+    config = BertConfig(id2label=dict(enumerate(theirs)))
+    config.name_or_path = "a model"
+    tables = DatasetDict(validation=table(labels))
+    task = SequenceTask(find_task("text_classification"), ExampleArguments(), tables, checkpoint=config)
+    assert task.classes == classes
+    if "perhaps" in labels:
+        with pytest.raises(UserError, match="has the classes no, yes, but the data have perhaps"):
+            task.adopt(config, trains=False)
+    else:
+        task.adopt(config, trains=False)
+        assert task.model_fields["id2label"] == dict(enumerate(classes))

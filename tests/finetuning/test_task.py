@@ -102,6 +102,7 @@ def test_figures_that_nobody_computes_are_refused_before_training(
         Task(
             "nothing",
             SequenceTask,
+            text_columns=("passage",),
             label_column="answer",
             metric_names=("recall",),
             compute_metrics=lambda given, true: {"precision": 1.0},

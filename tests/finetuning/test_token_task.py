@@ -20,6 +20,7 @@ from transformers.utils import logging
 from transformers_mcl.errors import UserError
 from transformers_mcl.finetuning import TokenTask, find_task
 from transformers_mcl.finetuning.example_arguments import ExampleArguments
+from transformers_mcl.finetuning.token_task import _chosen_tokens
 
 
 def tags(rows: list[list[Any]], names: list[str] | None = None) -> Dataset:
@@ -158,3 +159,14 @@ def test_all_tokens_of_a_word_may_be_learnt_from(tokenizer: BertTokenizer) -> No
     assert list(task.encode("validation", tokenizer, 16)["labels"]) == [
         [-100, x, -100, outside, y, -100, inside, -100]
     ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "chosen"),
+    [
+        ([[None, 0, 1, 1, None], [None, 1, 1, 2, None]], [{1, 2}, {3}]),  # word 1 begins in the first piece
+        ([[None, 0, 1, 2, 3, None], [None, 2, 3, 4, 5, None]], [{1, 2, 3}, {2, 3, 4}]),  # more stands around 3 there
+    ],
+)
+def test_a_word_is_read_where_most_stands_around_it(pieces: list[list[int | None]], chosen: list[set[int]]) -> None:
+    assert _chosen_tokens(pieces, [0, 0]) == chosen

@@ -13,7 +13,7 @@ from transformers_mcl import MclForPreTraining
 
 MODEL = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 MODEL |= {"needs_transformers_mcl.py"}
-RESULTS = {"results.md", "results.json", "results.png", "curves.png"}
+RESULTS = {"results.md", "results.tex", "results.json", "results.png", "curves.png"}
 
 
 def test_what_arrives_at_the_hub(

@@ -57,7 +57,7 @@ _FREE |= {
 }
 # What an upload leaves out: files with folders of this machine in them, and what only evaluations read.
 _LOCAL = [f"{PREFIX_CHECKPOINT_DIR}-*", f"{PREFIX_CHECKPOINT_DIR}-*/*", _RUN, "recipe.yaml", "*predict*"]
-_LOCAL += ["null_odds.json"]
+_LOCAL += ["null_odds.json", "figures_by_class.json", "*.tsv", "adapter", "adapter/*"]
 
 
 def prepare_finetuning(

@@ -274,14 +274,10 @@ def _chosen_tokens(words: Sequence[Sequence[int | None]], examples: Sequence[int
     for piece, (row, example) in enumerate(zip(words, examples, strict=True)):
         content = [i for i, word in enumerate(row) if word is not None]
         for i in content:
-            word = row[i]
+            # The rest of a word that began in the piece before has no room: its first token, which came before, stays.
+            room, word = min(i - content[0], content[-1] - i), row[i]
             begins = i == content[0] or row[i - 1] != word
-            # The first word of a later piece may have begun in the piece before.
-            whole = i != content[0] or piece == 0 or examples[piece - 1] != example or word not in words[piece - 1]
-            if word is None or not begins or not whole:
-                continue
-            room = min(i - content[0], content[-1] - i)
-            if (example, word) not in best or room > best[example, word][0]:
+            if word is not None and begins and ((example, word) not in best or room > best[example, word][0]):
                 best[example, word] = (room, piece, i)
     chosen: list[set[int]] = [set() for _ in words]
     for _, piece, token in best.values():

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from datasets import ClassLabel, Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 from transformers.utils import logging
@@ -24,7 +24,7 @@ from ..evaluation.evaluation import EVALUATIONS
 from ..evaluation.halves import ScorerName, open_scorer
 from ..evaluation.minimal_pairs import MinimalPairs, Pair, PairsArguments, PairScorer, load_pairs
 from ..finetuning.arguments import TaskArguments
-from ..finetuning.loading import load_task
+from ..finetuning.loading import Wanted, load_task
 from ..finetuning.task import TASKS, LoadedTask
 from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
@@ -314,14 +314,13 @@ def make_score(args: ScoreArguments, ingredients: Sequence[Ingredient]) -> Score
     task_args = TaskArguments(
         task_name=[args.score],
         dataset_name=args.dataset_name,
-        train_file=args.validation_file,  # for its columns and labels: nothing is trained
         validation_file=args.validation_file,
         text_column_names=args.text_column_names,
         label_column_name=args.label_column_name,
         max_eval_samples=args.max_eval_samples,
     )
     hub = {name: value for name, value in ingredients[0].hub.items() if name in ("cache_dir", "token")}
-    task = load_task(TASKS[args.score], task_args, **hub)
+    task = load_task(TASKS[args.score], task_args, Wanted(train=False), ingredients[0].config, **hub)
     return TaskScore(task, tokenizer, ingredients[0].config, args.metric, length=args.max_seq_length, **common)
 
 
@@ -384,14 +383,8 @@ def _count_labels_as(task: LoadedTask, config: Any) -> None:
         return
     theirs = [str(config.id2label[i]) for i in sorted(config.id2label)]
     unnamed = theirs == [f"LABEL_{i}" for i in range(len(theirs))] and len(theirs) == len(classes)
-    if unnamed or sorted(map(str.lower, theirs)) == sorted(map(str.lower, classes)):
-        task.adopt(config, trains=False)
-        return
-    features = task.tables["train"].features[task.label_column]
-    counted = task.definition.classes or isinstance(getattr(features, "feature", features), ClassLabel)
-    if counted or not set(classes) <= set(theirs):
+    if not unnamed and sorted(map(str.lower, theirs)) != sorted(map(str.lower, classes)):
         raise UserError(
             f"score={task.name}: its labels are {', '.join(classes)}, the ingredients' are {', '.join(theirs)}"
         )
-    task.classes = theirs
     task.adopt(config, trains=False)
