@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import TrainOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 
 from ..training.arguments import changed
 from .arguments import FinetuningArguments
@@ -20,6 +21,20 @@ __all__ = ["TaskTrainer", "early_stopping"]
 
 # What concerns training's batches only: of an evaluation all rows count, and predictions stand in their order.
 _OF_EVALUATION: dict[str, Any] = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
+
+
+def _mean_loss(task: LoadedTask, predictions: Any, references: Any) -> float | None:
+    """The loss over all examples; None where it is not one of classes or scores."""
+    if not isinstance(predictions, np.ndarray) or not isinstance(references, np.ndarray):
+        return None
+    logits, labels = torch.from_numpy(predictions).float(), torch.from_numpy(references)
+    if not task.classes:
+        return mse_loss(logits.squeeze(-1), labels).item() if labels.is_floating_point() else None
+    if labels.is_floating_point():
+        return binary_cross_entropy_with_logits(logits, labels).item()
+    if not (labels >= 0).any():
+        return None
+    return cross_entropy(logits.flatten(0, -2), labels.flatten()).item()
 
 
 def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
@@ -81,6 +96,22 @@ class TaskTrainer(Trainer):
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         with changed(self.args, **_OF_EVALUATION):
             return super().get_test_dataloader(test_dataset)
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """With the loss over all examples: a mean of batches' means depends on how these are made."""
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        name = f"{metric_key_prefix}_loss"
+        if output.metrics and name in output.metrics:
+            loss = _mean_loss(self.task, output.predictions, output.label_ids)
+            output.metrics[name] = output.metrics[name] if loss is None else loss
+        return output
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
