@@ -127,7 +127,10 @@ def test_two_texts_together_or_apart_and_two_validation_sets(folder: Path, monke
         (["--layers", "3"], ["layers", "no layer 3", "0 (the embeddings) to 2"]),
         (["--half", "critic"], ["--half", "'critic'", "discriminator", "generator"]),
         (["--task_name", "squad"], ["task_name", "squad", "no task of classes"]),
-        (["--task_name", "regression", "--label_column_name", "length"], ["task_name", "'length'", "one class"]),
+        (
+            ["--text_column_names", "sentence1", "--label_column_name", "length"],
+            ["task_name", "'length'", "one class"],
+        ),
         (["--folds", "41"], ["folds", "'bad'", "fewer training rows than the 41"]),
         (["--text_column_names", "words"], ["text_column_names", "'words'", "sentence1, label"]),
         (["--max_seq_length", "100"], ["max_seq_length=100", "64"]),
@@ -147,8 +150,8 @@ def test_mistakes_are_one_line(
     err = [
         line for line in capsys.readouterr().err.splitlines() if line.startswith("transformers-mcl evaluate: error: ")
     ]
-    assert len(err) == 1
-    assert [word for word in words if word not in err[0]] == []
+    assert len(err) == 1, err
+    assert [word for word in words if word not in err[0]] == [], err[0]
     assert not (folder / "out").exists()
 
 
