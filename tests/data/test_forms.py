@@ -40,8 +40,8 @@ TEXT, GUESSED = Form("text"), Form("text", guessed=True)
 @pytest.mark.parametrize(
     ("head", "form", "message"),
     [
-        (gzip.compress(b"a"), TEXT, "compressed by gzip; its name must end in .gz"),
-        (gzip.compress(b"a"), Form("json"), "compressed by gzip"),
+        (gzip.compress(b"a", mtime=0), TEXT, "compressed by gzip; its name must end in .gz"),
+        (gzip.compress(b"a", mtime=0), Form("json"), "compressed by gzip"),
         (b"PK\x03\x04", TEXT, "a zip archive"),
         (b"d" * 257 + b"ustar\x0000", TEXT, "a tar archive"),
         (b"PAR1\x15\x04", TEXT, "parquet; give --file_format parquet"),
