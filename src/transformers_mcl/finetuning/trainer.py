@@ -45,14 +45,14 @@ def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
 
 
 class TaskTrainer(Trainer):
-    args: FinetuningArguments
-
     """Trains and evaluates a model on a task.
 
     Args:
         task: what is measured.
         arguments: those of [`~transformers.Trainer`], without `compute_metrics`.
     """
+
+    args: FinetuningArguments
 
     def __init__(self, task: LoadedTask, *arguments: Any, **more: Any):
         super().__init__(*arguments, **more)
