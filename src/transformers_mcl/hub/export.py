@@ -151,7 +151,8 @@ def open_half(name_or_path: str, half: str, format: str = "mcl", **hub: Any) -> 
         kind = MclDiscriminator
     else:
         kind = getattr(modeling_mcl, architecture, MclDiscriminator)
-    opened = open_model(kind, name_or_path, where, config=config, **hub)
+    # Nothing is trained: what is exported has the checkpoint's own type.
+    opened = open_model(kind, name_or_path, where, config=config, dtype="auto", **hub)
     if parts := sorted({".".join(key.split(".")[:2]) for key in opened.missing}):
         raise UserError(f"{where} ({architecture}) holds no whole {half}: it lacks weights of {', '.join(parts)}")
     model: PreTrainedModel = opened.model
