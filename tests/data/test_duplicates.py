@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,6 @@ from datasets import Dataset
 from transformers_mcl.data import DataArguments, load_corpus
 from transformers_mcl.data.duplicates import first_of_each, hash_documents, hash_text
 from transformers_mcl.errors import UserError
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logger = logging.getLogger("transformers_mcl.data.duplicates")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def write(folder: Path, name: str, *texts: str) -> str:

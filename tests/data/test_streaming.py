@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import pickle
 from collections import Counter
 from collections.abc import Iterator
@@ -254,14 +253,6 @@ def test_too_few_documents_for_the_workers(tmp_path: Path, tokenizer: BertTokeni
             batches(few, 100)
     else:  # far less than a row, over and over
         assert words(batches(few, 3)[2]) == [5, 6, 5, 6, 5, 6, 5, 6]
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logger = logging.getLogger("transformers_mcl.data")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def test_the_same_file_to_train_on_and_to_hold_out_is_said(

@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedConfig
 
 from tests.families import tiny_config
 from transformers_mcl import MclConfig, MclForPreTraining
-from transformers_mcl.method.courses import COURSES
+from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.models.backbones import FAMILIES, sibling
 from transformers_mcl.models.modeling_mcl import MclGenerator, MclModel
 from transformers_mcl.models.pretraining import CourseRecord
@@ -52,6 +52,9 @@ _OURS: dict[str, Any] = {
 }
 _OURS |= {"mask_token_id": MASK, "vocab_size": VOCABULARY, "length": 40, "initializer_range": 0.2}
 _CONVOLUTIONS = {"conv_kernel_size": 3, "conv_act": "gelu"}
+
+MCL = {name: 50.0 if name.removeprefix("re_") in COURSES else 1.0 for name in all_losses()}
+"""Weights that give every loss a part."""
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mcl": ("mcl", {}),

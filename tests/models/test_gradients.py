@@ -12,11 +12,10 @@ from torch import Tensor
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.method.courses import COURSES, all_losses
 
-from .pairs import gradients, seeded, undecided
+from .pairs import MCL, gradients, seeded, undecided
 
 Configs = Callable[..., MclConfig]
 Batches = Callable[[str], dict[str, Any]]
-MCL = {name: 50.0 if name.removeprefix("re_") in COURSES else 1.0 for name in all_losses()}
 GENERATOR, DISCRIMINATOR = "generator.", "electra."
 
 

@@ -17,12 +17,11 @@ from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.method.metrics import add_metrics, summarize_metrics
 from transformers_mcl.method.notebook import rediscrimination_input
 
-from .pairs import gradients, heads_of, plain_losses, seeded, undecided
+from .pairs import MCL, gradients, heads_of, plain_losses, seeded, undecided
 
 Configs = Callable[..., MclConfig]
 Batches = Callable[[str], dict[str, Any]]
 PADDING = pytest.mark.parametrize("padding", ["none", "right", "left"])
-MCL = {name: 50.0 if name.removeprefix("re_") in COURSES else 1.0 for name in all_losses()}
 
 
 @PADDING

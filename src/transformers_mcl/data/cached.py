@@ -14,7 +14,10 @@ from datasets.fingerprint import Hasher
 
 from ..errors import UserError
 
-__all__ = ["write_once"]
+__all__ = ["READER", "write_once"]
+
+READER = 1
+"""Of what `follows_from`: another number where the same files give other rows than before: they are read anew then."""
 
 
 class _Refused(DatasetGenerationError):

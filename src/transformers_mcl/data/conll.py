@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ..errors import UserError
 from .forms import COMPRESSIONS, Form
 from .opening import explained
-from .parts import REPLACED, Part, Place, open_parts, replace_undecodable, say_once
+from .parts import Part, Place, open_parts, sound
 from .rows import BadRow, Row, lines
 
 __all__ = ["is_conll", "read_conll"]
@@ -51,7 +51,8 @@ def _sentences(part: Part) -> Iterator[tuple[Place, Row]]:
             columns = text.split(separator)
             if len(columns) == width:
                 begun = begun if words else number
-                words.append([_sound(columns[0], part, number), _sound(columns[-1], part, number).strip()])
+                word, tag = sound([columns[0], columns[-1]], part.place("line", number))
+                words.append([word, tag.strip()])
             elif not text.startswith("#"):
                 raise BadRow(("line", number), f"{len(columns)} columns, and the first line has {width}")
         elif words:
@@ -62,10 +63,3 @@ def _sentences(part: Part) -> Iterator[tuple[Place, Row]]:
 
 def _is_word(text: str) -> bool:
     return bool(text.strip()) and not text.startswith(_DOCUMENT)
-
-
-def _sound(text: str, part: Part, number: int) -> str:
-    mended = replace_undecodable(text)
-    if mended is not text:
-        say_once(REPLACED, part.place("line", number))
-    return mended

@@ -15,7 +15,7 @@ from datasets import Dataset, DatasetDict, Features, Value, load_dataset
 from transformers.utils import logging
 
 from .arguments import DataArguments
-from .cached import write_once
+from .cached import READER, write_once
 from .documents import Mark, Place, Reading, Shard, describe, divide, read_marked, stamp
 from .duplicates import warn_of_overlap
 from .mixing import Text, deduplicate, hold_out, join
@@ -25,7 +25,6 @@ logger = logging.get_logger(__name__)
 
 DOCUMENTS = Features({"text": Value("string")})
 _MARKED = Features({"text": Value("string"), "problem": Value("string"), "place": Value("string")})
-_READER = 1  # another number where the same files give other documents than before: caches are then made anew
 _ROWS_A_TABLE = 1000
 
 
@@ -100,7 +99,7 @@ def read_files(paths: list[str], args: DataArguments, cache_dir: str | None) -> 
         _marked_tables,
         {"shards": shards, "how": how},
         _MARKED,
-        [_READER, astuple(how), [(os.path.abspath(path), *stamp(path)) for path in paths]],
+        [READER, astuple(how), [(os.path.abspath(path), *stamp(path)) for path in paths]],
         cache_dir=cache_dir,
         num_proc=args.map_options(len(shards))["num_proc"],
         overwrite=args.overwrite_cache,

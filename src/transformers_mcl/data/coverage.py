@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from ..errors import UserError
 from ..io import printable
+from .shares import spread
 
 __all__ = ["Coverage", "check_coverage", "measure_coverage", "sample_texts"]
 
@@ -20,7 +21,6 @@ logger = logging.get_logger(__name__)
 
 _DOCUMENTS = 400
 _CHARACTERS = 200_000  # of all of them together: a part of a second
-_GOLDEN = 0.6180339887  # whose multiples are spread evenly
 _WARNED = 0.01
 _REFUSED = 0.5
 
@@ -60,7 +60,7 @@ def sample_texts(texts: Sequence[str], documents: int = _DOCUMENTS, characters: 
     parts = []
     for turn, number in enumerate(numbers):
         text, longest = texts[int(number)], characters // len(numbers)
-        start = int(turn * _GOLDEN % 1 * max(len(text) - longest, 0))  # not all beginnings, which may be alike
+        start = int(spread(turn) * max(len(text) - longest, 0))  # not all beginnings, which may be alike
         parts.append(text[start : start + longest])
     return parts
 

@@ -13,7 +13,7 @@ from .forms import HEAD_BYTES, TABLES, Form, check_head, form_of
 from .opening import decompressed, explained, in_temporary_file, members, open_bytes, open_seekable
 from .rows import BadRow, Row, lines, read_rows
 
-__all__ = ["REPLACED", "Part", "Place", "open_parts", "read_table_rows", "replace_undecodable", "say_once"]
+__all__ = ["REPLACED", "Part", "Place", "open_parts", "read_table_rows", "replace_undecodable", "say_once", "sound"]
 
 logger = logging.get_logger(__name__)
 
@@ -110,22 +110,22 @@ def read_table_rows(path: str) -> Iterator[tuple[Place, Row]]:
             try:
                 for where, row in read_rows(part.file, part.form.kind):
                     place = part.place(*where)
-                    yield place, {name: _sound(value, place) for name, value in row.items()}
+                    yield place, {name: sound(value, place) for name, value in row.items()}
             except BadRow as error:
                 raise UserError(f"{part.place(*error.where)}: {error}") from error
 
 
-def _sound(value: Any, place: Place) -> Any:
-    """A value whose texts, at any depth, are text."""
+def sound(value: Any, place: Place) -> Any:
+    """A value whose texts, at any depth, are text: what is not UTF-8 is replaced, which is said once."""
     if isinstance(value, str):
         mended = replace_undecodable(value)
         if mended is not value:
             say_once(REPLACED, place)
         return mended
     if isinstance(value, list):
-        return [_sound(inner, place) for inner in value]
+        return [sound(inner, place) for inner in value]
     if isinstance(value, dict):
-        return {name: _sound(inner, place) for name, inner in value.items()}
+        return {name: sound(inner, place) for name, inner in value.items()}
     return value
 
 
@@ -138,10 +138,7 @@ def replace_undecodable(text: str) -> str:
         text.encode("utf-32-le")  # of all encodings the fastest to say that there are none
         return text
     except UnicodeEncodeError:
-        mended = _UNDECODABLE.sub(
-            lambda bad: bad[0].encode("utf-8", "surrogateescape").decode("utf-8", "replace"), text
-        )
-        return _SURROGATE.sub("\ufffd", mended)
+        return _SURROGATE.sub("\ufffd", _UNDECODABLE.sub(_replaced, text))
 
 
 def _replaced(found: re.Match[str]) -> str:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import datasets
-from datasets import DatasetDict, load_dataset_builder
+from datasets import Dataset, load_dataset_builder, load_from_disk
 from datasets.data_files import NON_WORDS_CHARS, SPLIT_KEYWORDS
 
 from ..errors import UserError
@@ -21,18 +20,26 @@ from .files import find_files
 from .opening import READ_ERRORS
 
 __all__ = [
+    "SPLIT_NAMES",
     "Source",
     "check_has",
     "find_sources",
     "find_validation_files",
+    "is_saved",
     "name_sources",
+    "open_saved",
     "pick_splits",
     "reading_from_hub",
     "remote_files",
 ]
 
-# What datasets and their authors call the two, the first that there is.
-_SPLITS = {"train": ("train", "training"), "validation": ("validation", "valid", "dev", "val")}
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "dev", "val"),
+    "test": ("test", "testing"),
+}
+"""What data sets and their authors call the splits; of several, the first that there is."""
+
 _SAVED = ("dataset_dict.json", "state.json")
 _CARD = "README.md"
 
@@ -118,10 +125,21 @@ def _dataset(name: str, config: str | None) -> Source:
     return Source(name, files, config)
 
 
+def is_saved(folder: str) -> bool:
+    """Whether `save_to_disk` of `datasets` wrote a folder."""
+    return any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED)
+
+
+def open_saved(folder: str) -> dict[str, Dataset]:
+    """The splits of such a folder; what has none is `train`."""
+    saved = load_from_disk(folder)
+    return {"train": saved} if isinstance(saved, Dataset) else {str(name): table for name, table in saved.items()}
+
+
 def _is_dataset(folder: str) -> bool:
     """Whether a folder is laid out as a data set: saved by `datasets`, with a card that has metadata, or with files or
     folders that are named after the training split and another one."""
-    if any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED):
+    if is_saved(folder):
         return True
     card = Path(folder, _CARD)
     if card.is_file():
@@ -147,10 +165,9 @@ _NAMED_AFTER = {
 def _files_of_folder(folder: str, config: str | None, field: str) -> dict[str, list[str]]:
     """The files of all splits of a folder that `save_to_disk` wrote, or that `datasets` would read."""
     try:
-        if any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED):
-            saved = datasets.load_from_disk(folder)
-            tables = saved if isinstance(saved, DatasetDict) else {"train": saved}
-            return {str(name): [file["filename"] for file in table.cache_files] for name, table in tables.items()}
+        if is_saved(folder):
+            tables = open_saved(folder)
+            return {name: [file["filename"] for file in table.cache_files] for name, table in tables.items()}
         found = load_dataset_builder(folder, config).config.data_files or {}
         return {str(split): [str(path) for path in paths] for split, paths in found.items()}
     except READ_ERRORS as error:
@@ -172,7 +189,8 @@ def remote_files(source: Source, token: str | None = None) -> dict[str, list[str
 def pick_splits(splits: Mapping[Any, T]) -> dict[str, T]:
     """Those to train on and to hold out, whatever they are called."""
     by_name = {str(name): value for name, value in splits.items()}
-    found = {split: next((name for name in names if name in by_name), None) for split, names in _SPLITS.items()}
+    kept = {split: SPLIT_NAMES[split] for split in ("train", "validation")}
+    found = {split: next((name for name in names if name in by_name), None) for split, names in kept.items()}
     return {split: by_name[name] for split, name in found.items() if name is not None}
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from datasets import Dataset, Features, load_dataset, load_from_disk
+from datasets import Dataset, Features, load_dataset
 from datasets.utils import logging as datasets_logging
 
 from ..errors import UserError
 from ..io import nearest_path, one_line
-from .cached import write_once
+from .cached import READER, write_once
 from .conll import is_conll, read_conll
 from .documents import stamp
 from .files import find_files
@@ -24,11 +24,10 @@ from .forms import TABLES, form_of
 from .opening import READ_ERRORS, explained
 from .parts import open_parts, read_table_rows
 from .rows import Row, read_arrow_table
+from .sources import is_saved, open_saved
 
 __all__ = ["is_repository", "load_splits", "read_table", "split_files"]
 
-_SAVED = ("dataset_dict.json", "state.json")  # of a folder that `save_to_disk` wrote
-_READER = 1  # as in corpus.py
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -55,7 +54,7 @@ def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -
     if not len(table):
         raise UserError(f"{field}: {files[0]!r} has no rows")
     features = Features.from_arrow_schema(table.schema)
-    follows_from = [_READER, [(os.path.abspath(path), *stamp(path)) for path in files], features]
+    follows_from = [READER, [(os.path.abspath(path), *stamp(path)) for path in files], features]
     return write_once(lambda: iter([table]), {}, features, follows_from, cache_dir=cache_dir)
 
 
@@ -133,8 +132,8 @@ def split_files(folder: str) -> dict[str, list[str]]:
 
 def is_repository(folder: str) -> bool:
     """Whether `datasets` opens a folder by itself: what `save_to_disk` wrote, or a copy of a repository of the Hub."""
-    usual = (*_SAVED, "README.md", "data", "train")
-    return any(os.path.exists(os.path.join(folder, name)) for name in usual)
+    usual = ("README.md", "data", "train")
+    return is_saved(folder) or any(os.path.exists(os.path.join(folder, name)) for name in usual)
 
 
 def load_splits(name: str, config: str | None, **hub: Any) -> Mapping[str, Dataset]:
@@ -145,9 +144,8 @@ def load_splits(name: str, config: str | None, **hub: Any) -> Mapping[str, Datas
     """
     try:
         with _silent_datasets():
-            if os.path.isdir(name) and any(os.path.exists(os.path.join(name, file)) for file in _SAVED):
-                saved = load_from_disk(name)
-                return {"train": saved} if isinstance(saved, Dataset) else saved
+            if is_saved(name):
+                return open_saved(name)
             return load_dataset(name, config, **hub)
     except READ_ERRORS as error:
         what = f"{name!r}{f' ({config})' if config else ''}"

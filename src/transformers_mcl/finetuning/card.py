@@ -71,10 +71,6 @@ class FinetunedCard:
     def _runs(self) -> int:
         return sum(len(entry["seeds"]) for entry in self.entries)
 
-    @property
-    def _trained(self) -> bool:
-        return bool(self.result["steps"])
-
     def _data(self) -> ModelCardData:
         on_hub = _REPOSITORY.fullmatch(self.base_model) and not Path(self.base_model).exists()
         dataset = self.task.sources["train"].dataset_name
@@ -82,7 +78,7 @@ class FinetunedCard:
             base_model=self.base_model if on_hub else None,
             language=self.language,
             license=self.license,
-            datasets=[dataset] if dataset and self._trained else None,
+            datasets=[dataset] if dataset else None,
             library_name="transformers",
             pipeline_tag=self.task.pipeline_tag,
             tags=["transformers-mcl", "finetuned"],
@@ -125,8 +121,8 @@ class FinetunedCard:
 
     def _opening(self) -> str:
         base = Path(self.base_model).name if Path(self.base_model).exists() else self.base_model
-        how = f"fine-tuned on {self.task.sources['train']}" if self._trained else "as it was, only evaluated"
-        text = f"{base}, {how}, for the task {self.task.name}, with {PACKAGE}."
+        data = self.task.sources["train"]
+        text = f"{base}, fine-tuned on {data}, for the task {self.task.name}, with {PACKAGE}."
         if self._runs > 1:
             text += (
                 f" Of {self._runs} runs this is the one with the highest {self.result['main_metric']} on the "

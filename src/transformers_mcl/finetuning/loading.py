@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 from ..data.files import find_files
+from ..data.sources import SPLIT_NAMES
 from ..data.tables import is_repository, load_splits, read_table, split_files
 from ..errors import UserError
 from ..io import nearest_path
@@ -27,11 +28,6 @@ __all__ = ["Wanted", "load_task"]
 
 logger = logging.get_logger(__name__)
 
-_ALIASES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 _Loaded = tuple[Dataset, Source]
 
 
@@ -117,7 +113,7 @@ def _find(task: Task, args: TaskArguments, wanted: Wanted, hub: dict[str, Any]) 
 def _name_among(names: Container[str], split: str) -> str | None:
     """What a split is called: `dev_matched` where `validation_matched` is looked for."""
     kind = split.split("_")[0]
-    usual = (name + split.removeprefix(kind) for name in _ALIASES[kind])
+    usual = (name + split.removeprefix(kind) for name in SPLIT_NAMES[kind])
     return next((name for name in usual if name in names), None)
 
 
