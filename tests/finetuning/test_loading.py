@@ -112,3 +112,41 @@ def test_a_model_predicts_or_is_evaluated_without_training_data(
     (run,) = json.loads((tmp_path / "evaluated" / "results.json").read_text())["runs"]
     assert (run["metrics"]["accuracy"], run["steps"]) == (1, 0)
     assert "nothing to do" in refused(command(*untrained, "--do_eval", "false"))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"train": "data/mnli/train.jsonl", "validation": "data/mnli/validation.jsonl"},
+        {"train": "data/mnli_10k/train.json", "validation": "data/mnli_10k/dev.json", "GLUE's": "data/mnli/dev.json"},
+        {"train": "data/mnli.train.jsonl", "validation": "data/mnli.valid.jsonl", "other": "data/qqp.train.jsonl"},
+        {"train": "data/train.jsonl", "validation": "data/validation.jsonl"},
+    ],
+)
+def test_folders_of_the_tasks_with_ten_thousand_rows(layout: dict[str, str], write: Any, tmp_path: Path) -> None:
+    for split, path in layout.items():
+        write(path, [{"premise": split, "hypothesis": "film", "label": i % 3, "idx": i} for i in range(6)])
+    task = load_task(find_task("mnli_10k"), TaskArguments(dataset_name=str(tmp_path / "data")))
+    assert {split: table.unique("premise") for split, table in task.tables.items()} == {
+        split: [split] for split in ("train", "validation")
+    }
+    assert task.classes == ["entailment", "neutral", "contradiction"]
+    assert task.metric_names == ("accuracy",)
+    assert task.suffix("validation") == ""
+
+
+def test_a_task_of_ten_thousand_rows_takes_no_more(write: Any) -> None:
+    row = {"question1": "who ?", "question2": "where ?"}
+    file = write("train.jsonl", [{**row, "label": i % 2} for i in range(10_002)])
+    given = [TaskArguments(train_file=[file], max_train_samples=most) for most in (None, 10_001, 4)]
+    found = [load_task(find_task("qqp_10k"), args, Wanted(evaluate=False)) for args in given]
+    assert [len(task.tables["train"]) for task in found] == [10_000, 10_001, 4]
+    assert str(found[0].sources["train"]) == "the first 10,000 of 10,002 rows of train.jsonl"
+
+
+@pytest.mark.parametrize("files", [(), ("train",), ("validation",)])
+def test_where_files_come_from_is_said(files: tuple[str, ...], write: Any) -> None:
+    rows = [{"question1": "who ?", "question2": "where ?", "label": i % 2} for i in range(4)]
+    given: Any = {f"{split}_file": [write(f"{split}.jsonl", rows)] for split in files}
+    with pytest.raises(UserError, match=r"data for qqp_10k: give --.*; its files are qqp\.train\.jsonl and .*osf\.io"):
+        load_task(find_task("qqp_10k"), TaskArguments(**given))

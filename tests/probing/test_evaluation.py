@@ -117,6 +117,9 @@ def test_two_texts_together_or_apart_and_two_validation_sets(folder: Path, monke
     np.testing.assert_array_equal(difference, abs(u - v))
     np.testing.assert_array_equal(product, u * v)
     assert json.loads(Path("out", "results.json").read_text())["pairs"] == "apart"
+    files = ("--task_name", "mnli_10k", "--train_file", "train.jsonl", "--validation_file", "validation_matched.jsonl")
+    assert probe(*files, "--C", "1", "--layers", "0") == 0
+    assert found("mnli_10k")["layers"]["0"] == {"C": 1, "accuracy": 1}
 
 
 @pytest.mark.parametrize(

@@ -120,14 +120,16 @@ def _one_type(values: list[Any]) -> pa.Array:
         return pa.array(texts, pa.string())
 
 
-def split_files(folder: str) -> dict[str, list[str]]:
+def split_files(folder: str, names: Sequence[str] = ()) -> dict[str, list[str]]:
     """The files of a folder by the first word of their names: `train.jsonl.gz`, `dev-v2.0.json`,
-    `train-00000-of-00002.csv`."""
-    found: dict[str, list[str]] = {}
+    `train-00000-of-00002.csv`; but the word after one of `names`, if any begin with it: `mnli.train.jsonl`."""
+    by_words: dict[str, dict[str, list[str]]] = {}
     for path in sorted(Path(folder).iterdir()):
         if path.is_file() and not path.name.startswith((".", "_")):
-            found.setdefault(re.split("[.-]", path.name)[0], []).append(str(path))
-    return found
+            first, *rest = re.split("[.-]", path.name)
+            of, split = (first, rest[0]) if first in names and rest else ("", first)
+            by_words.setdefault(of, {}).setdefault(split, []).append(str(path))
+    return next((by_words[name] for name in (*names, "") if name in by_words), {})
 
 
 def is_repository(folder: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .question_answering_task import QuestionAnsweringTask
 from .sequence_task import SequenceTask
-from .task import Submission, Task, register_task
+from .task import Submission, Task, find_task, register_task
 from .token_task import TokenTask
 
 __all__ = ["GLUE_AVERAGE"]
@@ -71,6 +71,19 @@ _glue(
 _glue("qnli", "question", "sentence", submission="QNLI", classes=("entailment", "not_entailment"))
 _glue("rte", "sentence1", "sentence2", submission="RTE", classes=("entailment", "not_entailment"))
 _glue("wnli", "sentence1", "sentence2", submission="WNLI", classes=("not_entailment", "entailment"))
+
+
+def _ten_thousand(name: str) -> None:
+    """The 10,000 rows of a task of GLUE that the BabyLM challenge of 2025 trains on, and its one validation set."""
+    source = find_task(name)
+    files = f"{name}.train.jsonl and {name}.valid.jsonl in glue_filtered of BabyLM's evaluation data (osf.io/ryjfm)"
+    what: dict[str, Any] = {"text_columns": source.text_columns, "classes": source.classes}
+    what |= {"metric_names": source.metric_names, "folder": name, "files_from": files, "max_train_samples": 10_000}
+    register_task(Task(f"{name}_10k", SequenceTask, **what))
+
+
+_ten_thousand("mnli")
+_ten_thousand("qqp")
 
 # The examples of these say all there is to know: columns, labels, and so the metrics.
 register_task(Task("text_classification", SequenceTask))

@@ -69,15 +69,21 @@ def load_task(
     """
     found = _find(task, args, wanted, hub)
     if wanted.train and "train" not in found:
-        raise UserError(f"no training data for {task.name}: give --train_file, or --dataset_name")
+        raise UserError(f"no training data for {task.name}: give --train_file, or --dataset_name{_origin(task)}")
     validations = [split for split in task.validations if split in found]
     if wanted.train and not validations and wanted.evaluate is not False and args.validation_split_percentage:
         validations = list(task.validations)[:1]
         found["train"], found[validations[0]] = _split(found["train"], task, args, wanted.seed)
     if wanted.evaluate and not validations:
         more = " or --validation_split_percentage" if wanted.train else ""
-        raise UserError(f"no validation data for {task.name}: give --validation_file{more}, or --do_eval false")
-    limits = {"train": args.max_train_samples, "validation": args.max_eval_samples, "test": args.max_predict_samples}
+        raise UserError(
+            f"no validation data for {task.name}: give --validation_file{more}, or --do_eval false{_origin(task)}"
+        )
+    limits = {
+        "train": args.max_train_samples or task.max_train_samples,
+        "validation": args.max_eval_samples,
+        "test": args.max_predict_samples,
+    }
     tables, sources = DatasetDict(), {}
     for split, (table, source) in found.items():
         sources[split] = source.first(limits[split.split("_")[0]])
@@ -110,6 +116,11 @@ def _find(task: Task, args: TaskArguments, wanted: Wanted, hub: dict[str, Any]) 
     return {split: found[split] for split in ("train", *validations, *tests) if split in found}
 
 
+def _origin(task: Task) -> str:
+    """Where the files of a task come from that the Hub has not, as the end of a message."""
+    return f"; its files are {task.files_from}" if task.files_from else ""
+
+
 def _name_among(names: Container[str], split: str) -> str | None:
     """What a split is called: `dev_matched` where `validation_matched` is looked for."""
     kind = split.split("_")[0]
@@ -122,16 +133,19 @@ def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[
     data set there."""
     name = args.dataset_name or task.dataset_name
     if name is None:
-        raise UserError(f"no data for {task.name}: give --train_file and --validation_file, or --dataset_name")
+        raise UserError(
+            f"no data for {task.name}: give --train_file and --validation_file, or --dataset_name{_origin(task)}"
+        )
     if args.dataset_name and os.path.isfile(name):
         raise UserError(f"dataset_name: {name!r} is a file; give it as train_file{nearest_path(name)}")
     config, folder = args.dataset_config_name or task.dataset_config_name, ""
     loaders: dict[str, Callable[[], _Loaded]] = {}
     if args.dataset_name and os.path.isdir(name):
-        inside = os.path.join(name, task.name)
-        name, config = inside if os.path.isdir(inside) else name, args.dataset_config_name
+        called = [each for each in (task.name, task.folder) if each]
+        inside = (os.path.join(name, each) for each in called)
+        name, config = next(filter(os.path.isdir, inside), name), args.dataset_config_name
         folder = Path(name).resolve().name
-        for split, paths in split_files(name).items():
+        for split, paths in split_files(name, called).items():
             loaders[split] = partial(_read, paths, "dataset_name", hub.get("cache_dir"), folder)
     if not folder or is_repository(name):
         tables = load_splits(name, config, **hub)

@@ -53,6 +53,9 @@ class Task:
             them), `TokenTask` (a tag a word), `QuestionAnsweringTask` (a span of a context), or one of your own.
         dataset_name: where its examples are on the Hub; without one, they must be given as files.
         dataset_config_name: the configuration there.
+        folder: what its files' folder, or the first word of their names, may be besides its own name: `mnli`.
+        files_from: where those files are had from, of a task that the Hub has not; for people.
+        max_train_samples: the training examples that are used by default, the first ones; all if None.
         validations: its validation splits, the main one first, each with what the names of its figures end in. The
             split to predict for each is called `test` in place of `validation`.
         text_columns: of the text, or the two texts.
@@ -76,6 +79,9 @@ class Task:
     kind: type[LoadedTask]
     dataset_name: str | None = None
     dataset_config_name: str | None = None
+    folder: str | None = None
+    files_from: str | None = None
+    max_train_samples: int | None = None
     validations: Mapping[str, str] = field(default_factory=lambda: {"validation": ""})
     text_columns: tuple[str, ...] = ()
     label_column: str | None = None
