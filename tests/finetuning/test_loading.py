@@ -40,6 +40,18 @@ def test_both_sets_of_mnli_by_other_names(write: Any, tmp_path: Path) -> None:
     assert task.validations == ["validation_matched", "validation_mismatched"]
 
 
+def test_one_set_of_mnli_is_the_matched_one(write: Any, tmp_path: Path) -> None:
+    for split, count in {"train": 6, "dev": 3, "test": 2}.items():
+        rows = [{"premise": "film", "hypothesis": "plot", "label": i % 3} for i in range(count)]
+        write(f"mnli/{split}.jsonl", rows)
+    task = load_task(find_task("mnli"), TaskArguments(dataset_name=str(tmp_path)), Wanted(predict=True))
+    assert {split: len(table) for split, table in task.tables.items()} == {
+        "train": 6,
+        "validation_matched": 3,
+        "test_matched": 2,
+    }
+
+
 @pytest.mark.parametrize("as_repository", [False, True])
 def test_folders_that_datasets_reads(as_repository: bool, tmp_path: Path) -> None:
     splits = {"train": make_reviews(8, 0), "dev" if not as_repository else "validation": make_reviews(4, 1)}

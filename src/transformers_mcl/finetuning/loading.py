@@ -150,6 +150,10 @@ def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[
     if not folder or is_repository(name):
         tables = load_splits(name, config, **hub)
         loaders = {split: partial(_of_dataset, table, split, name, config, folder) for split, table in tables.items()}
+    main = next(iter(task.validations))
+    for split in (main, main.replace("validation", "test", 1)):  # of one set only nobody says which it is
+        if _name_among(loaders, split) is None and (plain := _name_among(loaders, split.split("_")[0])):
+            loaders[split] = loaders[plain]
     if not any(_name_among(loaders, split) for split in ("train", "test", *task.validations)):
         raise UserError(
             f"dataset_name: {name!r} has no train.jsonl, .csv or .parquet (or .gz of these), nor a split of this name"
