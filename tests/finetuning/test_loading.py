@@ -131,8 +131,8 @@ def test_a_model_predicts_or_is_evaluated_without_training_data(
     [
         {"train": "data/mnli/train.jsonl", "validation": "data/mnli/validation.jsonl"},
         {"train": "data/mnli_10k/train.json", "validation": "data/mnli_10k/dev.json", "GLUE's": "data/mnli/dev.json"},
-        {"train": "data/mnli.train.jsonl", "validation": "data/mnli.valid.jsonl", "other": "data/qqp.train.jsonl"},
-        {"train": "data/train.jsonl", "validation": "data/validation.jsonl"},
+        {"train": "data/mnli.train.jsonl", "validation": "data/mnli.valid.jsonl", "QQP's": "data/qqp.train.jsonl"},
+        {"train": "data/train.jsonl", "validation": "data/validation.jsonl", "no split": "data/mnli.jsonl"},
     ],
 )
 def test_folders_of_the_tasks_with_ten_thousand_rows(layout: dict[str, str], write: Any, tmp_path: Path) -> None:

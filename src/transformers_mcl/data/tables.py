@@ -24,7 +24,7 @@ from .forms import TABLES, form_of
 from .opening import READ_ERRORS, explained
 from .parts import open_parts, read_table_rows
 from .rows import Row, read_arrow_table
-from .sources import is_saved, open_saved
+from .sources import SPLIT_NAMES, is_saved, open_saved
 
 __all__ = ["is_repository", "load_splits", "read_table", "split_files"]
 
@@ -124,10 +124,11 @@ def split_files(folder: str, names: Sequence[str] = ()) -> dict[str, list[str]]:
     """The files of a folder by the first word of their names: `train.jsonl.gz`, `dev-v2.0.json`,
     `train-00000-of-00002.csv`; but the word after one of `names`, if any begin with it: `mnli.train.jsonl`."""
     by_words: dict[str, dict[str, list[str]]] = {}
+    usual = {name for split in SPLIT_NAMES.values() for name in split}
     for path in sorted(Path(folder).iterdir()):
         if path.is_file() and not path.name.startswith((".", "_")):
-            first, *rest = re.split("[.-]", path.name)
-            of, split = (first, rest[0]) if first in names and rest else ("", first)
+            first, second, *_ = re.split("[.-]", f"{path.name}.")
+            of, split = (first, second) if first in names and second.split("_")[0] in usual else ("", first)
             by_words.setdefault(of, {}).setdefault(split, []).append(str(path))
     return next((by_words[name] for name in (*names, "") if name in by_words), {})
 
