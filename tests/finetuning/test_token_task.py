@@ -54,7 +54,7 @@ def test_tokenizers_that_will_not_do() -> None:
         task.check(PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]"), 8)
 
 
-def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> None:
+def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer, tmp_path: Path) -> None:
     row = {"tokens": ["anna", "12", "rome"], "ner_tags": ["B-PER", "O", "B-LOC"]}
     table = Dataset.from_list([row])
     task = TokenTask(find_task("token_classification"), ExampleArguments(), DatasetDict(train=table, validation=table))
@@ -67,6 +67,12 @@ def test_only_the_first_token_of_a_word_is_tagged(tokenizer: BertTokenizer) -> N
     logits[0, [1, 2, 4], [1, 2, 2]] = 1
     figures = task.metrics(EvalPrediction(logits, np.array([encoded["labels"]])))
     assert figures == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "accuracy": 2 / 3})
+    task.save_predictions(tmp_path)
+    found = json.loads((tmp_path / "figures_by_class.json").read_text())
+    assert {kind: (of["f1"], of["support"]) for kind, of in found["validation"].items()} == {
+        "PER": (1, 1),
+        "LOC": (0, 1),
+    }
 
 
 def test_tags_that_training_never_had() -> None:

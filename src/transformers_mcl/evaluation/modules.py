@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, roc_auc
 from ..errors import UserError
 from .metrics import regression_metrics
 from .squad import squad_metrics
-from .tagging import find_spans
+from .tagging import figures_by_tag, tagging_metrics
 
 try:
     import evaluate
@@ -95,28 +95,10 @@ def squad(predictions: Any, references: Any) -> dict[str, Any]:
 
 def seqeval(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Precision, recall and F1 of spans, by kind and over all, and the accuracy by word."""
-    given, wanted = (
-        [(row, *span) for row, tags in enumerate(rows) for span in find_spans(tags)]
-        for rows in (predictions, references)
-    )
-    kinds = sorted({kind for _, kind, *_ in (*given, *wanted)})
-    found: dict[str, Any] = {}
-    for kind in kinds:
-        one = _spans({s for s in given if s[1] == kind}, {s for s in wanted if s[1] == kind})
-        found[kind] = {**one, "number": sum(s[1] == kind for s in wanted)}
-    found |= {f"overall_{name}": value for name, value in _spans(set(given), set(wanted)).items()}
-    tags = [[tag for row in rows for tag in row] for rows in (references, predictions)]
-    return {**found, "overall_accuracy": float(accuracy_score(*tags))}
-
-
-def _spans(given: set[Any], wanted: set[Any]) -> dict[str, float]:
-    same = len(given & wanted)
-    precision, recall = same / max(len(given), 1), same / max(len(wanted), 1)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if same else 0.0,
-    }
+    found: dict[str, Any] = figures_by_tag(predictions, references, spans=True)
+    for of_kind in found.values():
+        of_kind["number"] = int(of_kind.pop("support"))
+    return found | {f"overall_{n}": value for n, value in tagging_metrics(predictions, references, spans=True).items()}
 
 
 def minimal_pairs(good: Any, bad: Any) -> dict[str, Any]:

@@ -135,6 +135,7 @@ class LoadedTask(ABC):
         first_split: the one that says which columns and classes there are: `train`, where there is one.
         validations, tests: the splits that are there, the main one first; the labels of `tests` are not looked at.
         classes: the names of the classes or tags; none of a score or an answer.
+        by_class: of each validation set that was evaluated the figures of each class, where there are classes.
     """
 
     auto: ClassVar[Any]
@@ -158,6 +159,7 @@ class LoadedTask(ABC):
         self.validations = [split for split in tables if split.startswith("validation")]
         self.tests = [split for split in tables if split.startswith("test")]
         self.classes: list[str] = []
+        self.by_class: dict[str, dict[str, dict[str, float]]] = {}
         self.label_column = args.label_column_name or definition.label_column or "label"
         self.max_seq_length = definition.max_seq_length or self.max_seq_length
 
@@ -307,8 +309,17 @@ class LoadedTask(ABC):
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
         return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
 
-    def save_predictions(self, folder: Path) -> None:  # noqa: B027  (most tasks have none to keep)
-        """Writes what was predicted in the last evaluation, where the task has a format for it."""
+    @property
+    def positive_class(self) -> str | None:
+        """Of two classes the one that `f1` is of."""
+        return None
+
+    def save_predictions(self, folder: Path) -> None:
+        """Writes of the last evaluation what the task has a format for; by default `figures_by_class.json`: precision,
+        recall and F1 of each class, tag, or kind of span, by validation set."""
+        if self.by_class:
+            text = json.dumps({"positive_class": self.positive_class, **self.by_class}, indent=1, ensure_ascii=False)
+            (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
 
     def describe(self) -> str:
         """One line for people."""

@@ -23,7 +23,7 @@ from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..evaluation.tagging import mark_spans, tagging_metrics
+from ..evaluation.tagging import figures_by_tag, mark_spans, tagging_metrics
 from .labels import check_column, class_namer, model_order
 from .task import LoadedTask
 
@@ -226,6 +226,7 @@ class TokenTask(LoadedTask):
             there = [i for i, tag in enumerate(tags) if tag != _IGNORED]
             wanted.append([name(tags[i]) for i in there])
             given.append([words[i] for i in there])
+        self.by_class[split] = figures_by_tag(given, wanted, self.spans)
         if compute := self.definition.compute_metrics:
             return self.asked_figures(compute(given, wanted))
         return self.asked_figures(tagging_metrics(given, wanted, self.spans))
