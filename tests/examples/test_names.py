@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from names import make
 
 from transformers_mcl.data.tables import read_table
@@ -23,7 +25,7 @@ def test_sentences_with_a_name_and_some_without() -> None:
 
 
 def test_the_files_beside_the_program() -> None:
-    folder = make.Path(make.__file__).parent
+    folder = Path(make.__file__).parent
     tables = [read_table([str(folder / f"{split}.conll.gz")], "train_file") for split in ("train", "validation")]
     assert [len(table) for table in tables] == [1100, 366]
     for table in tables:
