@@ -74,10 +74,11 @@ class MclConfig(ElectraConfig):
         generator_temperature_decay (`float`, *optional*):
             Share of a training run in which the distance of the temperature to 1 falls by the factor e
             (after Fast-ELECTRA, which lowers it over the run); by default the temperature stays as it is.
-        generator_hidden_size, generator_num_hidden_layers, generator_num_attention_heads, generator_intermediate_size
-        (`int`, *optional*, defaults to 0):
+        generator_hidden_size, generator_num_hidden_layers (`int`, *optional*, defaults to 0):
             Shape of the generator. 0 (the default) stands for ELECTRA-small's: a quarter of the discriminator's width
             at its depth.
+        generator_num_attention_heads, generator_intermediate_size (`int`, *optional*, defaults to 0):
+            The same for its heads and the width of its feed-forward layers.
         generator_dropout (`float`, *optional*):
             Dropout of the generator's hidden states and attention; defaults to the discriminator's.
         generator_prediction_layers (`list[int]`, *optional*):
