@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
+from ..models.adapters import Adapter, find_adapter
 from ..models.structure import input_names, longest_row
 from .tokenizer_training import SPECIAL_TOKENS, template
 
@@ -70,9 +71,13 @@ def load_tokenizer(
             raise
         except Exception:  # besides OSError and ValueError, whatever a malformed file leads to
             file = next((path / name for name in _CLASSES if (path / name).is_file()), None)
+            if file is None and (adapter := find_adapter(name_or_path, **hub)) is not None:
+                return _of_adapted(name_or_path, adapter, hub)
             if file is None or file.name == "tokenizer.json":  # which has been tried
                 raise
             return _open_file(file)
+    except _NoTokenizer:
+        raise
     except NotConverted as error:
         raise UserError(f"tokenizer: {error}") from error
     except Exception as error:
@@ -84,6 +89,20 @@ def load_tokenizer(
             problem = "is no directory here, and the Hub gave no tokenizer"
         raise UserError(
             f"tokenizer: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
+        ) from error
+
+
+class _NoTokenizer(UserError):
+    """Neither an adapter nor its model has one."""
+
+
+def _of_adapted(name_or_path: str, adapter: Adapter, hub: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """That of the model that an adapter is of."""
+    try:
+        return load_tokenizer(adapter.base, **adapter.hub(hub))
+    except UserError as error:
+        raise _NoTokenizer(
+            f"tokenizer: {name_or_path!r} is an adapter without one; and of its model: {error}"
         ) from error
 
 
