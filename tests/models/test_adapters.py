@@ -79,7 +79,9 @@ def test_an_encoder_has_other_names_than_one_under_a_head(pair: str, tmp_path: P
     merged = adapt(pair, AutoModel, tmp_path / "adapter", target_modules=["query"])
     opened = open_model(AutoModel, str(tmp_path / "adapter"), "x")
     torch.testing.assert_close(opened.model(IDS).last_hidden_state, merged(IDS).last_hidden_state)
-    with pytest.raises(UserError, match="of another kind of model than MclForSequenceClassification, which has no enc"):
+    with pytest.raises(
+        UserError, match="of another kind of model than MclForSequenceClassification, which has no enc"
+    ):
         open_model(AutoModelForSequenceClassification, str(tmp_path / "adapter"), "x")
 
 
@@ -108,7 +110,9 @@ def test_what_cannot_be_opened(pair: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert "is an adapter of: 'no/such'" in problem(base_model_name_or_path=str("no/such"))
     assert "does not name the model that the adapter is of" in problem(base_model_name_or_path=None)
     assert "is an adapter of itself" in problem(base_model_name_or_path=name)
-    assert "an adapter that does not fit MclForSequenceClassification: No modules" in problem(target_modules=["no_such"])
+    assert "an adapter that does not fit MclForSequenceClassification: No modules" in problem(
+        target_modules=["no_such"]
+    )
     assert "an adapter that does not fit MclForSequenceClassification" in problem(peft_type="NO_SUCH")
     weights = Path(name, "adapter_model.safetensors")
     weights.write_bytes(weights.read_bytes()[:100])

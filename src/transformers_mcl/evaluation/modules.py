@@ -25,7 +25,7 @@ from sklearn.metrics import (
 
 from ..errors import UserError
 from .squad import exact_match, normalize_answer, squad_metrics, token_f1
-from .tagging import find_spans
+from .tagging import span_figures
 
 try:
     import evaluate
@@ -35,7 +35,6 @@ except ImportError as error:
 __all__ = ["METRICS", "load_metric", "metric_class", "write_modules"]
 
 Compute = Callable[..., dict[str, Any]]
-
 
 
 def _both(kind: Any) -> dict[str, Any]:
@@ -135,30 +134,56 @@ def squad(predictions: Any, references: Any) -> dict[str, Any]:
     return {"exact_match": 100.0 * exact / len(references), "f1": 100.0 * words / len(references)}
 
 
-def seqeval(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Precision, recall and F1 of spans, by kind and over all, and the accuracy by word."""
-    given, wanted = (
-        [(row, *span) for row, tags in enumerate(rows) for span in find_spans(tags)]
-        for rows in (predictions, references)
-    )
-    kinds = sorted({kind for _, kind, *_ in (*given, *wanted)})
-    found: dict[str, Any] = {}
-    for kind in kinds:
-        one = _spans({s for s in given if s[1] == kind}, {s for s in wanted if s[1] == kind})
-        found[kind] = {**one, "number": sum(s[1] == kind for s in wanted)}
-    found |= {f"overall_{name}": value for name, value in _spans(set(given), set(wanted)).items()}
-    tags = [[tag for row in rows for tag in row] for rows in (references, predictions)]
-    return {**found, "overall_accuracy": float(accuracy_score(*tags))}
+def seqeval(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], **options: Any
+) -> dict[str, Any]:
+    """Precision, recall and F1 of spans, by kind and over all, and the accuracy by word.
 
-
-def _spans(given: set[Any], wanted: set[Any]) -> dict[str, float]:
-    same = len(given & wanted)
-    precision, recall = same / max(len(given), 1), same / max(len(wanted), 1)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * precision * recall / (precision + recall) if same else 0.0,
+    `options` are those of the Hub's module, such as `mode="strict"` with `scheme="IOB2"`; the package seqeval, which
+    only they need, does as they say.
+    """
+    if options:
+        whole, by_kind, accuracy = _by_seqeval(predictions, references, **options)
+    else:
+        whole, by_kind = span_figures(
+            *([[_read_tag(tag) for tag in row] for row in r] for r in (predictions, references))
+        )
+        tags = [[tag for row in rows for tag in row] for rows in (references, predictions)]
+        accuracy = float(accuracy_score(*tags))
+    found: dict[str, Any] = {
+        kind: {"number" if name == "support" else name: value for name, value in figures.items()}
+        for kind, figures in by_kind.items()
     }
+    found |= {f"overall_{name}": whole[name] for name in ("precision", "recall", "f1")}
+    return {**found, "overall_accuracy": accuracy}
+
+
+def _read_tag(tag: str) -> str:
+    """As seqeval reads a tag where it is told no scheme: its first letter, and as its kind what follows a dash."""
+    letter, kind = tag[:1], tag[1:].split("-", 1)[-1] or "_"
+    return "O" if letter in ("O", ".") else f"{letter if letter in 'BIES' else 'I'}-{kind}"
+
+
+def _by_seqeval(
+    predictions: Any, references: Any, scheme: str | None = None, **options: Any
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], float]:
+    try:
+        from seqeval import metrics, scheme as schemes
+    except ImportError as error:
+        given = ", ".join(sorted({**options, **({"scheme": scheme} if scheme else {})}))
+        raise UserError(f"seqeval: {given} needs the package of this name: pip install seqeval") from error
+    kind = None if scheme is None else getattr(schemes, scheme, None)
+    if scheme is not None and kind is None:
+        raise UserError(f"seqeval: scheme {scheme!r} must be one of IOB1, IOB2, IOE1, IOE2, IOBES, BILOU")
+    report: dict[str, Any] = metrics.classification_report(
+        references, predictions, output_dict=True, scheme=kind, **options
+    )
+    figures = {
+        name: {"f1" if key == "f1-score" else key: value for key, value in one.items()} for name, one in report.items()
+    }
+    whole = figures.pop("micro avg")
+    by_kind = {name: one for name, one in figures.items() if not name.endswith(" avg")}
+    return whole, by_kind, float(metrics.accuracy_score(references, predictions))
 
 
 def minimal_pairs(good: Any, bad: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-__all__ = ["find_spans", "mark_spans", "tagging_metrics"]
+__all__ = ["find_spans", "mark_spans", "span_figures", "tagging_metrics"]
 
 _MARKS = {f"{letter}-" for letter in "BIELSU"}
 
@@ -54,8 +54,32 @@ def tagging_metrics(
         tags: Any = {"labels": sorted(set(wanted)), "average": "macro", "zero_division": 0}
         precision, recall, f1, _ = precision_recall_fscore_support(wanted, given, **tags) if wanted else (0.0,) * 4
         return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "accuracy": accuracy}
-    found = [(find_spans(p), find_spans(r)) for p, r in zip(predictions, references, strict=True)]
-    same = sum(len(p & r) for p, r in found)
-    precision, recall = (same / max(sum(len(pair[i]) for pair in found), 1) for i in (0, 1))
+    whole, _ = span_figures(predictions, references)
+    return {**{name: whole[name] for name in ("f1", "precision", "recall")}, "accuracy": accuracy}
+
+
+def span_figures(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Precision, recall and F1 of spans over all rows, and how many there are in truth (`support`): of all kinds
+    together, and of each.
+
+    Args:
+        predictions: the tags of every word of every row.
+        references: the true ones.
+    """
+    given, wanted = (
+        {(row, *span) for row, tags in enumerate(rows) for span in find_spans(tags)}
+        for rows in (predictions, references)
+    )
+    by_kind = {}
+    for kind in sorted({span[1] for span in given | wanted}):
+        by_kind[kind] = _figures(*({span for span in spans if span[1] == kind} for spans in (given, wanted)))
+    return _figures(given, wanted), by_kind
+
+
+def _figures(given: set[Any], wanted: set[Any]) -> dict[str, float]:
+    same = len(given & wanted)
+    precision, recall = same / max(len(given), 1), same / max(len(wanted), 1)
     f1 = 2 * precision * recall / (precision + recall) if same else 0.0
-    return {"f1": f1, "precision": precision, "recall": recall, "accuracy": accuracy}
+    return {"precision": precision, "recall": recall, "f1": f1, "support": len(wanted)}

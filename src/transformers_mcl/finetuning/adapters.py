@@ -16,6 +16,7 @@ from .task import LoadedTask
 
 __all__ = ["add_adapter", "merge_adapter"]
 
+
 def add_adapter(model: PreTrainedModel, encoder: EncoderArguments, task: LoadedTask) -> Any:
     """The model with an adapter for each linear layer of its encoder, or for those that were named; the task's head is
     trained as ever.

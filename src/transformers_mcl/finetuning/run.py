@@ -208,6 +208,7 @@ class Finetuning:
         evaluated = trainer.evaluate() if task.validations else {}
         result |= {"metrics": evaluation_figures(evaluated, task), "steps": trainer.state.global_step}
         result |= {"diverged": diverged(model, evaluated), "seconds": time.perf_counter() - began}
+        result |= {"by_class": dict(task.by_class)} if task.by_class else {}
         if args.do_train and (folder := self._model_folder(run, [*earlier, result])) is not None:
             self._save_model(trainer, task, run, folder)
         trainer.compute_metrics = None

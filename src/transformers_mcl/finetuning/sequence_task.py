@@ -60,7 +60,6 @@ class SequenceTask(LoadedTask):
         for split, table in self.labelled.items():
             check_column(table, self.label_column, split, "label_column_name")
         self.examples: dict[str, np.ndarray] = {}  # that each piece of a split is of
-        self.by_class: dict[str, dict[str, dict[str, float]]] = {}  # of each validation set
         self.columns = self._text_columns()
         self.labels = self._kind()
         for split in self.labelled:
@@ -254,15 +253,9 @@ class SequenceTask(LoadedTask):
             text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
             (folder / f"predict_probabilities_{name}.jsonl").write_text(text, encoding="utf-8")
 
-    def save_predictions(self, folder: Path) -> None:
-        """`figures_by_class.json`: precision, recall and F1 of each class, by validation set, and of two classes which
-        one `f1` is of."""
-        if not self.by_class:
-            return
-        two = isinstance(self.labels, OneClass) and len(self.classes) == 2
-        found = {"positive_class": self.classes[1] if two else None, **self.by_class}
-        text = json.dumps(found, indent=1, ensure_ascii=False)
-        (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
+    @property
+    def positive_class(self) -> str | None:
+        return self.classes[1] if isinstance(self.labels, OneClass) and len(self.classes) == 2 else None
 
     def _save_submission(self, split: str, logits: np.ndarray, folder: Path) -> None:
         """The file that the task's leaderboard takes, `SST-2.tsv` say."""

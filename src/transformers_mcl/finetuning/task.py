@@ -129,6 +129,8 @@ class LoadedTask(ABC):
         first_split: the one that says which columns and classes there are: `train`, where there is one.
         validations, tests: the splits that are there, the main one first; the labels of `tests` are not looked at.
         classes: the names of the classes or tags; none of a score or an answer.
+        by_class: of each validation set, after its last evaluation, precision, recall, F1 and the number of examples
+            (`support`) of each class, or kind of span.
     """
 
     auto: ClassVar[Any]
@@ -152,6 +154,7 @@ class LoadedTask(ABC):
         self.validations = [split for split in tables if split.startswith("validation")]
         self.tests = [split for split in tables if split.startswith("test")]
         self.classes: list[str] = []
+        self.by_class: dict[str, dict[str, dict[str, float]]] = {}
         self.label_column = args.label_column_name or definition.label_column or "label"
         self.max_seq_length = definition.max_seq_length or self.max_seq_length
 
@@ -301,8 +304,18 @@ class LoadedTask(ABC):
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
         return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
 
-    def save_predictions(self, folder: Path) -> None:  # noqa: B027  (most tasks have none to keep)
-        """Writes what was predicted in the last evaluation, where the task has a format for it."""
+    def save_predictions(self, folder: Path) -> None:
+        """Writes what was predicted in the last evaluation, where the task has a format for it; of classes
+        `figures_by_class.json`: precision, recall and F1 of each, by validation set, and of two classes which one
+        `f1` is of."""
+        if self.by_class:
+            text = json.dumps({"positive_class": self.positive_class, **self.by_class}, indent=1, ensure_ascii=False)
+            (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
+
+    @property
+    def positive_class(self) -> str | None:
+        """The class that `f1` is of, where it is of one."""
+        return None
 
     def describe(self) -> str:
         """One line for people."""
