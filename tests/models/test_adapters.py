@@ -107,16 +107,15 @@ def test_what_cannot_be_opened(pair: str, tmp_path: Path, monkeypatch: pytest.Mo
         (line,) = str(found.value).splitlines()
         return line
 
-    assert "is an adapter of: 'no/such'" in problem(base_model_name_or_path=str("no/such"))
+    assert "is an adapter of: 'no/such'" in problem(base_model_name_or_path="no/such")
     assert "does not name the model that the adapter is of" in problem(base_model_name_or_path=None)
     assert "is an adapter of itself" in problem(base_model_name_or_path=name)
-    assert "an adapter that does not fit MclForSequenceClassification: No modules" in problem(
-        target_modules=["no_such"]
-    )
-    assert "an adapter that does not fit MclForSequenceClassification" in problem(peft_type="NO_SUCH")
+    unfit = "an adapter that does not fit MclForSequenceClassification"
+    assert f"{unfit}: No modules" in problem(target_modules=["no_such"])
+    assert unfit in problem(peft_type="NO_SUCH")
     weights = Path(name, "adapter_model.safetensors")
     weights.write_bytes(weights.read_bytes()[:100])
-    assert "an adapter that does not fit MclForSequenceClassification" in problem()
+    assert unfit in problem()
     monkeypatch.setitem(sys.modules, "peft", None)
     assert 'needs PEFT: pip install "transformers-mcl[peft]"' in problem()
     shutil.rmtree(pair)

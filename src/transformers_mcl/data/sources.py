@@ -139,8 +139,8 @@ def open_saved(folder: str) -> dict[str, Dataset]:
 
 
 def is_described(folder: str) -> bool:
-    """Whether a folder says itself which files are of which split: `datasets` saved it, or it has a card with metadata,
-    as a copy of a repository of the Hub has."""
+    """Whether a folder says itself which files are of which split: `datasets` saved it, or it has a card with
+    metadata, as a copy of a repository of the Hub has."""
     if is_saved(folder):
         return True
     card = Path(folder, _CARD)

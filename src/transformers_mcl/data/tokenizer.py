@@ -71,29 +71,25 @@ def load_tokenizer(
             raise
         except Exception:  # besides OSError and ValueError, whatever a malformed file leads to
             file = next((path / name for name in _CLASSES if (path / name).is_file()), None)
-            if file is None and (adapter := find_adapter(name_or_path, **hub)) is not None:
-                return _of_adapted(name_or_path, adapter, hub)
             if file is None or file.name == "tokenizer.json":  # which has been tried
                 raise
             return _open_file(file)
-    except _NoTokenizer:
-        raise
     except NotConverted as error:
         raise UserError(f"tokenizer: {error}") from error
     except Exception as error:
-        if path.is_file():
-            problem = f"cannot be read as one of {', '.join(_CLASSES)}"
-        elif path.is_dir():
-            problem = f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
-        else:
-            problem = "is no directory here, and the Hub gave no tokenizer"
+        if (adapter := find_adapter(name_or_path, **hub)) is not None:
+            return _of_adapted(name_or_path, adapter, hub)
         raise UserError(
-            f"tokenizer: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
+            f"tokenizer: {name_or_path!r} {_problem(path)}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
 
 
-class _NoTokenizer(UserError):
-    """Neither an adapter nor its model has one."""
+def _problem(path: Path) -> str:
+    if path.is_file():
+        return f"cannot be read as one of {', '.join(_CLASSES)}"
+    if path.is_dir():
+        return f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
+    return "is no directory here, and the Hub gave no tokenizer"
 
 
 def _of_adapted(name_or_path: str, adapter: Adapter, hub: dict[str, Any]) -> PreTrainedTokenizerBase:
@@ -101,9 +97,7 @@ def _of_adapted(name_or_path: str, adapter: Adapter, hub: dict[str, Any]) -> Pre
     try:
         return load_tokenizer(adapter.base, **adapter.hub(hub))
     except UserError as error:
-        raise _NoTokenizer(
-            f"tokenizer: {name_or_path!r} is an adapter without one; and of its model: {error}"
-        ) from error
+        raise UserError(f"tokenizer: {name_or_path!r} is an adapter without one; and of its model: {error}") from error
 
 
 def _not_empty(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

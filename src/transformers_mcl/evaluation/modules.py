@@ -168,7 +168,8 @@ def _by_seqeval(
     predictions: Any, references: Any, scheme: str | None = None, **options: Any
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]], float]:
     try:
-        from seqeval import metrics, scheme as schemes
+        from seqeval import metrics
+        from seqeval import scheme as schemes
     except ImportError as error:
         given = ", ".join(sorted({**options, **({"scheme": scheme} if scheme else {})}))
         raise UserError(f"seqeval: {given} needs the package of this name: pip install seqeval") from error

@@ -1,4 +1,4 @@
-"""Adapters of PEFT: folders, and repositories of the Hub, that hold what was trained beside another model's weights."""
+"""Adapters of PEFT: folders and repositories of the Hub with what was trained beside another model's weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from transformers import (
     AutoModel,
-    AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTextEncoding,

@@ -354,9 +354,10 @@ def _card(report: ConversionReport, name: str) -> ModelCard:
         "MclForSequenceClassification": "AutoModelForSequenceClassification",
         "MclForQuestionAnswering": "AutoModelForQuestionAnswering",
     }.get(report.architecture, "AutoModel")
+    source = local_name(report.source)
     data = ModelCardData(tags=["mcl", "electra", "fairseq"], library_name="transformers")
     return ModelCard(
-        f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{local_name(report.source)}` ({report.family}); "
+        f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{source}` ({report.family}); "
         f"`{REPORT_NAME}` says what became of\neach of its tensors. Its licence is that of the original.\n\n"
         f"## How to use it\n\n{INSTALL}\n\n"
         f"```python\nimport transformers_mcl\nfrom transformers import {opener}\n\n"

@@ -46,7 +46,7 @@ class ConversionReport:
     notes: list[str] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `conversion_report.json`, which may be uploaded: of folders on this machine it has the names alone."""
+        """Writes `conversion_report.json`, which may be uploaded: of folders here it has the names alone."""
         names = {"source": local_name(self.source), "output_dir": Path(self.output_dir).resolve().name}
         text = json.dumps(asdict(self) | names, indent=2, ensure_ascii=False)
         (Path(folder) / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
