@@ -53,7 +53,7 @@ def test_what_the_scripts_ask_of_a_checkpoint(
     config = AutoConfig.from_pretrained(name, **more, **hub)
     tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **hub)
     model = HEADS[head].from_pretrained(name, from_tf=False, config=config, ignore_mismatched_sizes=False, **hub)
-    assert type(model).__name__ == f"Mcl{head}"
+    assert type(model).__name__ == f"MclFor{head}"
     assert hasattr(tokenizer, "_tokenizer") and tokenizer.is_fast and tokenizer.padding_side == "right"
     if more:  # a pair has no classes of its own, which the scripts would think are a task's
         assert model.config.label2id == PreTrainedConfig(num_labels=3).label2id
@@ -161,5 +161,5 @@ def test_the_scripts_themselves(
     assert done.returncode == 0, done.stderr
     assert figures <= json.loads((tmp_path / "out" / "eval_results.json").read_text()).keys()
     model, info = HEADS[head].from_pretrained(tmp_path / "out", output_loading_info=True)
-    assert type(model).__name__ == f"Mcl{head}" and not any(info.values())
+    assert type(model).__name__ == f"MclFor{head}" and not any(info.values())
     assert AutoTokenizer.from_pretrained(tmp_path / "out").is_fast
