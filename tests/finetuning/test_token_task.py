@@ -156,7 +156,7 @@ def test_figures_of_each_kind_of_span_or_tag(tokenizer: BertTokenizer, tmp_path:
     def figures(names: dict[str, str]) -> dict[str, dict[str, float]]:
         task = one_row(words, [names.get(tag, tag) for tag in wanted])
         rows = task.encode("validation", tokenizer, 16)
-        ids = tokenizer.convert_tokens_to_ids(words)
+        ids: Any = tokenizer.convert_tokens_to_ids(words)
         answers = {one: task.classes.index(names.get(tag, tag)) for one, tag in zip(ids, given, strict=True)}
         task.metrics(EvalPrediction(right_logits(task, "validation", rows, answers), np.zeros(0)))
         task.save_predictions(tmp_path)

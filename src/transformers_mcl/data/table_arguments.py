@@ -13,7 +13,7 @@ TEXT_ERRORS = ("replace", "skip", "strict")
 _FORMATS = ("auto", "json", "csv", "tsv", "parquet", "arrow", "conll")
 
 
-@dataclass
+@dataclass(kw_only=True)  # so that what has these fields, too, keeps the order of its own
 class TableArguments:
     """What files of rows hold; names as `pretrain` has them for text.
 

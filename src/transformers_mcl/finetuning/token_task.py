@@ -239,8 +239,8 @@ class TokenTask(LoadedTask):
         if self.spans:
             return span_figures(given, wanted)[1]
         ids = self.model_fields["label2id"]
-        tags = ([ids[tag] for row in rows for tag in row] for rows in (given, wanted))
-        return figures_by_class(*tags, self.classes)
+        answers, references = ([ids[tag] for row in rows for tag in row] for rows in (given, wanted))
+        return figures_by_class(answers, references, self.classes)
 
     @property
     def sample(self) -> tuple[Any, Any]:
