@@ -49,14 +49,15 @@ def test_what_the_scripts_ask_of_a_checkpoint(
 ) -> None:
     hub: Any = {"cache_dir": None, "revision": "main", "token": None, "trust_remote_code": False}
     name, labels = checkpoints[kind], ["no", "perhaps", "yes"]
-    more: Any = {} if head == "QuestionAnswering" else {"num_labels": 3, "finetuning_task": "ner"}
+    three: Any = {"num_labels": 3}
+    more: Any = {} if head == "QuestionAnswering" else {**three, "finetuning_task": "ner"}
     config = AutoConfig.from_pretrained(name, **more, **hub)
     tokenizer = AutoTokenizer.from_pretrained(name, use_fast=True, **hub)
     model = HEADS[head].from_pretrained(name, from_tf=False, config=config, ignore_mismatched_sizes=False, **hub)
     assert type(model).__name__ == f"MclFor{head}"
     assert hasattr(tokenizer, "_tokenizer") and tokenizer.is_fast and tokenizer.padding_side == "right"
     if more:  # a pair has no classes of its own, which the scripts would think are a task's
-        assert model.config.label2id == PreTrainedConfig(num_labels=3).label2id
+        assert model.config.label2id == PreTrainedConfig(**three).label2id
         model.config.label2id = {label: i for i, label in enumerate(labels)}
         model.config.id2label = dict(enumerate(labels))
     text = ["the sea", "a ship"]

@@ -68,7 +68,7 @@ def test_a_head_and_the_encoder_under_it(pair: str, tmp_path: Path) -> None:
     # Another number of classes is refused, or begins anew.
     with pytest.raises(UserError, match="out_proj.bias has another shape in the adapter"):
         open_model(AutoModelForSequenceClassification, name, where, config=load_config(name, num_labels=2))
-    two = {"config": load_config(name, num_labels=2), "ignore_mismatched_sizes": True}
+    two: Any = {"config": load_config(name, num_labels=2), "ignore_mismatched_sizes": True}
     assert open_model(AutoModelForSequenceClassification, name, where, **two).reshaped
     # Another head has none of its weights there.
     with pytest.raises(UserError, match="is an adapter that does not fit MclForTokenClassification"):
