@@ -30,6 +30,7 @@ __all__ = [
     "check_empty_folder",
     "check_room",
     "is_disk_full",
+    "local_name",
     "markdown_table",
     "nearest_path",
     "one_line",
@@ -42,6 +43,13 @@ __all__ = [
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
+
+
+def local_name(name: str) -> str:
+    """Of a path on this machine its last name, which is all that may be published; any other name, one on the Hub
+    say, as it is."""
+    path = Path(name).expanduser()
+    return path.resolve().name if path.exists() else name
 
 
 class YamlLoader(yaml.SafeLoader):

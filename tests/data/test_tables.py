@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from transformers_mcl.data.table_arguments import TableArguments
 from transformers_mcl.data.tables import read_table
 from transformers_mcl.errors import UserError
 
@@ -95,3 +96,40 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, files: Any, message: st
     with pytest.raises(UserError, match=f"^train_file: .*{message}") as error:
         read(tmp_path, **files)
     assert "\n" not in str(error.value)
+
+
+def test_what_the_files_hold_may_be_said(tmp_path: Path) -> None:
+    def found(content: str, name: str, file_format: Any) -> list[dict[str, Any]]:
+        (tmp_path / name).write_text(content)
+        how = TableArguments(file_format=file_format)
+        rows: list[dict[str, Any]] = read_table([str(tmp_path / name)], "train_file", str(tmp_path), how).to_list()
+        return rows
+
+    assert found("a,b\n1,x\n", "a.txt", "csv") == [{"a": 1, "b": "x"}]
+    assert found('a\tb\n1\t"x\n', "a.data", "tsv") == [{"a": 1, "b": '"x'}]
+    assert found('{"a": 1}\n', "b.txt", "json") == [{"a": 1}]
+    assert found("anna B\nwas O\n", "c.txt", "conll") == [{"tokens": ["anna", "was"], "ner_tags": ["B", "O"]}]
+    assert found('{"a": 1}\n', "d.bio", "json") == [{"a": 1}]
+    with pytest.raises(UserError, match="file_format: there is no 'jsn'; choose from auto, json.*did you mean 'json'"):
+        TableArguments(file_format="jsn")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("a.jsonl", b'{"a": ["x"]}\n{"a": ["caf\xe9"]}\n', "line 2"),
+        ("a.csv", b"a\nx\ncaf\xe9\n", "line 3"),
+        ("a.conll", b"x O\n\ncaf\xe9 O\n", "line 3"),
+    ],
+)
+def test_what_becomes_of_bytes_that_are_not_utf8(tmp_path: Path, name: str, content: bytes, place: str) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    def found(text_errors: Any) -> str:
+        how = TableArguments(text_errors=text_errors)
+        return str(read_table([str(tmp_path / name)], "train_file", str(tmp_path), how).to_list())
+
+    assert "caf\ufffd" in found("replace")
+    assert "caf" not in found("skip") and "x" in found("skip")
+    with pytest.raises(UserError, match=f"train_file: .*{name}', {place}: bytes that are not UTF-8.*--text_errors re"):
+        found("strict")

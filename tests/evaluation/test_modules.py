@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.families import demo_tokenizer, save_encoder
 from transformers_mcl import UserError
 
 evaluate = pytest.importorskip("evaluate")
-from transformers_mcl.evaluation.modules import METRICS, load_metric  # noqa: E402
+from transformers_mcl.evaluation.modules import METRICS, load_metric, write_modules  # noqa: E402
 
 CLASSES = {"predictions": [0, 1, 1, 0, 1], "references": [0, 1, 0, 0, 0]}
 
@@ -78,6 +80,72 @@ def test_spans() -> None:
     assert found["Y"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "number": 0}
     names = ("precision", "recall", "f1", "accuracy")
     assert [found[f"overall_{name}"] for name in names] == pytest.approx([0.5, 0.5, 0.5, 0.6])
+
+
+def test_tags_that_mark_no_spans_are_read_as_seqeval_reads_them() -> None:
+    tags = [["NN", "NN", "VB", ".", "U-X", "L-X", "B-", "ORG"]]
+    found = load_metric("seqeval").compute(predictions=tags, references=tags)
+    assert {name: figures["number"] for name, figures in found.items() if "overall" not in name} == {
+        "B": 1, "N": 1, "X": 1, "_": 1
+    }  # fmt: skip
+
+
+def test_options_of_seqeval(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"predictions": [["I-X", "O"]], "references": [["B-X", "O"]], "mode": "strict", "scheme": "IOB2"}
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "seqeval", None)
+        with pytest.raises(UserError, match="mode, scheme needs the package of this name: pip install seqeval"):
+            load_metric("seqeval").compute(**wanted)
+    pytest.importorskip("seqeval")
+    assert load_metric("seqeval").compute(**wanted)["overall_f1"] == 0
+    assert load_metric("seqeval").compute(**{**wanted, "mode": None, "scheme": None})["overall_f1"] == 1
+    with pytest.raises(UserError, match="scheme 'IOB' must be one of IOB1"):
+        load_metric("seqeval").compute(**{**wanted, "scheme": "IOB"})
+
+
+def test_degenerate_answers_count_as_in_the_script_of_squad() -> None:
+    """Where nothing but an article is left of an answer, it is right and has no F1; a missing one is wrong."""
+    answers = [{"id": str(i), "answers": {"text": ["the"], "answer_start": [0]}} for i in range(2)]
+    given = [{"id": "0", "prediction_text": "a"}]
+    assert load_metric("squad").compute(predictions=given * 2, references=answers) == {"exact_match": 50.0, "f1": 0.0}
+    nothing = [{"id": "0", "answers": {"text": [], "answer_start": []}}]
+    with pytest.raises(UserError, match="question '0' has no answer in references: squad_v2 takes such"):
+        load_metric("squad").compute(predictions=given, references=nothing)
+
+
+def test_more_of_the_hubs_forms() -> None:
+    lists = {"predictions": [[0, 1], [1, 0], [1, 1]], "references": [[0, 1], [1, 1], [0, 1]]}
+    found = load_metric("matthews_correlation", "multilabel").compute(**lists)
+    assert found["matthews_correlation"] == pytest.approx([0.5, 0.0])
+    mean = load_metric("matthews_correlation", "multilabel").compute(**lists, average="macro")
+    assert mean == {"matthews_correlation": pytest.approx(0.25)}
+    scores = {"predictions": [0.0, 2.0], "references": [1.0, 0.0]}
+    assert load_metric("mse").compute(**scores) == {"mse": 2.5}
+    assert load_metric("mse").compute(**scores, squared=False)["mse"] == pytest.approx(2.5**0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy's, of what is constant
+        constant = load_metric("glue", "stsb").compute(predictions=[1.0, 1.0, 1.0], references=[1.0, 2.0, 3.0])
+    assert np.isnan(list(constant.values())).all()
+    kinds = {str(load_metric("glue", task).features["references"].dtype) for task in ("sst2", "mnli", "hans")}
+    assert kinds == {"int64"} and load_metric("glue", "stsb").features["references"].dtype == "float32"
+
+
+def test_programs_that_know_nothing_of_us_find_the_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As transformers' scripts load them, by names that the Hub has, too."""
+    write_modules(tmp_path)
+    write_modules(tmp_path)  # again
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "cache"))
+    for name, config in (("glue", "mrpc"), ("squad_v2", None), ("squad", None), ("seqeval", None), ("accuracy", None)):
+        found = evaluate.load(name, config, cache_dir=None)
+        assert (found.name, found.features) == (name, load_metric(name, config).features)
+    both = evaluate.load("glue", "mrpc").compute(predictions=[0, 1, 1], references=[0, 1, 0])
+    assert both == pytest.approx({"accuracy": 2 / 3, "f1": 2 / 3})
+    with pytest.raises(UserError, match="glue: unknown configuration 'sst'; choose from cola"):
+        evaluate.load("glue", "sst")
+    (tmp_path / "f1" / "f1.py").write_text("# a user's own\n")
+    with pytest.raises(UserError, match="f1.py exists already, and is something else: choose another folder"):
+        write_modules(tmp_path)
 
 
 def test_modules_are_combined_and_filled_in_batches() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transformers_mcl.evaluation.tagging import figures_by_tag, find_spans, mark_spans, tagging_metrics
+from transformers_mcl.evaluation.tagging import find_spans, mark_spans, tagging_metrics
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,3 @@ def test_a_stray_tag_does_not_change_what_f1_means() -> None:
     assert tagging_metrics([["B-X", "I-X", "MISC"]], true)["precision"] == 0.5  # of whole spans
     assert tagging_metrics(true, true, spans=False)["f1"] == 1
     assert mark_spans(["O", "B-X", "S-Y"]) and not mark_spans(["O", "B-X", "MISC"])
-
-
-def test_figures_of_each_tag_or_kind_of_span() -> None:
-    true, given = [["B-A", "I-A", "B-B"], ["B-A", "O", "O"]], [["B-A", "I-A", "B-C"], ["O", "O", "O"]]
-    found = figures_by_tag(given, true, spans=True)
-    assert found["A"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2})
-    assert found["B"] == found["C"] | {"support": 1} == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
-    found = figures_by_tag(given, true, spans=False)
-    assert found["B-A"] == pytest.approx({"precision": 1, "recall": 0.5, "f1": 2 / 3, "support": 2})
-    assert found["O"] == pytest.approx({"precision": 2 / 3, "recall": 1, "f1": 0.8, "support": 2})
-    assert list(found) == ["B-A", "B-B", "B-C", "I-A", "O"]

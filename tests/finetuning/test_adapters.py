@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,9 @@ Command = Callable[..., list[str]]
 def test_an_adapter_is_trained_saved_and_merged(
     command: Command, bert: str, glue_folder: str, tmp_path: Path, refused: Any
 ) -> None:
+    bert_copy = shutil.copytree(bert, tmp_path / "bert")
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--lora", "true", "--lora_dropout", "0")
+    words += ["--model_name_or_path", str(bert_copy)]
     words += ["--learning_rate", "2e-2", "--num_train_epochs", "12", "--eval_strategy", "epoch"]
     best = ["--load_best_model_at_end", "true", "--save_strategy", "epoch", "--save_total_limit", "1"]
     assert main([*words, *best]) == 0
@@ -40,8 +43,20 @@ def test_an_adapter_is_trained_saved_and_merged(
     adapted = peft.PeftModel.from_pretrained(plain, out / "adapter").merge_and_unload()
     for name, weight in adapted.state_dict().items():
         torch.testing.assert_close(weight, merged[name], rtol=1e-5, atol=1e-6)
-    line = refused(command("--task_name", "sst2", "--model_name_or_path", str(out / "adapter")))
-    assert f"is an adapter of PEFT for {bert!r}, not a model" in line
+    # The adapter is opened as the model that it makes, its classes and tokenizer with it, and can be trained further.
+    words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--model_name_or_path", str(out / "adapter"))
+    assert main([*words, "--do_train", "false", "--output_dir", str(tmp_path / "checked")]) == 0
+    assert main([*words, "--max_steps", "2", "--output_dir", str(tmp_path / "further")]) == 0
+    (checked,), (further,) = (
+        json.loads((tmp_path / name / "results.json").read_text())["runs"] for name in ("checked", "further")
+    )
+    figures = ("accuracy", "loss")
+    assert [checked["metrics"][name] for name in figures] == pytest.approx([run["metrics"][name] for name in figures])
+    assert further["metrics"]["accuracy"] == 1
+    trained = load_file(tmp_path / "further" / "model.safetensors")
+    assert trained.keys() == merged.keys() and any(not torch.equal(trained[name], merged[name]) for name in merged)
+    shutil.rmtree(bert_copy)
+    assert "is an adapter without one; and of its model" in refused([*words, "--output_dir", str(tmp_path / "lost")])
 
 
 def test_what_an_adapter_needs(

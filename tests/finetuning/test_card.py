@@ -119,6 +119,12 @@ def test_files_of_ones_own_under_the_name_of_a_glue_task(finetuned: Finetuned, w
     assert "nyu-mll" not in card.content
     assert "fine-tuned on 9 rows of a.jsonl, for the task sst2" in card.text
     assert "Of this model, on 7 rows of b.jsonl:" in card.text
+    table = card.text.partition("### By class\n\n")[2].splitlines()
+    assert table[0] == "| class | precision | recall | f1 | support |"
+    assert [(row.split(" | ")[0], row.split(" | ")[-1]) for row in table[2:4]] == [
+        ("| negative", "4 |"),
+        ("| positive", "3 |"),
+    ]
 
 
 def test_some_of_the_rows_of_files(finetuned: Finetuned, write: Any) -> None:

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,11 +66,13 @@ def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: 
     shutil.copytree(ROOT / "examples" / "names", "examples/names", ignore=shutil.ignore_patterns("*.py"))
 
 
-@pytest.mark.parametrize(("page", "count"), [("finetuning", 8), ("finetuned_minilm", 5)])
+@pytest.mark.parametrize(("page", "count"), [("finetuning", 9), ("finetuned_minilm", 5)])
 def test_commands(page: str, count: int, workplace: None) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
+    others = [command for command in commands if not command.startswith("transformers-mcl ")]
+    commands = [command for command in commands if command not in others]
     assert len(commands) == count
     for number, command in enumerate(commands):
         words = shlex.split(command)
@@ -85,6 +88,15 @@ def test_commands(page: str, count: int, workplace: None) -> None:
             shutil.copytree(f"out-{number}", "my-classifier")
     for name in re.findall(r"`(--\w+)", text):
         assert any(name[2:] in kind.__dataclass_fields__ for kind in KINDS), name
+    if page != "finetuning":
+        return
+    *scripts, writes = others
+    assert [re.search(r"-m transformers_mcl (\w+)", line)[1] for line in scripts] == ["run_glue", "run_ner"]  # type: ignore[index]
+    python, option, program = shlex.split(writes)
+    assert (python, option) == ("python", "-c")
+    if find_spec("evaluate") is not None:
+        exec(program, {})
+        assert Path("glue", "glue.py").is_file()
 
 
 def test_python(

@@ -110,3 +110,17 @@ def test_what_was_trained_to_its_end_is_not_trained_further(
     assert begun == []
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert all(found[name].equal(trained[name]) for name in trained)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's own, of what transformers renamed
+def test_an_adapter_goes_on_from_its_checkpoint(words: list[str], tmp_path: Path, begun: list[int]) -> None:
+    pytest.importorskip("peft")
+    adapts, other = [*words, "--lora", "true"], tmp_path / "other"
+    assert main(adapts) == 0
+    begun.clear()
+    two = str(tmp_path / "out" / "checkpoint-2")
+    assert main([*adapts, "--output_dir", str(other), "--resume_from_checkpoint", two]) == 0
+    assert begun == [2, 3, 4]
+    for file in ("model.safetensors", "adapter/adapter_model.safetensors"):
+        found, wanted = (load_file(folder / file) for folder in (other, tmp_path / "out"))
+        assert all(found[name].equal(wanted[name]) for name in wanted)

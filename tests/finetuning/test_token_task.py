@@ -155,6 +155,31 @@ def test_what_f1_means_is_decided_by_the_classes(tokenizer: BertTokenizer) -> No
     assert one_row(["film"], ["O"]).spans and one_row(["film"], ["O"]).describe().endswith("F1 of spans")
 
 
+def test_figures_of_each_kind_of_span_or_tag(tokenizer: BertTokenizer, tmp_path: Path) -> None:
+    words, wanted = ["anna", "bob", "rome", "film"], ["B-PER", "I-PER", "B-LOC", "O"]
+    given = ["B-PER", "O", "B-LOC", "B-LOC"]
+
+    def figures(names: dict[str, str]) -> dict[str, dict[str, float]]:
+        task = one_row(words, [names.get(tag, tag) for tag in wanted])
+        rows = task.encode("validation", tokenizer, 16)
+        ids: Any = tokenizer.convert_tokens_to_ids(words)
+        answers = {one: task.classes.index(names.get(tag, tag)) for one, tag in zip(ids, given, strict=True)}
+        task.metrics(EvalPrediction(right_logits(task, "validation", rows, answers), np.zeros(0)))
+        task.save_predictions(tmp_path)
+        found: dict[str, Any] = json.loads((tmp_path / "figures_by_class.json").read_text())
+        assert found == {"positive_class": None, "validation": task.by_class["validation"]}
+        return task.by_class["validation"]
+
+    spans = figures({})
+    # In a second row anna and film stand alone.
+    assert spans["PER"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+    assert spans["LOC"] == pytest.approx({"precision": 1 / 3, "recall": 1, "f1": 0.5, "support": 1})
+    tags_of = figures({"I-PER": "PERSON"})  # which is no part of a span
+    assert set(tags_of) == {"B-PER", "PERSON", "B-LOC", "O"}
+    assert tags_of["B-LOC"] == pytest.approx({"precision": 1 / 3, "recall": 1, "f1": 0.5, "support": 1})
+    assert tags_of["PERSON"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+
+
 def test_all_tokens_of_a_word_may_be_learnt_from(tokenizer: BertTokenizer) -> None:
     words, tags = ["12", "film", "12"], ["B-X", "O", "B-Y"]
     table = Dataset.from_list([{"tokens": [*words, "anna"], "ner_tags": [*tags, "I-X"]}])

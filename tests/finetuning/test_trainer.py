@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertTokenizer
 
 from transformers_mcl.cli.main import main
 from transformers_mcl.errors import UserError
@@ -84,6 +84,45 @@ def test_what_is_no_class_out_of_several_has_no_weights_and_no_smoothing(tmp_pat
         args = FinetuningArguments(str(tmp_path), use_cpu=True, **wrong)
         with pytest.raises(UserError, match="of tasks with one class out of several"):
             task.check_arguments(args)
+
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "text_classification": {"text": "the film was good", "label": "a"},
+    "regression": {"text": "the film", "label": 0.5},
+    "token_classification": {"tokens": ["anna", "in", "rome"], "ner_tags": ["B", "O", "B"]},
+    "squad_v2": {"question": "who ?", "context": "bob was in rome", "answers": {"text": ["bob"], "answer_start": [0]}},
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_loss_of_an_evaluation_is_the_mean_over_examples(
+    name: str, bert: str, tokenizer: BertTokenizer, tmp_path: Path
+) -> None:
+    """Whatever number of them a batch has, and whatever it fills the shorter ones up with."""
+    example, definition = EXAMPLES[name], find_task(name)
+    longer = [column for column in ("text", "tokens", "ner_tags", "context") if column in example]
+    rows = [{**example, **{column: example[column] * (1 + i % 3) for column in longer}} for i in range(7)]
+    rows[0] |= {"label": "b" if name == "text_classification" else 1.5}
+    table = Dataset.from_list(rows)
+    stride = ExampleArguments(doc_stride=4 if name == "squad_v2" else None)
+    task = definition.kind(definition, stride, DatasetDict(train=table, validation=table))
+    torch.manual_seed(1)
+    model = task.auto.from_pretrained(bert, **task.model_fields).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(5)  # or all answers are about as likely
+    losses = []
+    for size in (1, 3, 7):
+        args = FinetuningArguments(str(tmp_path), use_cpu=True, per_device_eval_batch_size=size, bf16=False)
+        encoded = task.encode("validation", tokenizer, 32)
+        trainer = TaskTrainer(task, model, args, eval_dataset=encoded, data_collator=task.collator(tokenizer, None))
+        losses.append(trainer.evaluate()["eval_loss"])
+    assert losses == pytest.approx(losses[:1] * 3, rel=1e-5)
+    with torch.no_grad():
+        each = [model(**task.collator(tokenizer, None)([row])).loss.item() for row in encoded]
+    if name == "token_classification":  # the mean is over tags
+        each = [loss for loss, row in zip(each, rows, strict=True) for _ in row["tokens"]]
+    assert losses[0] == pytest.approx(sum(each) / len(each), rel=1e-5)
 
 
 def test_what_gets_no_better_is_stopped(command: Command, glue_folder: str, refused: Any, tmp_path: Path) -> None:

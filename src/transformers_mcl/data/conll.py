@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from ..errors import UserError
 from .forms import COMPRESSIONS, Form
 from .opening import explained
-from .parts import Part, Place, open_parts, sound
+from .parts import Part, Place, open_parts, sound_rows
 from .rows import BadRow, Row, lines
+from .table_arguments import TableArguments
 
 __all__ = ["is_conll", "read_conll"]
 
@@ -18,12 +19,13 @@ _ENDING = re.compile(r"\.(conll|bio|iob2?)(\.(gz|bz2|xz|zst))?$", re.IGNORECASE)
 _DOCUMENT = "-DOCSTART-"
 
 
-def is_conll(path: str) -> bool:
-    """Whether a file is one of these by its name: `.conll`, `.bio`, `.iob` or `.iob2`, also compressed."""
-    return bool(_ENDING.search(path))
+def is_conll(path: str, file_format: str = "auto") -> bool:
+    """Whether a file is one of these by its name: `.conll`, `.bio`, `.iob` or `.iob2`, also compressed; or as
+    `file_format` says, unless that is `auto`."""
+    return file_format == "conll" or (file_format == "auto" and bool(_ENDING.search(path)))
 
 
-def read_conll(path: str) -> Iterator[tuple[Place, Row]]:
+def read_conll(path: str, how: TableArguments | None = None) -> Iterator[tuple[Place, Row]]:
     """The sentences of a file: `tokens`, its first column, and `ner_tags`, its last one, unless it has one only.
 
     Columns are separated by tabs, or where the first line has none by spaces. Lines of other columns are comments if
@@ -36,7 +38,7 @@ def read_conll(path: str) -> Iterator[tuple[Place, Row]]:
     with explained(path, form):
         for part in open_parts(path, form, column="\0"):
             try:
-                yield from _sentences(part)
+                yield from sound_rows(_sentences(part), (how or TableArguments()).text_errors)
             except BadRow as error:
                 raise UserError(f"{part.place(*error.where)}: {error}") from error
 
@@ -51,8 +53,7 @@ def _sentences(part: Part) -> Iterator[tuple[Place, Row]]:
             columns = text.split(separator)
             if len(columns) == width:
                 begun = begun if words else number
-                word, tag = sound([columns[0], columns[-1]], part.place("line", number))
-                words.append([word, tag.strip()])
+                words.append([columns[0], columns[-1].strip()])
             elif not text.startswith("#"):
                 raise BadRow(("line", number), f"{len(columns)} columns, and the first line has {width}")
         elif words:

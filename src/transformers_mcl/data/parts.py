@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from transformers.utils import logging
@@ -12,11 +12,22 @@ from ..errors import UserError
 from .forms import HEAD_BYTES, TABLES, Form, check_head, form_of
 from .opening import decompressed, explained, in_temporary_file, members, open_bytes, open_seekable
 from .rows import BadRow, Row, lines, read_rows
+from .table_arguments import TableArguments
 
-__all__ = ["REPLACED", "Part", "Place", "open_parts", "read_table_rows", "replace_undecodable", "say_once", "sound"]
+__all__ = [
+    "REPLACED",
+    "Part",
+    "Place",
+    "open_parts",
+    "read_table_rows",
+    "replace_undecodable",
+    "say_once",
+    "sound_rows",
+]
 
 logger = logging.get_logger(__name__)
 
+_SKIPPED = "rows with bytes that are not UTF-8, or half surrogates, are passed over"
 REPLACED = "bytes that are not UTF-8, and half surrogates, are replaced by U+FFFD"
 
 _COLUMNAR = ("parquet", "arrow")
@@ -96,36 +107,54 @@ def open_parts(
             yield Part(file, path, name, inside)
 
 
-def read_table_rows(path: str) -> Iterator[tuple[Place, Row]]:
+def read_table_rows(path: str, how: TableArguments | None = None) -> Iterator[tuple[Place, Row]]:
     """All rows of a table, or of those in an archive, with all their columns.
 
     Raises:
         UserError: it is no table, or a row cannot be read; names the place.
     """
-    form = form_of(path)
+    how = how or TableArguments()
+    form = form_of(path, how.file_format)
     with explained(path, form):
-        for part in open_parts(path, form):
+        for part in open_parts(path, form, file_format=how.file_format):
             if part.form.kind == "text":
                 raise UserError(f"{part.name} is plain text by its ending: it must be {TABLES}")
             try:
-                for where, row in read_rows(part.file, part.form.kind):
-                    place = part.place(*where)
-                    yield place, {name: sound(value, place) for name, value in row.items()}
+                rows = ((part.place(*where), row) for where, row in read_rows(part.file, part.form.kind))
+                yield from sound_rows(rows, how.text_errors)
             except BadRow as error:
                 raise UserError(f"{part.place(*error.where)}: {error}") from error
 
 
-def sound(value: Any, place: Place) -> Any:
-    """A value whose texts, at any depth, are text: what is not UTF-8 is replaced, which is said once."""
+def sound_rows(rows: Iterable[tuple[Place, Row]], text_errors: str) -> Iterator[tuple[Place, Row]]:
+    """Rows whose texts, at any depth, are text: where something is not UTF-8 it is replaced, or with `skip` the row
+    left out, which is said once.
+
+    Raises:
+        UserError: with `strict`, there is such a row; says where.
+    """
+    for place, row in rows:
+        mended = {name: _sound(value) for name, value in row.items()}
+        if mended == row:
+            yield place, row
+            continue
+        if text_errors == "strict":
+            raise UserError(
+                f"{place}: bytes that are not UTF-8, or half a surrogate; convert the file first, or give "
+                "--text_errors replace or skip"
+            )
+        say_once(REPLACED if text_errors == "replace" else _SKIPPED, place)
+        if text_errors == "replace":
+            yield place, mended
+
+
+def _sound(value: Any) -> Any:
     if isinstance(value, str):
-        mended = replace_undecodable(value)
-        if mended is not value:
-            say_once(REPLACED, place)
-        return mended
+        return replace_undecodable(value)
     if isinstance(value, list):
-        return [sound(inner, place) for inner in value]
+        return [_sound(inner) for inner in value]
     if isinstance(value, dict):
-        return {name: sound(inner, place) for name, inner in value.items()}
+        return {name: _sound(inner) for name, inner in value.items()}
     return value
 
 

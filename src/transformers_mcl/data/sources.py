@@ -25,8 +25,10 @@ __all__ = [
     "check_has",
     "find_sources",
     "find_validation_files",
+    "is_described",
     "is_saved",
     "name_sources",
+    "named_splits",
     "open_saved",
     "pick_splits",
     "reading_from_hub",
@@ -136,18 +138,26 @@ def open_saved(folder: str) -> dict[str, Dataset]:
     return {"train": saved} if isinstance(saved, Dataset) else {str(name): table for name, table in saved.items()}
 
 
-def _is_dataset(folder: str) -> bool:
-    """Whether a folder is laid out as a data set: saved by `datasets`, with a card that has metadata, or with files or
-    folders that are named after the training split and another one."""
+def is_described(folder: str) -> bool:
+    """Whether a folder says itself which files are of which split: `datasets` saved it, or it has a card with
+    metadata, as a copy of a repository of the Hub has."""
     if is_saved(folder):
         return True
     card = Path(folder, _CARD)
-    if card.is_file():
-        with card.open("rb") as file:
-            if file.read(3) == b"---":
-                return True
-    splits = {split for path in _inside(folder) for split, pattern in _NAMED_AFTER.items() if pattern.search(path)}
-    return "train" in splits and len(splits) > 1
+    if not card.is_file():
+        return False
+    with card.open("rb") as file:
+        return file.read(3) == b"---"
+
+
+def named_splits(folder: str) -> set[str]:
+    """The splits that the names of files and folders in a folder speak of, by the rule of `datasets`."""
+    return {split for path in _inside(folder) for split, pattern in _NAMED_AFTER.items() if pattern.search(path)}
+
+
+def _is_dataset(folder: str) -> bool:
+    """Whether a folder is laid out as a data set. Of text, one name alone may speak of training by chance."""
+    return is_described(folder) or {"train"} < named_splits(folder)
 
 
 def _inside(folder: str) -> Iterator[str]:

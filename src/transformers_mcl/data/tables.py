@@ -25,54 +25,76 @@ from .opening import READ_ERRORS, explained
 from .parts import open_parts, read_table_rows
 from .rows import Row, read_arrow_table
 from .sources import SPLIT_NAMES, is_saved, open_saved
+from .table_arguments import TableArguments
 
-__all__ = ["is_repository", "load_splits", "read_table", "split_files"]
+__all__ = ["load_splits", "read_table", "split_files"]
 
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
 
-def read_table(paths: Sequence[str], field: str, cache_dir: str | None = None) -> Dataset:
+def read_table(
+    paths: Sequence[str], field: str, cache_dir: str | None = None, how: TableArguments | None = None
+) -> Dataset:
     """The rows of CSV, TSV, JSON, parquet, Arrow or CoNLL's files, also compressed, that `paths` (files, globs,
     folders) name.
 
     A column of CSV whose values are all whole numbers, numbers, or true and false becomes one of these. In JSON the
     columns are those of all rows, null where a row lacks one; where values are of several types they become text.
 
+    Args:
+        field: what the user calls the files.
+        cache_dir: where what was read is kept.
+        how: what they hold, if the endings of their names do not say it, and what becomes of text that is none.
+
     Raises:
         UserError: files that are missing, empty, unreadable, of several kinds, or plain text.
     """
-    files = find_files(list(paths), field)
-    kinds = {"conll" if is_conll(path) else form_of(path).kind for path in files}
+    files, how = find_files(list(paths), field), how or TableArguments()
+    kinds = {"conll" if is_conll(path, how.file_format) else form_of(path, how.file_format).kind for path in files}
     if len(kinds) > 1 or "text" in kinds:
         raise UserError(f"{field}: {files[-1]!r} and all others must be {TABLES}, of one kind")
     try:
-        table = _arrow_table(files) if kinds <= {"parquet", "arrow"} else _table_of_rows(files)
+        table = _arrow_table(files, how) if kinds <= {"parquet", "arrow"} else _table_of_rows(files, how)
     except UserError as error:
         raise UserError(f"{field}: {error}") from error
     if not len(table):
         raise UserError(f"{field}: {files[0]!r} has no rows")
     features = Features.from_arrow_schema(table.schema)
-    follows_from = [READER, [(os.path.abspath(path), *stamp(path)) for path in files], features]
+    follows_from = [
+        READER,
+        how.file_format,
+        how.text_errors,
+        [(os.path.abspath(path), *stamp(path)) for path in files],
+        features,
+    ]
     return write_once(lambda: iter([table]), {}, features, follows_from, cache_dir=cache_dir)
 
 
-def _arrow_table(files: Sequence[str]) -> pa.Table:
+def _arrow_table(files: Sequence[str], how: TableArguments) -> pa.Table:
     """With the types that the files have."""
     tables = []
     for path in files:
-        form = form_of(path)
+        form = form_of(path, how.file_format)
         with explained(path, form):
             tables += [read_arrow_table(part.file, part.form.kind) for part in open_parts(path, form)]
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _table_of_rows(files: Sequence[str]) -> pa.Table:
+def _table_of_rows(files: Sequence[str], how: TableArguments) -> pa.Table:
     """Of all columns that any row has."""
-    found = [placed for path in files for placed in (read_conll if is_conll(path) else read_table_rows)(path)]
+    found = [
+        placed
+        for path in files
+        for placed in (read_conll if is_conll(path, how.file_format) else read_table_rows)(path, how)
+    ]
     sources = {(place.path, place.member) for place, _ in found}
-    typed = _numbers if {form_of(member or path).kind for path, member in sources} <= {"csv", "tsv"} else _one_type
+    typed = (
+        _numbers
+        if {form_of(member or path, how.file_format).kind for path, member in sources} <= {"csv", "tsv"}
+        else _one_type
+    )
     rows = [row for _, values in found for row in _squad(values)]
     columns = dict.fromkeys(name for row in rows for name in row)
     return pa.table({name: typed([row.get(name) for row in rows]) for name in columns})
@@ -131,12 +153,6 @@ def split_files(folder: str, names: Sequence[str] = ()) -> dict[str, list[str]]:
             of, split = (first, second) if first in names and second.split("_")[0] in usual else ("", first)
             by_words.setdefault(of, {}).setdefault(split, []).append(str(path))
     return next((by_words[name] for name in (*names, "") if name in by_words), {})
-
-
-def is_repository(folder: str) -> bool:
-    """Whether `datasets` opens a folder by itself: what `save_to_disk` wrote, or a copy of a repository of the Hub."""
-    usual = ("README.md", "data", "train")
-    return is_saved(folder) or any(os.path.exists(os.path.join(folder, name)) for name in usual)
 
 
 def load_splits(name: str, config: str | None, **hub: Any) -> Mapping[str, Dataset]:

@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
+from ..models.adapters import Adapter, find_adapter
 from ..models.structure import input_names, longest_row
 from .tokenizer_training import SPECIAL_TOKENS, template
 
@@ -76,15 +77,27 @@ def load_tokenizer(
     except NotConverted as error:
         raise UserError(f"tokenizer: {error}") from error
     except Exception as error:
-        if path.is_file():
-            problem = f"cannot be read as one of {', '.join(_CLASSES)}"
-        elif path.is_dir():
-            problem = f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
-        else:
-            problem = "is no directory here, and the Hub gave no tokenizer"
+        if (adapter := find_adapter(name_or_path, **hub)) is not None:
+            return _of_adapted(name_or_path, adapter, hub)
         raise UserError(
-            f"tokenizer: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
+            f"tokenizer: {name_or_path!r} {_problem(path)}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
+
+
+def _problem(path: Path) -> str:
+    if path.is_file():
+        return f"cannot be read as one of {', '.join(_CLASSES)}"
+    if path.is_dir():
+        return f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
+    return "is no directory here, and the Hub gave no tokenizer"
+
+
+def _of_adapted(name_or_path: str, adapter: Adapter, hub: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """That of the model that an adapter is of."""
+    try:
+        return load_tokenizer(adapter.base, **adapter.hub(hub))
+    except UserError as error:
+        raise UserError(f"tokenizer: {name_or_path!r} is an adapter without one; and of its model: {error}") from error
 
 
 def _not_empty(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

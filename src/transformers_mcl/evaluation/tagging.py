@@ -10,9 +10,7 @@ from typing import Any
 
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from .metrics import figures_by_class
-
-__all__ = ["figures_by_tag", "find_spans", "mark_spans", "tagging_metrics"]
+__all__ = ["find_spans", "mark_spans", "span_figures", "tagging_metrics"]
 
 _MARKS = {f"{letter}-" for letter in "BIELSU"}
 
@@ -56,35 +54,32 @@ def tagging_metrics(
         tags: Any = {"labels": sorted(set(wanted)), "average": "macro", "zero_division": 0}
         precision, recall, f1, _ = precision_recall_fscore_support(wanted, given, **tags) if wanted else (0.0,) * 4
         return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "accuracy": accuracy}
-    return {**_span_figures(*(_spans_of(rows) for rows in (predictions, references))), "accuracy": accuracy}
+    whole, _ = span_figures(predictions, references)
+    return {**{name: whole[name] for name in ("f1", "precision", "recall")}, "accuracy": accuracy}
 
 
-def figures_by_tag(
-    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]], spans: bool
-) -> dict[str, dict[str, float]]:
-    """Precision, recall and F1 of the spans of each kind, or of each tag, and how many of it there are (`support`).
+def span_figures(
+    predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Precision, recall and F1 of spans over all rows, and how many there are in truth (`support`): of all kinds
+    together, and of each.
 
     Args:
-        predictions, references, spans: as for `tagging_metrics`.
+        predictions: the tags of every word of every row.
+        references: the true ones.
     """
-    given, wanted = ([tag for row in rows for tag in row] for rows in (predictions, references))
-    if not spans:
-        tags = sorted({*given, *wanted})
-        return figures_by_class([tags.index(tag) for tag in given], [tags.index(tag) for tag in wanted], tags)
-    both = [_spans_of(rows) for rows in (predictions, references)]
-    found = {}
-    for kind in sorted({kind for found_spans in both for _, kind, *_ in found_spans}):
-        these, true = ({span for span in found_spans if span[1] == kind} for found_spans in both)
-        found[kind] = {**_span_figures(these, true), "support": float(len(true))}
-    return found
+    given, wanted = (
+        {(row, *span) for row, tags in enumerate(rows) for span in find_spans(tags)}
+        for rows in (predictions, references)
+    )
+    by_kind = {}
+    for kind in sorted({span[1] for span in given | wanted}):
+        by_kind[kind] = _figures(*({span for span in spans if span[1] == kind} for spans in (given, wanted)))
+    return _figures(given, wanted), by_kind
 
 
-def _spans_of(rows: Iterable[Sequence[str]]) -> set[tuple[int, str, int, int]]:
-    return {(row, *span) for row, tags in enumerate(rows) for span in find_spans(tags)}
-
-
-def _span_figures(given: set[Any], wanted: set[Any]) -> dict[str, float]:
+def _figures(given: set[Any], wanted: set[Any]) -> dict[str, float]:
     same = len(given & wanted)
     precision, recall = same / max(len(given), 1), same / max(len(wanted), 1)
     f1 = 2 * precision * recall / (precision + recall) if same else 0.0
-    return {"f1": f1, "precision": precision, "recall": recall}
+    return {"precision": precision, "recall": recall, "f1": f1, "support": len(wanted)}

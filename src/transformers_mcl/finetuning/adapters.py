@@ -10,16 +10,11 @@ from torch import nn
 from transformers import PreTrainedModel, Trainer
 
 from ..errors import UserError
+from ..models.adapters import ADAPTER_TASKS
 from .arguments import EncoderArguments
 from .task import LoadedTask
 
 __all__ = ["add_adapter", "merge_adapter"]
-
-_TASK_TYPES = {
-    "AutoModelForSequenceClassification": "SEQ_CLS",
-    "AutoModelForTokenClassification": "TOKEN_CLS",
-    "AutoModelForQuestionAnswering": "QUESTION_ANS",
-}
 
 
 def add_adapter(model: PreTrainedModel, encoder: EncoderArguments, task: LoadedTask) -> Any:
@@ -44,7 +39,7 @@ def add_adapter(model: PreTrainedModel, encoder: EncoderArguments, task: LoadedT
     if getattr(base, "pooler", None) is not None:  # new in most encoders
         heads.append("pooler")
     config = peft.LoraConfig(
-        task_type=_TASK_TYPES.get(task.auto.__name__),
+        task_type=next((name for name, auto in ADAPTER_TASKS.items() if auto is task.auto), None),
         r=encoder.lora_r,
         lora_alpha=encoder.lora_alpha,
         lora_dropout=encoder.lora_dropout,
@@ -64,4 +59,5 @@ def merge_adapter(trainer: Trainer, folder: Path) -> None:
     adapted: Any = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.args.process_index == 0:
         adapted.save_pretrained(folder)
+        adapted.config.save_pretrained(folder)  # the names of the classes, which PEFT does not keep
     trainer.model = trainer.model_wrapped = adapted.merge_and_unload()

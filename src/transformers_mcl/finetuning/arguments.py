@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import IntervalStrategy
 from transformers.trainer_utils import SaveStrategy
+from transformers.training_args import trainer_log_levels
 
 from ..errors import UserError
 from ..hub.card_arguments import CardArguments
@@ -159,6 +160,13 @@ class FinetuningArguments(PrecisionArguments):
     class_weights: str | None = field(
         default=None,
         metadata={"help": "Weights of classes in the loss: balanced, or by name as '{\"yes\": 3}'; others have 1."},
+    )
+    log_level_replica: str = field(
+        default="error",
+        metadata={
+            "help": "Log level of all processes but the first, so that what is to be said is said once.",
+            "choices": list(trainer_log_levels),
+        },
     )
     layerwise_learning_rate_decay: float | None = field(
         default=None, metadata={"help": "Factor of the learning rate from each layer to the one below it."}

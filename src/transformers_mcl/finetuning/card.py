@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..hub.card_results import save_registered
 from ..hub.citation import INSTALL, PACKAGE, citation
-from ..io import markdown_table
+from ..io import local_name, markdown_table
 from .results import results_markdown
 from .source import Source
 from .task import LoadedTask
@@ -26,6 +26,7 @@ __all__ = ["FinetunedCard"]
 _TYPES = {"exact": "exact_match", "pearson": "pearsonr"}
 # Figures of a part of the examples, of a threshold that was chosen on them, or counts.
 _PART = re.compile(r"HasAns|NoAns|best_|total")
+_MOST_CLASSES = 30  # that a card shows one by one
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
@@ -120,9 +121,8 @@ class FinetunedCard:
         )
 
     def _opening(self) -> str:
-        base = Path(self.base_model).name if Path(self.base_model).exists() else self.base_model
         data = self.task.sources["train"]
-        text = f"{base}, fine-tuned on {data}, for the task {self.task.name}, with {PACKAGE}."
+        text = f"{local_name(self.base_model)}, fine-tuned on {data}, for the task {self.task.name}, with {PACKAGE}."
         if self._runs > 1:
             text += (
                 f" Of {self._runs} runs this is the one with the highest {self.result['main_metric']} on the "
@@ -139,10 +139,22 @@ class FinetunedCard:
         rows = [[name, _text(value)] for name, value in self.result["metrics"].items()]
         where = "; ".join(str(self.task.sources[split]) for split in self.task.validations)
         sections = ["### This model", f"Of this model, on {where}:", markdown_table(["metric", "value"], rows)]
+        sections += self._by_class()
         if self._runs > 1:
             sections += ["### All runs", results_markdown(self.entries).strip()]
             sections += ["![The validation scores of all runs](results.png)"]
         return sections
+
+    def _by_class(self) -> list[str]:
+        """Of the main validation set; of many classes there is the file alone, which is not uploaded."""
+        found = self.result.get("by_class", {}).get(next(iter(self.task.validations), ""), {})
+        if not 2 <= len(found) <= _MOST_CLASSES:
+            return []
+        columns = ("precision", "recall", "f1", "support")
+        rows = [
+            [name, *(_text(int(one[c]) if c == "support" else one[c]) for c in columns)] for name, one in found.items()
+        ]
+        return ["### By class", markdown_table(["class", *columns], rows, "lrrrr")]
 
     def _setup(self) -> str:
         shown = {

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..data.table_arguments import TableArguments
 from ..training.argument_ranges import check_numbers
 
 __all__ = ["ExampleArguments"]
 
 
 @dataclass
-class ExampleArguments:
+class ExampleArguments(TableArguments):
     """How examples become rows; names as in transformers' `run_glue.py`, `run_ner.py` and `run_qa.py`.
 
     Raises:
@@ -50,4 +51,5 @@ class ExampleArguments:
     max_answer_length: int = field(default=30, metadata={"help": "Tokens that an answer may have."})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_numbers(self)

@@ -16,8 +16,8 @@ from transformers import PreTrainedConfig
 from transformers.utils import logging
 
 from ..data.files import find_files
-from ..data.sources import SPLIT_NAMES
-from ..data.tables import is_repository, load_splits, read_table, split_files
+from ..data.sources import SPLIT_NAMES, is_described, named_splits
+from ..data.tables import load_splits, read_table, split_files
 from ..errors import UserError
 from ..io import nearest_path
 from .arguments import TaskArguments
@@ -104,7 +104,7 @@ def _find(task: Task, args: TaskArguments, wanted: Wanted, hub: dict[str, Any]) 
     ):
         files = getattr(args, f"{kind}_file")
         if needed and files:
-            found |= _from_files(task, kind, files, splits, hub.get("cache_dir"))
+            found |= _from_files(task, kind, files, splits, args, hub.get("cache_dir"))
         elif needed:
             missing += splits
     if args.dataset_name or not (args.train_file or args.validation_file or (args.test_file and not wanted.train)):
@@ -128,6 +128,10 @@ def _name_among(names: Container[str], split: str) -> str | None:
     return next((name for name in usual if name in names), None)
 
 
+def _has_split(names: Container[str], task: Task) -> bool:
+    return any(_name_among(names, split) for split in ("train", "test", *task.validations))
+
+
 def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[str, Callable[[], _Loaded]]:
     """What loads each split of a folder, which may have one for each task, or of the Hub; by default of the task's own
     data set there."""
@@ -146,15 +150,15 @@ def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[
         name, config = next(filter(os.path.isdir, inside), name), args.dataset_config_name
         folder = Path(name).resolve().name
         for split, paths in split_files(name, called).items():
-            loaders[split] = partial(_read, paths, "dataset_name", hub.get("cache_dir"), folder)
-    if not folder or is_repository(name):
+            loaders[split] = partial(_read, paths, "dataset_name", args, hub.get("cache_dir"), folder)
+    if not folder or is_described(name) or (not _has_split(loaders, task) and named_splits(name)):
         tables = load_splits(name, config, **hub)
         loaders = {split: partial(_of_dataset, table, split, name, config, folder) for split, table in tables.items()}
     main = next(iter(task.validations))
     for split in (main, main.replace("validation", "test", 1)):  # of one set only nobody says which it is
         if _name_among(loaders, split) is None and (plain := _name_among(loaders, split.split("_")[0])):
             loaders[split] = loaders[plain]
-    if not any(_name_among(loaders, split) for split in ("train", "test", *task.validations)):
+    if not _has_split(loaders, task):
         raise UserError(
             f"dataset_name: {name!r} has no train.jsonl, .csv or .parquet (or .gz of these), nor a split of this name"
             + (f", only {', '.join(sorted(loaders))}" if loaders else "")
@@ -169,19 +173,19 @@ def _of_dataset(table: Dataset, split: str, name: str, config: str | None, folde
 
 
 def _from_files(
-    task: Task, kind: str, given: list[str], splits: Iterable[str], cache_dir: str | None
+    task: Task, kind: str, given: list[str], splits: Iterable[str], args: TaskArguments, cache_dir: str | None
 ) -> dict[str, _Loaded]:
     """The splits of a kind; where a task has two validation sets, one file is one of them."""
     splits = list(splits)
     parts = [[path] for path in given] if len(splits) > 1 else [given]
     if len(parts) > len(splits):
         raise UserError(f"{kind}_file: {task.name} has {len(splits)} {kind} sets, not {len(parts)}")
-    return {split: _read(paths, f"{kind}_file", cache_dir) for split, paths in zip(splits, parts, strict=False)}
+    return {split: _read(paths, f"{kind}_file", args, cache_dir) for split, paths in zip(splits, parts, strict=False)}
 
 
-def _read(paths: list[str], argument: str, cache_dir: str | None, within: str = "") -> _Loaded:
+def _read(paths: list[str], argument: str, args: TaskArguments, cache_dir: str | None, within: str = "") -> _Loaded:
     files = find_files(paths, argument)
-    table = read_table(files, argument, cache_dir)
+    table = read_table(files, argument, cache_dir, args)
     return table, Source(len(table), len(table), files=tuple(str(Path(within, Path(file).name)) for file in files))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ def prepare_finetuning(
     Raises:
         UserError: whatever the user can mend.
     """
+    _quiet_replica(args)
     runs = plan_runs(encoder, task_args, args)
     hub = encoder.hub
     config = load_config(encoder.model_name_or_path, **hub)
@@ -104,6 +107,17 @@ def prepare_finetuning(
         for name in tasks:
             create_repository(prepared.repository(name) or "", private=args.hub_private_repo, token=args.hub_token)
     return prepared
+
+
+def _quiet_replica(args: FinetuningArguments) -> None:
+    """Has all processes but the first say no more than `log_level_replica`, so that a warning stands once."""
+    if args.process_index == 0:
+        return
+    level = args.get_process_log_level()
+    for name in ("transformers_mcl", "transformers", "datasets"):
+        getLogger(name).setLevel(level)
+    if level >= ERROR:
+        warnings.simplefilter("ignore")
 
 
 def _load_tasks(
@@ -208,6 +222,7 @@ class Finetuning:
         evaluated = trainer.evaluate() if task.validations else {}
         result |= {"metrics": evaluation_figures(evaluated, task), "steps": trainer.state.global_step}
         result |= {"diverged": diverged(model, evaluated), "seconds": time.perf_counter() - began}
+        result |= {"by_class": dict(task.by_class)} if task.by_class else {}
         if args.do_train and (folder := self._model_folder(run, [*earlier, result])) is not None:
             self._save_model(trainer, task, run, folder)
         trainer.compute_metrics = None

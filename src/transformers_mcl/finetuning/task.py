@@ -135,7 +135,8 @@ class LoadedTask(ABC):
         first_split: the one that says which columns and classes there are: `train`, where there is one.
         validations, tests: the splits that are there, the main one first; the labels of `tests` are not looked at.
         classes: the names of the classes or tags; none of a score or an answer.
-        by_class: of each validation set that was evaluated the figures of each class, where there are classes.
+        by_class: of each validation set, after its last evaluation, precision, recall, F1 and the number of examples
+            (`support`) of each class, or kind of span.
     """
 
     auto: ClassVar[Any]
@@ -309,17 +310,18 @@ class LoadedTask(ABC):
     def collator(self, tokenizer: PreTrainedTokenizerBase, multiple: int | None) -> Any:
         return DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
 
-    @property
-    def positive_class(self) -> str | None:
-        """Of two classes the one that `f1` is of."""
-        return None
-
     def save_predictions(self, folder: Path) -> None:
-        """Writes of the last evaluation what the task has a format for; by default `figures_by_class.json`: precision,
-        recall and F1 of each class, tag, or kind of span, by validation set."""
+        """Writes what was predicted in the last evaluation, where the task has a format for it; of classes
+        `figures_by_class.json`: precision, recall and F1 of each, by validation set, and of two classes which one
+        `f1` is of."""
         if self.by_class:
             text = json.dumps({"positive_class": self.positive_class, **self.by_class}, indent=1, ensure_ascii=False)
             (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
+
+    @property
+    def positive_class(self) -> str | None:
+        """The class that `f1` is of, where it is of one."""
+        return None
 
     def describe(self) -> str:
         """One line for people."""

@@ -23,7 +23,8 @@ from transformers.trainer_utils import PredictionOutput
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..evaluation.tagging import figures_by_tag, mark_spans, tagging_metrics
+from ..evaluation.metrics import figures_by_class
+from ..evaluation.tagging import mark_spans, span_figures, tagging_metrics
 from .labels import check_column, class_namer, model_order
 from .task import LoadedTask
 
@@ -226,10 +227,20 @@ class TokenTask(LoadedTask):
             there = [i for i, tag in enumerate(tags) if tag != _IGNORED]
             wanted.append([name(tags[i]) for i in there])
             given.append([words[i] for i in there])
-        self.by_class[split] = figures_by_tag(given, wanted, self.spans)
+        self.by_class[split] = self._by_class(given, wanted)
         if compute := self.definition.compute_metrics:
             return self.asked_figures(compute(given, wanted))
         return self.asked_figures(tagging_metrics(given, wanted, self.spans))
+
+    def _by_class(
+        self, given: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]
+    ) -> dict[str, dict[str, float]]:
+        """Of each kind of span, or of each tag."""
+        if self.spans:
+            return span_figures(given, wanted)[1]
+        ids = self.model_fields["label2id"]
+        answers, references = ([ids[tag] for row in rows for tag in row] for rows in (given, wanted))
+        return figures_by_class(answers, references, self.classes)
 
     @property
     def sample(self) -> tuple[Any, Any]:

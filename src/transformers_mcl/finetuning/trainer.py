@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
@@ -23,8 +24,10 @@ __all__ = ["TaskTrainer", "early_stopping"]
 _OF_EVALUATION: dict[str, Any] = {"dataloader_drop_last": False, "train_sampling_strategy": "random"}
 
 
-def _mean_loss(task: LoadedTask, predictions: Any, references: Any) -> float | None:
-    """The loss over all examples; None where it is not one of classes or scores."""
+def _mean_loss(task: LoadedTask, predictions: Any, references: Any, rows: Dataset) -> float | None:
+    """The loss over all examples; None where it is not one of classes, scores or spans."""
+    if isinstance(references, tuple) and len(references) == 2 and isinstance(predictions, tuple):
+        return float(np.mean([_place_loss(*one, rows) for one in zip(predictions, references, strict=False)]))
     if not isinstance(predictions, np.ndarray) or not isinstance(references, np.ndarray):
         return None
     logits, labels = torch.from_numpy(predictions).float(), torch.from_numpy(references)
@@ -35,6 +38,13 @@ def _mean_loss(task: LoadedTask, predictions: Any, references: Any) -> float | N
     if not (labels >= 0).any():
         return None
     return cross_entropy(logits.flatten(0, -2), labels.flatten()).item()
+
+
+def _place_loss(logits: np.ndarray, places: np.ndarray, rows: Dataset) -> float:
+    """Of one place in each row out of its own tokens, whatever a batch filled it up with."""
+    found, lengths = torch.from_numpy(logits).float(), torch.tensor([len(ids) for ids in rows["input_ids"]])
+    beyond = torch.arange(found.shape[1]) >= lengths[:, None]
+    return cross_entropy(found.masked_fill(beyond, -torch.inf), torch.from_numpy(places)).item()
 
 
 def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
@@ -109,7 +119,7 @@ class TaskTrainer(Trainer):
         output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
         name = f"{metric_key_prefix}_loss"
         if output.metrics and name in output.metrics:
-            loss = _mean_loss(self.task, output.predictions, output.label_ids)
+            loss = _mean_loss(self.task, output.predictions, output.label_ids, dataloader.dataset)
             output.metrics[name] = output.metrics[name] if loss is None else loss
         return output
 

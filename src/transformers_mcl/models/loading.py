@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
+from .adapters import ENCODERS, Adapter, find_adapter, merge
 
 __all__ = ["Opened", "load_config", "loading_in_silence", "open_model", "open_whole"]
 
@@ -37,11 +37,10 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     except NotConverted as error:
         raise UserError(f"{argument}: {error}") from error
     except (OSError, ValueError) as error:
-        if (base := _adapted(name_or_path)) is not None:
-            raise UserError(
-                f"{argument}: {name_or_path!r} is an adapter of PEFT for {base!r}, not a model: give what "
-                "merge_and_unload() makes of both, saved with save_pretrained"
-            ) from error
+        if (adapter := find_adapter(name_or_path, **hub)) is not None:
+            config = load_config(adapter.base, f"{argument} {name_or_path!r} is an adapter of", **adapter.hub(hub))
+            config.architectures = adapter.architectures(config)
+            return config
         if kind := _unknown_type(name_or_path, hub):
             near = difflib.get_close_matches(kind, CONFIG_MAPPING.keys(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -50,15 +49,6 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
         raise UserError(
             f"{argument}: {name_or_path!r} {problem}: {one_line(error)}{nearest_path(name_or_path)}"
         ) from error
-
-
-def _adapted(folder: str) -> str | None:
-    """The model that an adapter in a folder is of, if there is one."""
-    path = os.path.join(folder, "adapter_config.json")
-    if not os.path.isfile(path):
-        return None
-    with open(path, encoding="utf-8") as file:
-        return str(json.load(file).get("base_model_name_or_path"))
 
 
 def _unknown_type(name_or_path: str, hub: dict[str, Any]) -> str | None:
@@ -98,7 +88,8 @@ def open_model(
     """`kind.from_pretrained`, in silence and with one-line errors; the caller says which weights may be missing.
 
     The weights are float32 unless another type is asked for, whatever the file has: trained as they are, those of
-    bfloat16 do not move at a usual learning rate, and those of float16 overflow.
+    bfloat16 do not move at a usual learning rate, and those of float16 overflow. An adapter of PEFT is opened as its
+    model, with which it is merged.
 
     Args:
         kind: the model's class, or an Auto class.
@@ -109,6 +100,9 @@ def open_model(
     Raises:
         UserError: there are no weights, or ones that cannot be read, or not of these shapes.
     """
+    if (adapter := find_adapter(name_or_path, **arguments)) is not None:
+        opened = _open_adapted(kind, name_or_path, where, adapter, dtype, arguments)
+        return opened if ignore_mismatched_sizes else _all_fit(opened, where)
     try:
         with loading_in_silence():
             # Always ignored, since the error of transformers names none of them.
@@ -132,6 +126,42 @@ def open_model(
         )
     names = [name for name, *_ in reshaped]
     return Opened(model, sorted(info["missing_keys"]), names, sorted(info["unexpected_keys"]))
+
+
+def _open_adapted(
+    kind: Any,
+    name_or_path: str | os.PathLike[str],
+    where: str,
+    adapter: Adapter,
+    dtype: torch.dtype | str,
+    arguments: dict[str, Any],
+) -> Opened:
+    """The model of an adapter, with the adapter's weights in it; weights of other shapes are new."""
+    # What was put into a model with a head has its names, and is not found in an encoder alone.
+    whole = adapter.auto if kind in ENCODERS and adapter.auto is not None else kind
+    opened = open_model(
+        whole,
+        adapter.base,
+        f"{where}, an adapter of {adapter.base!r},",
+        dtype=dtype,
+        ignore_mismatched_sizes=True,
+        **adapter.hub(arguments),
+    )
+    merged = merge(opened.model, name_or_path, where, **arguments)
+    missing = [name for name in opened.missing if name not in merged.given]
+    reshaped = [name for name in opened.reshaped if name not in merged.given]
+    found = Opened(merged.model, missing, sorted({*reshaped, *merged.reshaped}), opened.unexpected)
+    if whole is kind:
+        return found
+    before = f"{merged.model.base_model_prefix}."
+    names = ([name.removeprefix(before) for name in group if name.startswith(before)] for group in found[1:])
+    return Opened(merged.model.base_model, *names)
+
+
+def _all_fit(opened: Opened, where: str) -> Opened:
+    if opened.reshaped:
+        raise UserError(f"{where}: {opened.reshaped[0]} has another shape in the adapter than in the model")
+    return opened
 
 
 def open_whole(kind: Any, name_or_path: str | os.PathLike[str], where: str, **arguments: Any) -> Any:

@@ -22,6 +22,7 @@ from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..errors import UserError
 from ..io import check_empty_folder, one_line
+from ..models.adapters import find_adapter
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config
 from ..models.pretraining import MclForPreTraining
@@ -134,19 +135,16 @@ def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) 
 
 def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
     folder = os.path.expanduser(name)
-    if os.path.isdir(folder) and not any(os.path.isfile(os.path.join(folder, file)) for file in _WEIGHTS):
+    if os.path.isdir(folder) and not any(map(os.path.isfile, _whole(folder))):
         folder = last_checkpoint(folder) or folder
     if os.path.isdir(folder) and os.path.exists(os.path.join(folder, INCOMPLETE)):
         raise UserError(f"ingredient {name!r} was not written to its end: give an earlier checkpoint")
-    try:
-        config = load_config(folder, "ingredient", **hub)
-    except UserError:
-        if _is_adapter(folder, hub):
-            raise UserError(
-                f"ingredient {name!r} is an adapter ({ADAPTER_CONFIG_NAME}), not a whole model: merge it into its "
-                "base with peft's merge_and_unload(), and save that"
-            ) from None
-        raise
+    if not any(map(os.path.isfile, _whole(folder))) and find_adapter(folder, **hub) is not None:
+        raise UserError(
+            f"ingredient {name!r} is an adapter ({ADAPTER_CONFIG_NAME}), not a whole model: merge it into its base "
+            "with peft's merge_and_unload(), and save that"
+        )
+    config = load_config(folder, "ingredient", **hub)
     try:
         if (whole := cached_file(folder, SAFE_WEIGHTS_NAME, **_OPTIONAL, **hub)) is not None:
             files = [whole]
@@ -164,6 +162,11 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
         raise UserError(f"ingredient {name!r} cannot be read: {one_line(error)}") from error
     sums = _sums(config, tensors)
     return Ingredient(name, folder, config, {t: file for t, file in tensors.items() if t not in sums}, sums, hub)
+
+
+def _whole(folder: str) -> list[str]:
+    """Where the weights of a whole model are in a folder, if it has them."""
+    return [os.path.join(folder, file) for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)]
 
 
 def _sums(config: PreTrainedConfig, tensors: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -190,14 +193,6 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
     return config
 
 
-def _is_adapter(folder: str, hub: Mapping[str, Any]) -> bool:
-    try:
-        return cached_file(folder, ADAPTER_CONFIG_NAME, **_OPTIONAL, **hub) is not None
-    except OSError:  # no such repository
-        return False
-
-
-_WEIGHTS = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
 _OPTIONAL = {"_raise_exceptions_for_missing_entries": False}
 
 

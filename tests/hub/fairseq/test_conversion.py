@@ -220,6 +220,10 @@ def test_the_report_says_where_everything_came_from_and_went(original: Originals
     assert report.unused == ["discriminator.version", *(k for k in content if content[k] is not None and k != "model")]
     written = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
     assert written["tensors"].keys() == report.tensors.keys()
+    # What may be uploaded has no folder of this machine in it.
+    assert (written["source"], written["output_dir"]) == (Path(report.source).name, "out")
+    texts = [path for path in (tmp_path / "out").iterdir() if path.suffix in (".json", ".md", ".txt")]
+    assert len(texts) == 3 and not any(str(tmp_path) in path.read_text(encoding="utf-8") for path in texts)
     text = str(report)
     line = (
         "discriminator.layers.*.fc1.weight (64, 32) -> electra.encoder.layer.*.intermediate.dense.weight (* = 0 to 2)"

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from ...data.files import find_files
 from ...data.parts import read_table_rows
+from ...data.table_arguments import TableArguments
 from ...errors import UserError
 from ..minimal_pairs.data import check_limit, sample_pairs
 
@@ -36,7 +37,7 @@ class Choice(NamedTuple):
 
 
 @dataclass
-class ChoicesArguments:
+class ChoicesArguments(TableArguments):
     """Which choices, how they are read, and what a score is divided by.
 
     Raises:
@@ -75,6 +76,7 @@ class ChoicesArguments:
     seed: int = field(default=42, metadata={"help": "Seed of that sample."})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_limit(self.limit)
         if self.right_option is not None and self.right_option < 0:
             raise UserError(f"right_option={self.right_option} must be the number of an option, from 0")
@@ -95,7 +97,7 @@ def load_choices(args: ChoicesArguments) -> list[Choice]:
 def _from_file(path: str, args: ChoicesArguments) -> list[Choice]:
     group = os.path.basename(path).split(".")[0]
     try:
-        found = [_to_choice(row, str(place), group, args) for place, row in read_table_rows(path)]
+        found = [_to_choice(row, str(place), group, args) for place, row in read_table_rows(path, args)]
     except UserError as error:
         raise UserError(f"choices_file: {error}") from error
     if not found:

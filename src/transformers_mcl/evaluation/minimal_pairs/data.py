@@ -14,6 +14,7 @@ from datasets import get_dataset_config_names, load_dataset
 from ...data.files import find_files
 from ...data.opening import READ_ERRORS
 from ...data.parts import read_table_rows
+from ...data.table_arguments import TableArguments
 from ...errors import UserError
 from ...io import one_line
 
@@ -77,7 +78,7 @@ BLIMP = PairSet("BLiMP", dataset_name="nyu-mll/blimp")
 
 
 @dataclass
-class PairsArguments:
+class PairsArguments(TableArguments):
     """Which pairs, and how many of them.
 
     Raises:
@@ -114,6 +115,7 @@ class PairsArguments:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_limit(self.limit)
 
 
@@ -190,7 +192,7 @@ def _from_hub(args: PairsArguments, cache_dir: str | None, pair_set: PairSet) ->
 
 def _from_file(path: str, args: PairsArguments, pair_set: PairSet) -> list[Pair]:
     try:
-        rows = [(str(place), row) for place, row in read_table_rows(path)]
+        rows = [(str(place), row) for place, row in read_table_rows(path, args)]
     except UserError as error:
         raise UserError(f"pairs_file: {error}") from error
     return _to_pairs(rows, repr(path), os.path.basename(path).split(".")[0], args, pair_set)

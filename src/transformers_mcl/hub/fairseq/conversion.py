@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from ...errors import UserError, check_name
-from ...io import atomic_folder, check_empty_folder
+from ...io import atomic_folder, check_empty_folder, local_name
 from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ...models.configuration_mcl import MclConfig
 from ...models.loading import loading_in_silence
@@ -354,7 +354,7 @@ def _card(report: ConversionReport, name: str) -> ModelCard:
         "MclForSequenceClassification": "AutoModelForSequenceClassification",
         "MclForQuestionAnswering": "AutoModelForQuestionAnswering",
     }.get(report.architecture, "AutoModel")
-    source = Path(report.source).name if Path(report.source).exists() else report.source
+    source = local_name(report.source)
     data = ModelCardData(tags=["mcl", "electra", "fairseq"], library_name="transformers")
     return ModelCard(
         f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{source}` ({report.family}); "

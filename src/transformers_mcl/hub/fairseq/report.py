@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...io import local_name
+
 __all__ = ["REPORT_NAME", "ConversionReport"]
 
 REPORT_NAME = "conversion_report.json"
@@ -44,8 +46,9 @@ class ConversionReport:
     notes: list[str] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `conversion_report.json`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """Writes `conversion_report.json`, which may be uploaded: of folders here it has the names alone."""
+        names = {"source": local_name(self.source), "output_dir": Path(self.output_dir).resolve().name}
+        text = json.dumps(asdict(self) | names, indent=2, ensure_ascii=False)
         (Path(folder) / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
