@@ -26,6 +26,8 @@ else:
     # Read by torch when it is imported, here and in the programs that tests start: many processes of many threads
     # wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
+# However busy the machine is on which a test's own server answers.
+os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "600"
 os.environ["MPLBACKEND"] = "agg"
 # Without matrix units for bfloat16, which some machines have: there runs would take it by default, and expect less.
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"

@@ -79,7 +79,7 @@ def main() -> None:
         for count in args.counts:
             words = [str(folder / f"ingredient-{number:02}") for number in range(count)]
             command = [sys.executable, __file__, "--one", *words, str(folder / f"soup-{count}")]
-            run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            run = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
             figures = json.loads(run.stdout.splitlines()[-1])
             print(f"{count} ingredients: " + ", ".join(f"{name} {value:,.0f}" for name, value in figures.items()))
 

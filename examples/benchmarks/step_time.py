@@ -206,7 +206,7 @@ def measure_memory(name: str, arguments: StepArguments) -> float:
     for key in ("preset", "batch_size", "max_seq_length", "vocab_size", "device", "dtype", "compile", "seed"):
         command += [f"--{key}", str(getattr(arguments, key))]
     environment = {**os.environ, **PEAK_ENVIRONMENT}
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return float(done.stdout.split()[-1])
 
 
@@ -216,7 +216,11 @@ def machine(arguments: Arguments) -> dict[str, object]:
     if torch.device(arguments.device).type == "cuda":
         name = torch.cuda.get_device_name(arguments.device)
     elif (cpu := Path("/proc/cpuinfo")).exists():
-        models = (line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if "model name" in line)
+        models = (
+            line.partition(":")[2].strip()
+            for line in cpu.read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        )
         name = next(models, name)
     return {
         "device": name,
@@ -278,7 +282,7 @@ def main() -> None:
         print(operators_table("operator", figures["operators"], most=20))
     if arguments.json:
         figures["arguments"] = {**asdict(arguments), "json": str(arguments.json)}
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

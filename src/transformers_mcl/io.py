@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -29,6 +30,7 @@ __all__ = [
     "atomic_folder",
     "check_empty_folder",
     "check_room",
+    "check_writable",
     "is_disk_full",
     "local_name",
     "markdown_table",
@@ -148,11 +150,32 @@ def check_empty_folder(output_dir: str | os.PathLike[str]) -> Path:
     """`output_dir` as a path.
 
     Raises:
-        UserError: it is a file, or holds something.
+        UserError: it is a file, or holds something, or cannot be written.
     """
     folder = Path(output_dir).expanduser()
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise UserError(f"output_dir {str(output_dir)!r} is not an empty folder: give another, or empty it")
+    return check_writable(output_dir)
+
+
+def check_writable(output_dir: str | os.PathLike[str]) -> Path:
+    """`output_dir`, which need not exist, as a path.
+
+    Raises:
+        UserError: it is no folder, or cannot be made or written.
+    """
+    folder = Path(output_dir).expanduser()
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        if not str(output_dir) or not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file" if str(output_dir) else "it has no name")
+        with TemporaryDirectory(dir=nearest, prefix="."):
+            pass
+    except OSError as error:
+        where = "" if nearest == folder else f" to {str(nearest)!r}"
+        raise UserError(
+            f"output_dir {str(output_dir)!r}: cannot write{where}: {error.strerror}; choose another"
+        ) from error
     return folder
 
 
@@ -180,10 +203,10 @@ def one_line(error: BaseException) -> str:
     return textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
 
 
-def printable(text: str, encoding: str = "utf-8") -> str:
-    """`text` in characters that a terminal of this encoding can write, and that move its cursor to the right; the
-    others are written as escapes."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def printable(text: str, encoding: str = "utf-8", keep: str = "") -> str:
+    """`text` in characters that a terminal of this encoding can write, and that move its cursor to the right, or that
+    are among those to `keep`; the others are written as escapes."""
+    shown = "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 

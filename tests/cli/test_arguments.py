@@ -11,7 +11,10 @@ from typing import Any, Literal
 import pytest
 import yaml
 from transformers import ElectraConfig, TrainingArguments
+from transformers.testing_utils import CaptureLogger
+from transformers.utils import logging
 
+from transformers_mcl.cli import arguments as module
 from transformers_mcl.cli.arguments import ParsedArguments, as_user_error, parse_arguments
 from transformers_mcl.errors import UserError
 
@@ -234,6 +237,18 @@ def test_missing_argument_and_misspelt_name_of_it(config: Any) -> None:
     assert refusal() == "missing --name: give it on the command line or in a --config file"
     assert refusal("--nam", "n") == "unknown argument --nam on the command line; did you mean --name?"
     assert parse("--config", config("name: n")) == Small("n")
+
+
+def test_a_list_that_stands_twice_is_no_longer_list() -> None:
+    with CaptureLogger(logging.get_logger(module.__name__)) as log:
+        assert parse("--name", "n", "--files", "a", "b", "--files=c", "--steps", 1, "--steps", 2).files == ["c"]
+    assert "--files stands twice, and the last one counts" in log.out and log.out.count("stands twice") == 1
+
+
+def test_keys_of_a_mapping_stand_once() -> None:
+    assert refusal("--name", "n", "--weights", '{"a": 1, "a": 2}') == (
+        "argument --weights: 'a' stands twice (on the command line)"
+    )
 
 
 def test_help_shows_defaults_and_what_is_required(capsys: pytest.CaptureFixture[str]) -> None:

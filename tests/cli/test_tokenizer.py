@@ -177,18 +177,22 @@ def test_mistakes(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert refusal(capsys, *output) == "no training text: give train_file or dataset_name\n"
     said = refusal(capsys, *output, "--train_file", tmp_path / "text of meal.txt")
     assert said.endswith(f"did you mean '{text}'?\n")
-    assert refusal(capsys, *output, "--train_file", text, "--vocab_size", "0").startswith("vocab_size is 0: ")
-    assert refusal(capsys, *output, "--train_file", text, "--min_frequency", "0").startswith("min_frequency is 0: ")
-    assert refusal(capsys, *output, "--train_file", text, "--seed", "-1").startswith("seed is -1: ")
+    assert refusal(capsys, *output, "--train_file", text, "--vocab_size", "0").startswith(
+        "vocab_size=0 must be at least 1"
+    )
+    assert refusal(capsys, *output, "--train_file", text, "--min_frequency", "0").startswith(
+        "min_frequency=0 must be at least 1"
+    )
+    assert refusal(capsys, *output, "--train_file", text, "--seed", "-1").startswith("seed=-1 must be from 0 to")
     said = refusal(capsys, *output, "--train_file", text, "--max_train_documents", "0")
-    assert said.startswith("max_train_documents is 0: ")
+    assert said.startswith("max_train_documents=0 must be at least 1")
     for alone in (["--tokenizer_name", "x"], ["--add_special_tokens", "true"]):
         assert refusal(capsys, *output, *alone).startswith(
             "tokenizer_name and add_special_tokens true belong together"
         )
     assert "model" in refusal(capsys, *output, "--train_file", text, "--model", "sentencepiece")
     said = refusal(capsys, "--train_file", text, "--output_dir", text / "new")
-    assert said == f"output_dir '{text}/new': cannot write to '{text}'; choose another\n"
+    assert said == f"output_dir '{text}/new': cannot write to '{text}': it is a file; choose another\n"
     assert not (tmp_path / "new").exists()
 
 

@@ -26,7 +26,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run(*arguments: str) -> str:
     command = [sys.executable, str(FOLDER / "step_time.py"), *SHAPE, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_script_prints_tables_and_writes_figures(tmp_path: Path) -> None:

@@ -306,9 +306,10 @@ def test_two_processes_at_once(online: Any, tmp_path: Path) -> None:
     running = [context.Process(target=_open_with, args=(barrier, results)) for _ in range(2)]
     for process in running:
         process.start()
-    ended = [results.get(timeout=60) for _ in running]
     for process in running:
         process.join()
+    assert [process.exitcode for process in running] == [0, 0]
+    ended = [results.get() for _ in running]
     assert ended[0][0] == ended[1][0]
     assert sum(said.count("is a fairseq repository") for _, said in ended) == 1
     assert len([*tmp_path.glob("cache/*/converted/*/*/model.safetensors")]) == 1

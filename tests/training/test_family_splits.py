@@ -36,7 +36,7 @@ def train(folder: Path) -> None:
         launcher = torchrun(processes) if processes > 1 else [sys.executable]
         command = [*launcher, "-m", SCRIPT, str(folder), json.dumps(todo)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
-        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
 
 

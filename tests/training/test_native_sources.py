@@ -340,7 +340,7 @@ def test_the_plan_says_of_a_head_that_predicts_everywhere(
         ({"backbone": "@bert", "config_overrides": "hidden_size=30"}, "not a multiple of the number of attention hea"),
         ({"backbone": "@bert", "config_overrides": "hidden_act=gelo"}, "transformers has no 'gelo'"),
         ({"backbone": "@bert", "config_overrides": "hidden_size=a"}, "config_overrides: .*'hidden_size' expected int"),
-        ({"backbone": "@bert", "config_overrides": "num_hidden_layers=0"}, "num_hidden_layers=0 must be a whole numb"),
+        ({"backbone": "@bert", "config_overrides": "num_hidden_layers=0"}, "num_hidden_layers=0 must be at least 1"),
         (
             {"backbone": "@bert", "config_overrides": "vocab_size=30"},
             "1024 tokens, but the model's vocab_size is",

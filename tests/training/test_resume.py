@@ -81,7 +81,7 @@ def run(*todo: dict[str, Any], processes: int = 1) -> list[int]:
     launcher = torchrun(processes) if processes > 1 else [sys.executable]
     command = [*launcher, "-m", SCRIPT, json.dumps(todo)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     if processes > 1:
         return [done.returncode]
     assert done.returncode == 0, done.stderr[-3000:]

@@ -195,7 +195,6 @@ def test_two_processes_resume_at_the_same_weights(tmp_path: Path, text: Path) ->
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     states = [json.loads((whole / "checkpoint-3" / f"stream_state_{rank}.json").read_text()) for rank in (0, 1)]

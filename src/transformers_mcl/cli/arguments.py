@@ -22,9 +22,12 @@ import yaml
 from huggingface_hub.errors import StrictDataclassError
 from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
+from transformers.utils import logging
 
 from ..errors import UserError
 from ..io import YamlLoader
+
+logger = logging.get_logger(__name__)
 
 _UNSET: Any = object()
 # Secrets, and what must be said anew each time: a repeated run starts at the beginning, over nothing, and trains.
@@ -161,6 +164,7 @@ class _Parser(HfArgumentParser):
 
     def parse_given(self, argv: Sequence[str], positional: str | None = None) -> dict[str, Any]:
         """Arguments that stand on the command line, and no others."""
+        self._warn_of_lists(argv)
         unset = argparse.Namespace(**dict.fromkeys([*self.defaults, "config"], _UNSET))  # keeps the defaults out
         namespace, rest = self.parse_known_args(list(argv), unset)
         for word in rest:
@@ -172,6 +176,13 @@ class _Parser(HfArgumentParser):
         elif rest:
             raise UserError(f"stray {rest[0]!r} on the command line: every value follows its --argument")
         return given
+
+    def _warn_of_lists(self, argv: Sequence[str]) -> None:
+        """Of an argument that is given twice the last one counts, which is no way to give two values of a list."""
+        given = [self._option_string_actions.get(word.split("=")[0]) for word in argv]
+        for action in dict.fromkeys(action for action in given if action is not None and action.nargs == "+"):
+            if given.count(action) > 1:
+                logger.warning(f"--{action.dest} stands twice, and the last one counts: give all values after one")
 
     def _unknown(self, name: str, where: str) -> NoReturn:
         near = get_close_matches(name.strip("-"), self.defaults, n=1)
@@ -210,11 +221,20 @@ def _kinds(hint: Any) -> set[Any]:
 
 def _mapping(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON mapping such as '{{\"key\": 1}}', got {text!r}")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise argparse.ArgumentTypeError(f"{twice!r} stands twice")
     return value
 
 

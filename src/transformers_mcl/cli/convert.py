@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..hub.push import check_repo_name, push_folder
+from ..ranges import check_numbers
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -38,6 +39,7 @@ class ConvertArguments:
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.push_to_hub is not None:
             check_repo_name(self.push_to_hub)
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
+from transformers_mcl.cli.terminal import print_drawn
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
@@ -20,6 +21,7 @@ from transformers_mcl.method.courses import COURSES
 from transformers_mcl.models.configuration_mcl import MclConfig
 from transformers_mcl.models.loading import load_config, open_model
 from transformers_mcl.models.pretraining import MclForPreTraining
+from transformers_mcl.ranges import check_numbers
 
 
 @dataclass
@@ -47,6 +49,7 @@ class InspectArguments:
     json: bool = field(default=False, metadata={"help": "Print JSON in place of the picture."})
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_text(self.text)
 
 
@@ -74,7 +77,7 @@ def show(inspection: Inspection, color: str = "auto") -> None:
     terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
     colored = color == "always" or (color == "auto" and terminal)
     encoding = sys.stdout.encoding or "utf-8"
-    print(render(inspection, color=colored, width=shutil.get_terminal_size().columns, encoding=encoding))
+    print_drawn(render(inspection, color=colored, width=shutil.get_terminal_size().columns, encoding=encoding))
 
 
 def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTraining, PreTrainedTokenizerBase]:

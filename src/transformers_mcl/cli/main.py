@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from typing import NoReturn
 
 from ..errors import Interrupted, UserError
+from .terminal import in_utf8, terminals
 
 PROG = "transformers-mcl"
 DEBUG = "TRANSFORMERS_MCL_DEBUG"
@@ -35,16 +36,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``transformers-mcl``; those of this process when None.
 
     Returns:
-        0, or what the command returned; 2 after a `UserError` (one line on stderr), 130 after Ctrl-C, 141 when the
-        reader of stdout went away, 143 when a run saved and ended at SIGTERM. Any other exception is a bug and passes
-        through, with its traceback; so does a `UserError` when the environment variable TRANSFORMERS_MCL_DEBUG is 1.
+        0, or what the command returned; 2 after a `UserError` (one line on stderr), 130 after Ctrl-C, 143 when a run
+        saved and ended at SIGTERM. All is done, but what it printed is lost: 141 when the reader of stdout went away,
+        1 when stdout could not be written. Any other exception is a bug and passes through, with its traceback; so
+        does a `UserError` when the environment variable TRANSFORMERS_MCL_DEBUG is 1.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     prog = f"{PROG} {words[0]}" if words and words[0] in COMMANDS else PROG
+    with terminals() as out:
+        try:
+            status = _run(words, prog)
+        except SystemExit as left:  # after --help
+            out.flush()
+            sys.exit(left.code or out.status)
+        out.flush()
+        if status or out.error is None:
+            return status
+        if out.status != 141:
+            print(f"{prog}: what was to be printed is lost: {out.error.strerror}; all else is done", file=sys.stderr)
+        return out.status
+
+
+def _run(words: list[str], prog: str) -> int:
+    """What a command returns, or what its failure amounts to."""
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
-        return status
+        return _dispatch(words)
     except UserError as error:
         if os.environ.get(DEBUG) == "1":
             raise
@@ -56,13 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        try:
-            print(flush=True)
-        except BrokenPipeError:  # it is stdout: what is still buffered would fail again, loudly, when Python ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 141
-        raise  # some other pipe, say a data worker's: not for us to hide
 
 
 def _dispatch(words: list[str]) -> int:
@@ -90,6 +99,7 @@ def entry(command: Callable[[], int] = main) -> NoReturn:
     still hold tensors of a collective that is over, and a thread that lets go of one while Python is being taken down
     aborts the process (pytorch/pytorch#179291), with all work done.
     """
+    in_utf8()
     ended: list[int] = []
 
     def end_at_once() -> None:
@@ -99,7 +109,7 @@ def entry(command: Callable[[], int] = main) -> NoReturn:
         # After an error the others may be waiting in a collective, and leaving the group would wait for them.
         if ended[0] in (0, 143):
             distributed.destroy_process_group()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(ended[0])
 

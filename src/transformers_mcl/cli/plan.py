@@ -12,7 +12,9 @@ import yaml
 from tqdm.auto import tqdm
 
 from ..errors import UserError
+from ..io import check_writable
 from ..method.courses import OBJECTIVES
+from ..ranges import check_numbers
 from ..training.callbacks import format_seconds
 from ..training.model_arguments import ModelArguments
 from ..training.offers import Offer, offer, offers_table
@@ -37,6 +39,9 @@ class PlanArguments:
         default=False, metadata={"help": "Instead of the table, train shortly at several rates, and name one to take."}
     )
     ladder_steps: int = field(default=STEPS, metadata={"help": "Steps at each of these rates."})
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 def run(argv: list[str]) -> None:
@@ -104,7 +109,7 @@ def _kinds(argv: list[str], given: ModelArguments) -> Iterator[tuple[tuple[str, 
 
 def _find_rate(parsed: ParsedArguments) -> None:
     plan, model_args, data_args, training_args = parsed
-    folder = Path((yaml.safe_load(parsed.recipe) or {}).get("output_dir", "."))
+    folder = check_writable((yaml.safe_load(parsed.recipe) or {}).get("output_dir", "."))
     with TemporaryDirectory() as unused:
         training_args.output_dir = str(Path(unused) / "run")
         ladder = find_learning_rate(

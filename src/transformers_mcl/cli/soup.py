@@ -11,6 +11,7 @@ import torch
 
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
+from ..ranges import check_numbers
 from ..soups.card import soup_table
 from ..soups.diagnosis import diagnose_into
 from ..soups.methods import make_soup
@@ -63,6 +64,7 @@ class SoupArguments:
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.weights is not None and self.method not in (None, "weighted"):
             raise UserError(f"weights do not go with method={self.method}: leave one of them out")
         if self.push_to_hub is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from ..data.coverage import measure_coverage, sample_texts
 from ..data.tokenizer import add_special_tokens, check_tokenizer, vocabulary_size
 from ..data.tokenizer_training import ModelName, NormalizerName
 from ..errors import UserError
-from ..io import printable
+from ..io import check_writable, printable
+from ..ranges import check_numbers
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -69,19 +69,12 @@ class TokenizerArguments:
     )
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "min_frequency", "max_train_documents"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} is {value}: it must be at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed is {self.seed}: it must be at least 0")
+        check_numbers(self)
         if bool(self.tokenizer_name) != self.add_special_tokens:
             raise UserError("tokenizer_name and add_special_tokens true belong together: give both, or none")
-        output = Path(self.output_dir).expanduser()
+        output = check_writable(self.output_dir)
         self.output_dir = str(output)
-        nearest = next(path for path in (output, *output.absolute().parents) if path.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-            raise UserError(f"output_dir {self.output_dir!r}: cannot write to {str(nearest)!r}; choose another")
-        if not self.overwrite_output_dir and nearest == output and any(output.iterdir()):
+        if not self.overwrite_output_dir and output.is_dir() and any(output.iterdir()):
             raise UserError(
                 f"output_dir {self.output_dir!r} is not empty: choose another, or write into it with"
                 " --overwrite_output_dir"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import UserError
+from ..ranges import check_numbers
 from .forms import FILE_FORMATS
 
 # "[CLS] a b [SEP]": with fewer than two ordinary tokens in a row nothing can be swapped.
@@ -124,23 +124,17 @@ class DataArguments:
                 setattr(self, name, [getattr(self, name)])
         if self.validation_file and not (self.train_file or self.dataset_name):
             raise UserError(f"validation_file {self.validation_file[0]!r} needs train_file or dataset_name beside it")
+        check_numbers(self)
         self._check_sources()
         self._check_apart("document_attention", "line_by_line", "it has one document a row")
         self._check_apart("streaming", "line_by_line", "a stream is packed")
         self._check_apart("streaming", "max_train_samples", "max_steps or max_tokens says where it ends")
         self._check_apart("streaming", "deduplicate", "a worker does not know what the others have read")
-        if not 0 < self.validation_split_percentage < 100:
-            raise UserError(
-                f"validation_split_percentage is {self.validation_split_percentage}: it must lie between 0 and 100"
-            )
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        self._check_at_least(MIN_SEQ_LENGTH, "max_seq_length")
-        self._check_at_least(
-            1, "preprocessing_num_workers", "max_train_samples", "max_eval_samples", "validation_documents"
-        )
-        self._check_at_least(0, "shuffle_buffer_size")
+        if self.max_seq_length is not None and self.max_seq_length < MIN_SEQ_LENGTH:
+            raise UserError(f"max_seq_length={self.max_seq_length} must be at least {MIN_SEQ_LENGTH}")
 
     def _check_sources(self) -> None:
         names, configs, weights = self.dataset_name or [], self.dataset_config_name, self.mixing_weights
@@ -156,19 +150,10 @@ class DataArguments:
                 f"mixing_weights are {len(weights)}, but train_file and dataset_name name {sources} sources: give one "
                 "for each (a file, folder or quoted pattern is one)"
             )
-        for weight in weights or ():
-            if not 0 < weight < math.inf:
-                raise UserError(f"mixing_weights has {weight}: it must be positive and finite")
 
     def _check_apart(self, one: str, other: str, why: str) -> None:
         if getattr(self, one) and getattr(self, other):
             raise UserError(f"{one} does not go with {other} {getattr(self, other)!r} ({why}): leave one of them out")
-
-    def _check_at_least(self, least: int, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name} is {value}: it must be at least {least}")
 
     def map_options(self, rows: int) -> dict[str, Any]:
         """Keywords for `datasets.Dataset.map` over `rows` rows."""

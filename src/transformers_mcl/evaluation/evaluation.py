@@ -13,8 +13,8 @@ from accelerate import PartialState
 from huggingface_hub import EvalResult
 
 from ..hub.card_results import add_results, card_of
-from ..io import versions, write_json, write_text
-from ..training.argument_ranges import check_numbers
+from ..io import check_writable, versions, write_json, write_text
+from ..ranges import check_numbers
 from .registry import Registry
 
 __all__ = [
@@ -135,6 +135,7 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
         UserError: no card to update, or whatever the evaluation refuses.
     """
     evaluation = find_evaluation(args.task)
+    check_writable(args.output_dir)
     if args.update_card:
         card_of(args.model_name_or_path)
     # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.

@@ -14,6 +14,7 @@ from ..data.files import find_files
 from ..errors import UserError
 from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config
+from ..ranges import check_numbers
 from ..training.arguments import MclTrainingArguments
 from ..training.report import results_table
 from ..training.run import ModelArguments, PretrainingRun, prepare
@@ -49,6 +50,9 @@ class DrawingArguments:
     eval_seed: int = field(
         default=0, metadata={"help": "Seed of all that is drawn; with the batch size it says what is, as in pretrain."}
     )
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
 
 class Losses(Evaluation):

@@ -11,7 +11,6 @@ from transformers.training_args import trainer_log_levels
 
 from ..errors import UserError
 from ..hub.card_arguments import CardArguments
-from ..training.argument_ranges import check_numbers
 from ..training.precision import PrecisionArguments
 from .example_arguments import ExampleArguments
 from .task import TASKS, find_task, task_groups
@@ -70,9 +69,6 @@ class TaskArguments(ExampleArguments):
         for name in self.task_name:
             find_task(name)
 
-        percent = self.validation_split_percentage
-        if percent is not None and not 0 < percent < 100:
-            raise UserError(f"validation_split_percentage={percent:g} must be above 0 and below 100")
         for field_name in ("train_file", "validation_file"):
             files = getattr(self, field_name)
             if files and (self.dataset_name or len(self.task_name) > 1):
@@ -126,10 +122,6 @@ class EncoderArguments(CardArguments):
         """What every `from_pretrained` of the encoder is given."""
         given = {"cache_dir": self.cache_dir, "revision": self.model_revision, "token": self.token}
         return {**given, "trust_remote_code": self.trust_remote_code}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_numbers(self)
 
 
 @dataclass
@@ -186,13 +178,9 @@ class FinetuningArguments(PrecisionArguments):
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith(("loss", "mse"))
         self._check_figures()
-        check_numbers(self)
         super().__post_init__()
         if str(self.resume_from_checkpoint).lower() == "false":  # on the command line it is text
             self.resume_from_checkpoint = None
-        decay = self.layerwise_learning_rate_decay
-        if decay is not None and not 0 < decay <= 1:
-            raise UserError(f"layerwise_learning_rate_decay={decay} must be above 0 and at most 1")
 
     def _stop_early(self) -> None:
         """Evaluations have checkpoints, of which the best is loaded in the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..data.table_arguments import TableArguments
-from ..training.argument_ranges import check_numbers
+from ..ranges import check_numbers
 
 __all__ = ["ExampleArguments"]
 

@@ -45,6 +45,8 @@ def plan_runs(encoder: EncoderArguments, task_args: TaskArguments, args: Finetun
     """
     grid = encoder.sweep or {}
     _check_grid(grid)
+    if (last := args.seed + encoder.num_seeds - 1) >= 2**32:
+        raise UserError(f"num_seeds={encoder.num_seeds} from seed={args.seed} on: {last} is beyond 2**32 - 1")
     points = [
         dict(zip(grid, values, strict=True))
         for values in itertools.product(*(list(dict.fromkeys(values)) for values in grid.values()))

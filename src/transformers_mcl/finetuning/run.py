@@ -23,9 +23,10 @@ from ..data.collator import padding_multiple
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
-from ..io import versions, write_json
+from ..io import check_writable, versions, write_json
 from ..models.loading import load_config
 from ..training.curves import plot_curves
+from ..training.preflight import refusing
 from .adapters import add_adapter, merge_adapter
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .card import FinetunedCard
@@ -75,6 +76,9 @@ def prepare_finetuning(
     """
     _quiet_replica(args)
     runs = plan_runs(encoder, task_args, args)
+    check_writable(str(args.output_dir))
+    with refusing("optim"):
+        Trainer.get_optimizer_cls_and_kwargs(args)
     hub = encoder.hub
     config = load_config(encoder.model_name_or_path, **hub)
     tokenizer = load_tokenizer(encoder.tokenizer_name or encoder.model_name_or_path, **hub)
@@ -316,7 +320,7 @@ class Finetuning:
         if trainer.args.process_index != 0:
             return
         (aside / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
-        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False))
+        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False), encoding="utf-8")
         first, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
         figures = {"Loss": loss, task.main_metric: first, "Learning rate": "learning_rate"}
         # The loss in training is drawn beside that of the main validation set.

@@ -90,6 +90,11 @@ class SequenceTask(LoadedTask):
                 f"text_column_names: one or two columns, not {len(columns)}; the {self.first_split} data have "
                 + ", ".join(first.column_names)
             )
+        if self.label_column in columns:
+            raise UserError(
+                f"text_column_names: {self.label_column!r} is the column of the labels: give another, or "
+                "--label_column_name"
+            )
         for split, table in self.tables.items():
             for name in columns:
                 check_column(table, name, split, "text_column_names", text=True)
@@ -186,6 +191,8 @@ class SequenceTask(LoadedTask):
     def check(self, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
         super().check(tokenizer, length)
         room = length - tokenizer.num_special_tokens_to_add(pair=len(self.columns) == 2)
+        if room < 1:
+            raise UserError(f"max_seq_length={length} leaves no room for a text beside special tokens")
         if (self.args.doc_stride or 0) >= room:
             raise UserError(f"doc_stride={self.args.doc_stride} must be below {room}, the tokens of a text in a row")
 

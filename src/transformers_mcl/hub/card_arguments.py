@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from ..errors import UserError, check_name
+from ..ranges import check_numbers
 
 __all__ = ["LICENSES", "CardArguments"]
 
@@ -40,6 +41,7 @@ class CardArguments:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self)  # of those that add to these
         for code in self.language or ():
             if not _LANGUAGE.fullmatch(code):
                 raise UserError(f"language: {code!r} is no code of a language, as ISO 639 has them: en, de, zh, yue")

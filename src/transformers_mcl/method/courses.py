@@ -379,7 +379,7 @@ def known_weights(weights: Mapping[str, Any], what: str = "loss_weights") -> dic
     losses = all_losses()
     for name, weight in weights.items():
         check_name(what, name, losses, "; a course of your own is to be registered first (register_course)")
-        if not isinstance(weight, Real) or not 0.0 <= float(weight) < float("inf"):
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0.0 <= float(weight) < float("inf"):
             raise UserError(f"{what}[{name!r}]={weight} must be a finite number, 0 or more")
     if not any(weights.values()):
         raise UserError(f"{what} are all 0: nothing would be learnt; give at least one loss a weight")

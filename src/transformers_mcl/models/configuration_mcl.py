@@ -14,6 +14,7 @@ from transformers import CONFIG_MAPPING, ElectraConfig, PreTrainedConfig
 from ..errors import UserError, check_name
 from ..method.courses import COURSES, OBJECTIVES, all_losses, known_weights
 from ..method.schedules import SCHEDULES, Curriculum
+from ..ranges import check_configuration
 from . import hooks
 from .backbones import check_backbone, embedding_width, family_of, sibling
 from .sharing import SHARING
@@ -139,9 +140,9 @@ class MclConfig(ElectraConfig):
     classifier_activation: str = "gelu"
     detection_head_type: str = "electra"
     detection_heads: str = "per_course"
-    mask_ratio: float = 0.15
-    swap_ratio: float = 0.15
-    insert_ratio: float = 0.15
+    mask_ratio: float | int = 0.15
+    swap_ratio: float | int = 0.15
+    insert_ratio: float | int = 0.15
     correction_average: str = "all"
     course_schedule: str = "all"
     correction_rows: float | int = 1.0
@@ -241,6 +242,10 @@ class MclConfig(ElectraConfig):
         Raises:
             UserError: a value outside its range, an unknown name.
         """
+        check_configuration(self)
+        for half, prefix in ((self.backbone_config, ""), (self.generator_backbone_config, "generator_")):
+            if half is not None:
+                check_configuration(half, prefix)
         self._check_ranges()
         for name, choices in _CHOICES.items():
             check_name(name, getattr(self, name), choices)
@@ -270,10 +275,6 @@ class MclConfig(ElectraConfig):
                 f"correction_rows={self.correction_rows} must be above 0 and at most 1; to have no corrections, give "
                 "their losses a weight of 0"
             )
-        if self.generator_dropout is not None and not 0.0 <= self.generator_dropout < 1.0:
-            raise UserError(
-                f"generator_dropout={self.generator_dropout} must lie between 0 and 1, the latter excluded"
-            )
 
     def _check_generator(self) -> None:
         sharing = SHARING[str(self.generator_shares)]
@@ -281,12 +282,6 @@ class MclConfig(ElectraConfig):
             raise UserError(
                 f"generator_shares={self.generator_shares!r}: a generator that is not trained (generator_trainable="
                 "False) has embeddings of its own, which the discriminator must not change: use 'none' or 'gdes'"
-            )
-        if not self.generator_temperature > 0:
-            raise UserError(f"generator_temperature={self.generator_temperature} must be above 0")
-        if self.generator_temperature_decay is not None and not self.generator_temperature_decay > 0:
-            raise UserError(
-                f"generator_temperature_decay={self.generator_temperature_decay} must be above 0, a share of the run"
             )
         if (ours := self.backbone_config) is None or (theirs := self.generator_backbone_config) is None:
             return
@@ -312,6 +307,8 @@ class MclConfig(ElectraConfig):
                 )
 
     def _check_shape(self) -> None:
+        if self.type_vocab_size < 1:
+            raise UserError(f"type_vocab_size={self.type_vocab_size} must be at least 1")
         for side in ("", "generator_"):
             for size in ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers"):
                 if getattr(self, side + size) < 1:

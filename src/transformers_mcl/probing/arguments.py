@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import UserError
-from ..training.argument_ranges import check_numbers
+from ..ranges import check_numbers
 from .classifier import CHOSEN_FROM, MOST_ROWS
 from .features import Pooling
 
@@ -51,7 +50,3 @@ class ProbeArguments:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        if self.C is not None and not 0 < self.C < float("inf"):
-            raise UserError(f"C={self.C:g} must be above 0, and finite")
-        if self.folds < 2:
-            raise UserError(f"folds={self.folds} must be at least 2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import UserError
+from ..ranges import check_numbers
 
 __all__ = ["PRETRAINING_LOSS", "ScoreArguments"]
 
@@ -67,6 +67,4 @@ class ScoreArguments:
     cache_dir: str | None = field(default=None, metadata={"help": "Where `datasets` keeps what it has read."})
 
     def __post_init__(self) -> None:
-        for name in ("max_seq_length", "max_eval_samples", "per_device_eval_batch_size"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name}={value} must be at least 1")
+        check_numbers(self)

@@ -230,8 +230,6 @@ class MclTrainingArguments(OptimizerArguments):
                 f"batch_size_warmup_start={self.batch_size_warmup_start} must be at most "
                 f"per_device_train_batch_size={self.per_device_train_batch_size}"
             )
-        if self.dataloader_persistent_workers and not self.dataloader_num_workers:
-            raise UserError("dataloader_persistent_workers needs a dataloader_num_workers of 1 or more")
         lengths = self.length_warmup_lengths or []
         if bool(lengths) != bool(self.length_warmup_steps):
             raise UserError("length_warmup_steps and length_warmup_lengths go together: give both or neither")

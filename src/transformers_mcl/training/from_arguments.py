@@ -85,8 +85,11 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     if (weight := model_args.discriminator_weight) is not None:
         detects = {name for name, loss in all_losses().items() if loss.detects}
         weights = {name: weight if given and name in detects else given for name, given in weights.items()}
-    changes["loss_weights"] = weights | (model_args.loss_weights or {})
+    for name, value in ids.items():
+        if changes.get(name, value) != value:
+            raise UserError(f"config_overrides: {name}={changes[name]}, but that of the tokenizer is {value}")
     with refusing("config_overrides"):
+        changes["loss_weights"] = {**weights, **(changes.get("loss_weights") or {}), **(model_args.loss_weights or {})}
         config = build(**{**start, **changes})
     if not config.generator_trainable and not _has_generator(model_args):
         raise UserError(

@@ -25,7 +25,7 @@ def memory_limit(device: torch.device) -> float:
         limits.append(_field(Path("/proc/meminfo"), "MemAvailable") + _field(_STATUS, "VmRSS"))
     for path in _CGROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
-            limits.append(float(path.read_text()))
+            limits.append(float(path.read_text(encoding="utf-8")))
     return min(limits, default=float("inf"))
 
 
@@ -35,7 +35,7 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with suppress(OSError):
-            _CLEAR.write_text("5")
+            _CLEAR.write_text("5", encoding="utf-8")
 
 
 def peak_memory(device: torch.device) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from transformers import ElectraConfig, PreTrainedConfig
@@ -16,10 +17,14 @@ from ..io import YamlLoader, one_line
 from ..method.courses import COURSES
 from ..models.backbones import undeclared_fields
 from ..models.configuration_mcl import MclConfig
+from ..ranges import check_field
 
 __all__ = ["ModelArguments", "backbone_overrides", "config_overrides"]
 
 _OF_THE_GENERATOR = ("generator_shares", "generator_trainable", "generator_temperature", "generator_temperature_decay")
+# Where a value of `config_overrides` goes: into what, by which name, and what types it may have there.
+_Place = tuple[dict[str, Any], str, set[Any]]
+_RATIO = {float, int}
 _BACKBONES = ("backbone_config", "generator_backbone_config")
 # Fields of `MclConfig` about the default encoder, which one of another family has in its own configuration.
 _OF_OUR_ENCODER = (
@@ -172,8 +177,9 @@ def config_overrides(model_args: ModelArguments) -> dict[str, Any]:
         UserError: one that there is not.
     """
     changes = _of_flags(model_args)
-    known = {*(field.name for field in fields(MclConfig)), *_ratios()} - {*_BACKBONES}
-    _assign(model_args, {name: (changes, name) for name in known}, "MclConfig")
+    kinds = _kinds(MclConfig)
+    known = {*kinds, *_ratios()} - {*_kinds(PreTrainedConfig), *_BACKBONES}
+    _assign(model_args, {name: (changes, name, kinds.get(name, _RATIO)) for name in known}, "MclConfig")
     return changes
 
 
@@ -187,11 +193,15 @@ def backbone_overrides(
         UserError: one that there is not.
     """
     changes, ours, its = _of_flags(model_args), dict[str, Any](), dict[str, Any]()
-    method = {*(field.name for field in fields(MclConfig)), *_ratios()}
-    method -= {*(field.name for field in fields(ElectraConfig)), *_BACKBONES, *_OF_OUR_ENCODER}
-    known = {f"generator_{name}": (its, own) for name, own in _own_names(generator).items()}
-    known |= {name: (ours, own) for name, own in _own_names(backbone).items()}
-    known |= {name: (changes, name) for name in method}
+    kinds = _kinds(MclConfig)
+    method = {*kinds, *_ratios()} - {*_kinds(ElectraConfig), *_BACKBONES, *_OF_OUR_ENCODER}
+    known: dict[str, _Place] = {}
+    for prefix, of, config in (("generator_", its, generator), ("", ours, backbone)):
+        own = _kinds(type(config))
+        known |= {
+            f"{prefix}{name}": (of, called, own.get(called, set())) for name, called in _own_names(config).items()
+        }
+    known |= {name: (changes, name, kinds.get(name, _RATIO)) for name in method}
     _assign(model_args, known, f"MclConfig or {type(backbone).__name__}")
     return changes, ours, its
 
@@ -215,7 +225,12 @@ def _own_names(config: PreTrainedConfig) -> dict[str, str]:
     return {**{name: name for name in own | undeclared_fields(config)}, **config.attribute_map}
 
 
-def _assign(model_args: ModelArguments, known: Mapping[str, tuple[dict[str, Any], str]], whose: str) -> None:
+def _kinds(config: type[PreTrainedConfig]) -> dict[str, set[Any]]:
+    """The types that the fields of a configuration have, by name; none of those that are only text."""
+    return {field.name: {*(get_args(field.type) or [field.type])} for field in fields(config)}
+
+
+def _assign(model_args: ModelArguments, known: Mapping[str, _Place], whose: str) -> None:
     """Puts each value of `config_overrides` where `known` says."""
     for item in _split(model_args.config_overrides or ""):
         name, equals, text = (part.strip() for part in item.partition("="))
@@ -225,8 +240,11 @@ def _assign(model_args: ModelArguments, known: Mapping[str, tuple[dict[str, Any]
                 f"config_overrides: {item!r} is not name=value of a field of {whose}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
-        changes, own = known[name]
-        changes[own] = _value(item, text)
+        changes, own, kinds = known[name]
+        if own in changes:
+            raise UserError(f"config_overrides: {item!r}, and {name} stands there twice, or is an argument of its own")
+        changes[own] = value = _value(item, text, kinds)
+        check_field(own, value, name.removesuffix(own))
 
 
 def _split(text: str) -> list[str]:
@@ -241,8 +259,17 @@ def _split(text: str) -> list[str]:
     return [item.strip() for item in items if item.strip()]
 
 
-def _value(item: str, text: str) -> Any:
+def _value(item: str, text: str, kinds: set[Any]) -> Any:
+    """What is written there, as a number of one of these types if it is one that it can be."""
     try:
-        return yaml.load(text, YamlLoader)
+        value = yaml.load(text, YamlLoader)
     except yaml.YAMLError as error:
         raise UserError(f"config_overrides: {item!r} cannot be read: {one_line(error)}") from error
+    if isinstance(value, str) and float in kinds and str not in kinds:
+        with suppress(ValueError):
+            value = float(value)
+    if isinstance(value, float) and float not in kinds and int in kinds and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and float in kinds and int not in kinds:
+        return float(value)
+    return value

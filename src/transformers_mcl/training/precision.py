@@ -10,13 +10,14 @@ from transformers import TrainingArguments
 from transformers.utils.import_utils import is_torch_tf32_available
 
 from ..errors import UserError
+from .checked_arguments import CheckedArguments
 
 __all__ = ["PrecisionArguments", "multiplies_bf16"]
 
 
 @dataclass
-class PrecisionArguments(TrainingArguments):
-    """[`~transformers.TrainingArguments`] that train under bfloat16 autocast where the hardware multiplies in it, and
+class PrecisionArguments(CheckedArguments):
+    """[`CheckedArguments`] that train under bfloat16 autocast where the hardware multiplies in it, and
     say why (`precision_reason`); what stays float32 on CUDA is multiplied in TF32.
 
     Raises:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
-
 from ..errors import UserError
+from ..io import check_writable
 from ..method.courses import COURSES
 from ..method.metrics import course_figures
 from ..models.backbones import family_of, native_class
@@ -43,8 +42,8 @@ def refusing(what: str) -> Iterator[None]:
         raise
     except KeyError as error:  # a name that is in no table of theirs, an activation's say
         raise UserError(f"{what}: transformers has no {error}") from error
-    except (ValueError, TypeError, ImportError, RuntimeError, OSError, StrictDataclassError) as error:
-        raise UserError(f"{what}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # of a configuration's fields each family of theirs refuses in its own way
+        raise UserError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def check_metric(args: MclTrainingArguments, config: MclConfig) -> None:
@@ -62,10 +61,8 @@ def check_metric(args: MclTrainingArguments, config: MclConfig) -> None:
 
 def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
     """The checkpoint to resume from, if any; refuses a folder that holds another run."""
-    folder = Path(str(args.output_dir))
+    folder = check_writable(str(args.output_dir))
     wanted = args.resume_from_checkpoint
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output_dir {args.output_dir} is a file: give a folder")
     if wanted:
         found = last_checkpoint(folder) if wanted in (True, "true", "True") else wanted
         if not isinstance(found, str) or not Path(found).is_dir():

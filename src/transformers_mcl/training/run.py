@@ -30,6 +30,7 @@ from ..data import (
 )
 from ..data.collator import padding_multiple
 from ..data.coverage import check_coverage
+from ..data.files import find_files
 from ..data.packing import TokenStream
 from ..data.shards import read_documents
 from ..data.sources import name_sources
@@ -360,6 +361,9 @@ def prepare(
     if demo:
         data_args.train_file = [str(DEMO_FOLDER / "train.txt")]
         data_args.validation_file = [str(DEMO_FOLDER / "validation.txt")]
+    for name in ("train_file", "validation_file"):  # before a model is made, which takes longer to find them
+        if files := getattr(data_args, name):
+            find_files(files, name, skip_empty=True)
     tokenizer = open_tokenizer(model_args, demo)
     config = build_config(model_args, preset, tokenizer)
     length = data_args.max_seq_length or min(128, config.max_position_embeddings)

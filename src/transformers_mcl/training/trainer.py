@@ -34,10 +34,10 @@ from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments, changed
 from .baselines import token_entropy, token_shares
 from .callbacks import BoundaryCallback, CourseProgressCallback, RankSeedCallback, bars_closed
+from .checked_arguments import scheduler_arguments
 from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, writing
 from .health import HealthCallback
 from .metric_sums import Meter
-from .optimizer_arguments import scheduler_arguments
 from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
 from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state

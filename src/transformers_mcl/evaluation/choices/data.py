@@ -11,7 +11,8 @@ from ...data.files import find_files
 from ...data.parts import read_table_rows
 from ...data.table_arguments import TableArguments
 from ...errors import UserError
-from ..minimal_pairs.data import check_limit, sample_pairs
+from ...ranges import check_numbers
+from ..minimal_pairs.data import sample_pairs
 
 __all__ = ["Choice", "ChoicesArguments", "Normalization", "load_choices"]
 
@@ -77,9 +78,7 @@ class ChoicesArguments(TableArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limit(self.limit)
-        if self.right_option is not None and self.right_option < 0:
-            raise UserError(f"right_option={self.right_option} must be the number of an option, from 0")
+        check_numbers(self)
 
 
 def load_choices(args: ChoicesArguments) -> list[Choice]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +16,9 @@ from ...data.parts import read_table_rows
 from ...data.table_arguments import TableArguments
 from ...errors import UserError
 from ...io import one_line
+from ...ranges import check_numbers
 
-__all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "check_limit", "load_pairs", "sample_pairs"]
+__all__ = ["BLIMP", "Pair", "PairSet", "PairsArguments", "load_pairs", "sample_pairs"]
 
 
 class Pair(NamedTuple):
@@ -116,17 +116,7 @@ class PairsArguments(TableArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_limit(self.limit)
-
-
-def check_limit(limit: float | None) -> None:
-    """That a `limit` is a share or a number.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if limit is not None and not (0 < limit < 1 or (limit >= 1 and math.isfinite(limit) and limit % 1 == 0)):
-        raise UserError(f"limit={limit:g} must be a share between 0 and 1, or a whole number of pairs a paradigm")
+        check_numbers(self)
 
 
 def load_pairs(args: PairsArguments, cache_dir: str | None = None, pair_set: PairSet = BLIMP) -> list[Pair]:

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import fields
+import sys
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainingArguments
+from transformers import BertConfig
 
 from transformers_mcl import MclTrainingArguments, UserError
+from transformers_mcl.cli.main import COMMANDS
 from transformers_mcl.evaluation import EvaluationArguments
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
-from transformers_mcl.training.argument_ranges import _RANGES
+from transformers_mcl.ranges import _OF_ARGUMENTS, check_configuration
 
 NOT_NUMBERS = [math.nan, math.inf, -math.inf]
 # By name of the argument, what no run can have; infinity as a gradient's largest norm clips nothing.
@@ -34,9 +37,9 @@ REFUSED: dict[str, list[float]] = {
     "batch_size_warmup_start": [0, -1],
     "length_warmup_steps": [-1],
     "logging_steps": [-1],
-    "eval_steps": [-1],
+    "eval_steps": [0, -1],
     "eval_delay": [-1],
-    "save_steps": [-1],
+    "save_steps": [0, -1],
     "save_total_limit": [-1],
     "per_device_train_batch_size": [0, -1],
     "per_device_eval_batch_size": [0, -1],
@@ -65,11 +68,52 @@ def test_numbers_that_no_run_can_have_are_refused_in_one_line(tmp_path: Path, na
     assert math.isfinite(value) != ("finite" in str(error.value))
 
 
-def test_every_number_that_transformers_does_not_know_has_a_range() -> None:
-    theirs = {f.name for f in fields(TrainingArguments)}
-    kinds = {f.name: str(f.type) for f in fields(MclTrainingArguments) if f.name not in theirs}
-    numbers = {name for name, kind in kinds.items() if re.search(r"\b(int|float)\b", kind) and "list" not in kind}
-    assert len(numbers) >= 8 and numbers <= set(_RANGES)
+def kinds_of_arguments() -> list[Any]:
+    """Every dataclass of arguments of the package."""
+    for command in COMMANDS:
+        import_module(f"transformers_mcl.cli.{command}")
+    found = [
+        kind
+        for name, module in sys.modules.items()
+        if name.startswith("transformers_mcl.")
+        for kind in vars(module).values()
+        if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == name
+    ]
+    return [kind for kind in found if kind.__name__.endswith("Arguments")]
+
+
+# Numbers that may be anything, if they are finite; and those that know their own range.
+_ANY = {"null_score_diff_threshold", "layers", "local_rank"}
+
+
+def test_every_number_of_every_command_has_a_range() -> None:
+    kinds = kinds_of_arguments()
+    assert {"MclTrainingArguments", "FinetuningArguments", "TokenizerArguments", "ScoreArguments"} <= {
+        kind.__name__ for kind in kinds
+    }
+    numbers = {
+        field.name
+        for kind in kinds
+        for field in fields(kind)
+        if re.search(r"\b(int|float)\b", str(field.type)) and field.init
+    }
+    assert len(numbers) >= 80
+    assert sorted(numbers - set(_OF_ARGUMENTS) - _ANY) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"layer_norm_eps": 0.0}, "layer_norm_eps=0.0 must be above 0"),
+        ({"hidden_dropout_prob": 1.0}, "hidden_dropout_prob=1.0 must be at least 0 and below 1"),
+        ({"hidden_size": 0}, "hidden_size=0 must be at least 1"),
+        ({"initializer_range": math.nan}, "initializer_range=nan must be 0 or more, and finite"),
+    ],
+)
+def test_fields_of_configurations_have_ranges(changes: dict[str, Any], said: str) -> None:
+    check_configuration(BertConfig())
+    with pytest.raises(UserError, match=f"^generator_{re.escape(said)}$"):
+        check_configuration(BertConfig(**changes), "generator_")
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, -math.inf])
