@@ -78,7 +78,8 @@ def parse_arguments(
     given = parser.parse_given([word for word in argv if not (helps and word in ("-h", "--help"))], positional)
     path = given.pop("config", None)
     values = {**(parser.convert_file(Path(path)) if path is not None else {}), **given}
-    filled = {**underlay(values, parser.convert_file), **values} if underlay else values
+    under = underlay(values, parser.convert_file) if underlay else {}
+    filled = {**under, **_switched_on(values, {**parser.defaults, **under}), **values}
     if helps:  # with the values that these arguments have
         parser.set_defaults(**{name: value for name, value in filled.items() if not name.endswith("token")})
         parser.parse_args(["--help"])
@@ -97,6 +98,22 @@ def parse_arguments(
     }
     parsed.recipe = yaml.safe_dump(json.loads(json.dumps(kept, default=str)), sort_keys=False, allow_unicode=True)
     return parsed
+
+
+def _switched_on(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What arguments of `TrainingArguments` that were given need to mean something, where nothing else was given.
+
+    Args:
+        others: the values of those that were not given.
+    """
+    needed: dict[str, Any] = {
+        f"{what}_strategy": "steps" for what in ("logging", "eval", "save") if given.get(f"{what}_steps") is not None
+    }
+    saves = "save_strategy" in given or "save_steps" in given
+    if given.get("load_best_model_at_end") and not saves:  # what is judged has to be saved
+        now = {**others, **needed, **given}
+        needed |= {"save_strategy": now["eval_strategy"], "save_steps": now["eval_steps"] or now["save_steps"]}
+    return needed
 
 
 def given_value(name: str, argv: Sequence[str]) -> str | None:

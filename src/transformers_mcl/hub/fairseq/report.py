@@ -44,8 +44,10 @@ class ConversionReport:
     notes: list[str] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> None:
-        """Writes `conversion_report.json`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        """Writes `conversion_report.json`, in which folders of this machine are their last names: it is uploaded."""
+        source = Path(self.source).name if Path(self.source).exists() else self.source
+        found = {**asdict(self), "source": source, "output_dir": Path(self.output_dir).name}
+        text = json.dumps(found, indent=2, ensure_ascii=False)
         (Path(folder) / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
