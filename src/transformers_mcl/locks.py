@@ -41,17 +41,17 @@ def claimed(folder: str | os.PathLike[str], beside: bool = False, process_index:
     path = folder.with_name(f".{folder.name}{LOCK}") if beside else folder / LOCK
     new = [parent for parent in path.parents if not parent.exists()]
     lock = FileLock(path, is_singleton=True)
-    nested = lock.is_locked
+    within = lock.is_locked  # by this process already
+    locked = _lock(lock, folder)
     try:
-        if not (_lock(lock, folder) or nested):
-            nested = True  # nothing to remove
         yield
     finally:
-        if not nested:
+        if locked and not within:
             with suppress(OSError):  # Windows removes no open file, and has it gone when it is closed
                 path.unlink(missing_ok=True)
-        lock.release()
-        for parent in [] if nested else new:
+        if locked:
+            lock.release()
+        for parent in [] if within else new:
             with suppress(OSError):  # what was written is there
                 parent.rmdir()
 

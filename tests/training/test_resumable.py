@@ -36,7 +36,7 @@ def test_a_run_that_has_ended_trains_no_further(make_trainer: Make, tmp_path: Pa
     assert last.name == f"checkpoint-{first.state.global_step}"
     begun: list[int] = []
     again = make_trainer(save_steps=0.5, **given)
-    again.training_step = lambda *_, **__: begun.append(1)  # type: ignore[method-assign, assignment, func-returns-value]
+    again.training_step = lambda *_, **__: begun.append(1)  # type: ignore[method-assign, assignment]
     result = again.train(resume_from_checkpoint=str(last))
     assert begun == [] and own_checkpoints(tmp_path)[-1] == last
     assert (result.global_step, result.metrics) == (first.state.global_step, {})

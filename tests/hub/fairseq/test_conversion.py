@@ -375,7 +375,9 @@ def test_only_a_conversion_is_overwritten_and_only_when_asked(original: Original
     convert_fairseq_checkpoint(path, out)  # empty: as good as none
     with pytest.raises(UserError, match="holds a conversion already"):
         convert_fairseq_checkpoint(path, out)
+    (out / "note.txt").write_text("mine")
     convert_fairseq_checkpoint(original("amos").path, out, overwrite=True)
+    assert (out / "note.txt").read_text() == "mine"
     assert "amos" in (out / "conversion_report.json").read_text()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
