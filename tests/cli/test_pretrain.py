@@ -272,6 +272,14 @@ def test_refuses_a_folder_that_holds_another_run(folder: Path, capsys: pytest.Ca
     assert (folder / "run" / "model.safetensors").read_bytes() == weights
 
 
+def test_a_readme_of_the_users_is_not_written_over(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    assert main(command(folder, "--output_dir", str(tmp_path))) == 2
+    assert "holds another run (README.md)" in capsys.readouterr().err
+
+
 def test_overwriting_removes_the_checkpoints_of_the_other_run_only_once_it_trains(folder: Path) -> None:
     run = folder / "overwritten"
     old = run / "checkpoint-9"

@@ -127,11 +127,11 @@ def test_a_state_cut_short_is_passed_over(words: list[str], tmp_path: Path, begu
     assert main(words) == 0
     (tmp_path / "out" / "run.json").unlink()
     (tmp_path / "out" / "config.json").unlink()
-    state = tmp_path / "out" / "checkpoint-4" / "trainer_state.json"
+    state = tmp_path / "out" / "checkpoint-5" / "trainer_state.json"
     os.truncate(state, state.stat().st_size // 2)
     begun.clear()
     assert main([*words, "--resume_from_checkpoint", "true"]) == 0
-    assert begun == [2, 3, 4]
+    assert begun == [4]
 
 
 def test_overwriting_removes_what_fine_tuning_wrote_and_nothing_else(words: list[str], tmp_path: Path) -> None:

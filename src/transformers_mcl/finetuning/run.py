@@ -262,7 +262,7 @@ class Finetuning:
             return None
         holds_model = (run.folder / "config.json").exists()
         if not path.is_file():
-            if holds_model:
+            if holds_model or (run.folder / "README.md").exists():  # which would be written over
                 raise UserError(f"output_dir {run.folder} holds a model: choose another, or --overwrite_output_dir")
             return None
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

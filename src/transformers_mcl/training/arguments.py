@@ -246,7 +246,7 @@ def _steps(number: float, num_training_steps: int) -> int:
 
 @contextmanager
 def changed(args: TrainingArguments | TrainerState, **values: Any) -> Iterator[None]:
-    """Within it, `args`, or a state, have these values: for what transformers does by them and has no other way to ask for."""
+    """Within it, `args` have these values: for what transformers does by them and has no other way to ask for."""
     before = {name: getattr(args, name) for name in values}
     try:
         for name, value in values.items():

@@ -226,12 +226,12 @@ def remove_old(folder: Path, limit: int | None, best: str | None) -> None:
 
 
 def remove_all(folder: Path) -> None:
-    """Removes the checkpoints in `folder` that carry the mark, and says which."""
-    if found := own_checkpoints(folder):
-        names = ", ".join(path.name for path in found)
-        logger.warning(
-            f"overwrite_output_dir: {folder}: removing {names}, which an earlier run wrote, and nothing else"
-        )
+    """Removes the checkpoints in `folder` that carry the mark, and says so, and what will be written over."""
+    found = own_checkpoints(folder)
+    over = [name for name in ("README.md", "config.json", "model.safetensors") if (folder / name).exists()]
+    goes = [f"{path.name} is removed" for path in found] + [f"{name} is replaced" for name in over]
+    if goes:
+        logger.warning(f"overwrite_output_dir: {folder}: {', '.join(goes)}; all that has no name of a new file stays")
     for path in found:
         shutil.rmtree(path)
 

@@ -79,7 +79,8 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
         return found
     # Where nothing is whole, auto begins over what a run left that was killed before.
     left = own_checkpoints(folder) if wanted else []
-    others = [path for path in (*folder.glob("model*.safetensors"), *numbered(folder)) if path not in left]
+    others = [*folder.glob("model*.safetensors"), *folder.glob("README.md"), *numbered(folder)]
+    others = [path for path in others if path not in left]
     if others and not overwrite:
         raise UserError(
             f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "
