@@ -24,7 +24,7 @@ from ..hub.push import create_repository, push_folder
 from ..io import atomic_folder, versions, write_json
 from ..locks import claimed
 from ..models.loading import load_config
-from ..training.checkpoints import remove_all
+from ..training.checkpoints import own_checkpoints, remove_all
 from ..training.curves import plot_curves
 from .adapters import add_adapter, merge_adapter
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
@@ -262,7 +262,8 @@ class Finetuning:
             return None
         holds_model = (run.folder / "config.json").exists()
         if not path.is_file():
-            if holds_model or (run.folder / "README.md").exists():  # which would be written over
+            # A card of somebody else's would be written over.
+            if holds_model or ((run.folder / "README.md").exists() and not own_checkpoints(run.folder)):
                 raise UserError(f"output_dir {run.folder} holds a model: choose another, or --overwrite_output_dir")
             return None
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
