@@ -68,7 +68,8 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     """A folder beside `folder`, which becomes it at the end, and is gone if something fails before.
 
     Args:
-        folder: does not exist, or is empty, or goes when the new one is whole if `replace`.
+        folder: does not exist, or is empty; or if `replace`, its files go when the new ones are whole, and what the
+            new folder does not have stays.
 
     Raises:
         UserError: it cannot be made or written, or the disk is full.
@@ -87,6 +88,9 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
             if folder.is_dir():
                 folder.rename(old) if replace else folder.rmdir()
             draft.rename(folder)
+            for kept in [path for path in old.glob("*") if not os.path.lexists(folder / path.name)]:
+                kept.rename(folder / kept.name)
+            shutil.rmtree(old, ignore_errors=True)
     except _Terminated:
         raise Interrupted(f"SIGTERM: nothing was written into {folder}") from None
     except Exception as error:
@@ -98,7 +102,6 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
         if old.is_dir() and not folder.exists():
             old.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 class _Terminated(BaseException):

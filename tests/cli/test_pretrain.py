@@ -23,10 +23,12 @@ from transformers import (
 )
 
 from tests.small_text import write_text_and_tokenizer
-from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments
+from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTrainingArguments, UserError
 from transformers_mcl.cli.main import main
+from transformers_mcl.cli.pretrain import DryRun, arguments_of
 from transformers_mcl.data import DataArguments
 from transformers_mcl.method.courses import OBJECTIVES
+from transformers_mcl.training.checkpoints import writing
 from transformers_mcl.training.run import ModelArguments, prepare, preset_path
 
 SMALL = (
@@ -270,15 +272,81 @@ def test_refuses_a_folder_that_holds_another_run(folder: Path, capsys: pytest.Ca
     assert (folder / "run" / "model.safetensors").read_bytes() == weights
 
 
+def test_a_readme_of_the_users_is_not_written_over(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    assert main(command(folder, "--output_dir", str(tmp_path))) == 2
+    assert "holds another run (README.md)" in capsys.readouterr().err
+
+
 def test_overwriting_removes_the_checkpoints_of_the_other_run_only_once_it_trains(folder: Path) -> None:
     run = folder / "overwritten"
     old = run / "checkpoint-9"
-    old.mkdir(parents=True)
+    with writing(old, {}):
+        (old / "trainer_state.json").write_text("{}")
+    for name in ("checkpoint-7", "checkpoint-best", "mine"):
+        (run / name).mkdir()
+        (run / name / "note.txt").write_text(name)
     anew = command(folder, "--output_dir", str(run), "--overwrite_output_dir", "true")
     assert main([*anew, "--tokenizer_name", "no-such-folder"]) == 2
     assert old.exists()
     assert main(anew) == 0
     assert not old.exists()
+    for name in ("checkpoint-7", "checkpoint-best", "mine"):
+        assert (run / name / "note.txt").read_text() == name
+
+
+def test_what_was_killed_before_its_first_checkpoint_begins_again_by_auto(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), writing(run / "checkpoint-1", {}):
+        raise KeyboardInterrupt
+    words = command(folder, "--output_dir", str(run), "--save_steps", "2")
+    assert main(words) == 2  # it may be another's
+    assert main([*words, "--resume_from_checkpoint", "auto"]) == 0
+    assert {path.name for path in run.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}
+    whole, begun = (load_file(path / "model.safetensors") for path in (folder / "run", run))
+    assert all(torch.equal(value, begun[name]) for name, value in whole.items())
+
+
+SAVED = {"save_strategy": "steps", "save_steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        (["--save_steps", "4"], SAVED),
+        (["--save_steps", "0.5"], {"save_strategy": "steps", "save_steps": 0.5}),
+        (["--config", "FILE"], SAVED),
+        (["--save_steps", "4", "--save_strategy", "no"], {"save_strategy": "no"}),
+        (["--save_steps", "4", "--save_strategy", "epoch"], {"save_strategy": "epoch"}),
+        (["--save_total_limit", "1", "--save_steps", "4"], {**SAVED, "save_total_limit": 1}),
+        (["--eval_steps", "5"], {"eval_strategy": "steps", "eval_steps": 5, "save_strategy": "no"}),
+        (["--logging_steps", "5"], {"logging_strategy": "steps", "logging_steps": 5}),
+        (["--load_best_model_at_end", "true"], {"save_strategy": "steps", "save_steps": 0.25}),
+        (["--load_best_model_at_end", "true", "--eval_steps", "5"], {"save_strategy": "steps", "save_steps": 5}),
+        (["--load_best_model_at_end", "true", "--eval_strategy", "epoch"], {"save_strategy": "epoch"}),
+    ],
+)
+def test_an_argument_switches_on_what_it_needs(tmp_path: Path, words: list[str], values: dict[str, object]) -> None:
+    (tmp_path / "file.yaml").write_text("save_steps: 4\n")
+    words = [str(tmp_path / "file.yaml") if word == "FILE" else word for word in words]
+    fixed = ["--output_dir", "out", "--preset", "tiny", "--use_cpu", "true"]
+    args = arguments_of([*fixed, *words], "pretrain", "", DryRun)[3]
+    assert {name: getattr(args, name) for name in values} == values
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--save_total_limit", "1"], "save_total_limit=1 does nothing where save_strategy is no: give --save_steps"),
+        (["--save_only_model", "true"], "save_only_model=True does nothing where save_strategy is no"),
+        (["--load_best_model_at_end", "true", "--eval_strategy", "no", "--save_steps", "4"], "strategy to match"),
+    ],
+)
+def test_an_argument_that_would_do_nothing_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        arguments_of(["--output_dir", "out", "--preset", "tiny", "--use_cpu", "true", *words], "pretrain", "", DryRun)
 
 
 def test_a_tokenizer_of_other_special_tokens_does_not_go_on_a_pair(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,10 @@ import pytest
 from safetensors.torch import load_file
 from transformers import BertConfig, BertModel, BertTokenizer, Trainer
 
+from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import main
+from transformers_mcl.finetuning.arguments import FinetuningArguments
+from transformers_mcl.training.checkpoints import own_checkpoints
 
 # Kills itself in the third of five steps of the second run.
 DIES = """
@@ -87,26 +91,30 @@ def test_a_checkpoint_may_be_named_and_must_be_one(
     found, wanted = (load_file(tmp_path / folder / "model.safetensors") for folder in ("other", "out"))
     assert all(found[name].equal(wanted[name]) for name in wanted)
     shutil.rmtree(tmp_path / "other")
-    assert "was not written to its end" in refused([*other, str(tmp_path / "checkpoint-7")])
+    assert "there is no such folder, and so no whole checkpoint" in refused([*other, str(tmp_path / "checkpoint-7")])
     (two / "optimizer.pt").write_bytes(b"cut off")
     assert "optimizer.pt is damaged" in refused([*other, str(two)])
     # Run again from the start, nothing is gone on from.
     (two / "optimizer.pt").unlink()
-    assert "has no optimizer state" in refused([*other, str(two)])
+    assert "has lost its optimizer.pt" in refused([*other, str(two)])
     shutil.rmtree(two)
     assert main([*words, "--overwrite_output_dir", "true", "--resume_from_checkpoint", "true"]) == 0
     assert begun == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("length", ["--max_steps 5 --save_steps 5", "--num_train_epochs 2 --save_strategy epoch"])
 def test_what_was_trained_to_its_end_is_not_trained_further(
-    words: list[str], tmp_path: Path, begun: list[int]
+    words: list[str], tmp_path: Path, begun: list[int], length: str
 ) -> None:
-    assert main([*words, "--save_steps", "5"]) == 0
+    words = [*words, "--max_steps", "-1", *length.split(), "--lr_scheduler_type", "constant"]
+    words += ["--resume_from_checkpoint", "auto", "--hub_token", "hf_not-to-be-written"]
+    assert main(words) == 0  # auto begins where there is nothing
+    assert begun
     trained = load_file(tmp_path / "out" / "model.safetensors")
-    (tmp_path / "out" / "run.json").unlink()
-    (tmp_path / "out" / "config.json").unlink()
+    for name in ("run.json", "config.json"):  # as of a run that was killed after its last checkpoint
+        (tmp_path / "out" / name).unlink()
     begun.clear()
-    assert main([*words, "--save_steps", "5", "--resume_from_checkpoint", "true"]) == 0
+    assert main(words) == 0
     assert begun == []
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert all(found[name].equal(trained[name]) for name in trained)
@@ -124,3 +132,50 @@ def test_an_adapter_goes_on_from_its_checkpoint(words: list[str], tmp_path: Path
     for file in ("model.safetensors", "adapter/adapter_model.safetensors"):
         found, wanted = (load_file(folder / file) for folder in (other, tmp_path / "out"))
         assert all(found[name].equal(wanted[name]) for name in wanted)
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert "training_args.bin" in {path.name for path in written}
+    assert [path for path in written if b"not-to-be-written" in path.read_bytes()] == []
+
+
+def test_a_state_cut_short_is_passed_over(words: list[str], tmp_path: Path, begun: list[int]) -> None:
+    assert main(words) == 0
+    (tmp_path / "out" / "run.json").unlink()
+    (tmp_path / "out" / "config.json").unlink()
+    state = tmp_path / "out" / "checkpoint-5" / "trainer_state.json"
+    os.truncate(state, state.stat().st_size // 2)
+    begun.clear()
+    assert main([*words, "--resume_from_checkpoint", "true"]) == 0
+    assert begun == [4]
+
+
+def test_overwriting_removes_what_fine_tuning_wrote_and_nothing_else(words: list[str], tmp_path: Path) -> None:
+    """Nor does a better model of a sweep remove what lies beside the one before."""
+    out = tmp_path / "out"
+    theirs = [out / "checkpoint-7" / "trainer_state.json", out / "checkpoint-best" / "note", out / "note"]
+    theirs += [out / "text_classification" / "best" / "note"]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    assert main(words) == 0
+    assert main([*words, "--save_steps", "3", "--overwrite_output_dir", "true"]) == 0
+    assert {path.name for path in own_checkpoints(out)} == {"checkpoint-3", "checkpoint-5"}
+    sweep = [*words, "--save_strategy", "no", "--overwrite_output_dir", "true"]
+    assert main([*sweep, "--sweep", '{"learning_rate": [1e-9, 1e-2]}']) == 0
+    assert (out / "text_classification" / "best" / "config.json").exists()
+    assert all(path.read_text() == "{}" for path in theirs)
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        ("--save_steps 3", {"save_strategy": "steps", "save_steps": 3}),
+        ("--eval_steps 3", {"eval_strategy": "steps", "eval_steps": 3}),
+        ("--load_best_model_at_end true", {"save_strategy": "epoch"}),
+        ("--load_best_model_at_end true --eval_steps 3", {"save_strategy": "steps", "save_steps": 3}),
+        ("--save_steps 3 --save_strategy no", {"save_strategy": "no"}),
+    ],
+)
+def test_an_argument_switches_on_what_it_needs(given: str, values: dict[str, Any]) -> None:
+    fixed = ["--output_dir", "out", "--use_cpu", "true", *given.split()]
+    (args,) = parse_arguments([FinetuningArguments], fixed, prog="x", description="")
+    assert {name: getattr(args, name) for name in values} == values

@@ -26,7 +26,8 @@ def run(folder: Path) -> None:
     text = folder / "text.txt"
     text.write_text("\n".join(f"the chef number {n} cooked a meal for guest {n * 7 % 100} .\n" for n in range(400)))
     words = f"--train_file {text} --tokenizer_name {folder / 'tokenizer'} --preset tiny --max_steps 2 --use_cpu"
-    words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_strategy steps --save_steps 1"
+    words += f" --output_dir {folder / 'pair'} --max_seq_length 32 --save_steps 1 --eval_steps 1"
+    words += " --load_best_model_at_end true --report_to tensorboard --hub_token hf_not-to-be-written"
     words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
     told = "--language en de --license mit".split()
     assert main(["pretrain", *words.split(), *told, "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0

@@ -43,7 +43,11 @@ def test_pushes_and_what_arrives(hub: Any, run_with_hub: Any, tokenizer: BertTok
         pickles = [file for file in files if file.endswith((".bin", ".pt", ".pth", ".pkl"))]
         assert pickles == [], name
         assert [file for file, content in files.items() if str(tmp_path).encode() in content] == [], name
+        assert [file for file in files if "tfevents" in file or file.endswith(".lock")] == [], name
     assert (tmp_path / "pair" / "checkpoint-2" / "optimizer.pt").exists()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any("tfevents" in path.name for path in written)
+    assert [path for path in written if b"not-to-be-written" in path.read_bytes()] == []
 
     card = trained["README.md"].decode()
     metadata = yaml.safe_load(card.split("---")[1])

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import logging
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,13 @@ from transformers_mcl.training import checkpoints
 from transformers_mcl.training.checkpoints import (
     check_checkpoint,
     check_same_run,
+    checkpoint_to_resume,
     data_digest,
     explaining_a_full_disk,
     last_checkpoint,
+    own_checkpoints,
+    remove_all,
+    remove_old,
     writing,
 )
 
@@ -57,9 +63,96 @@ def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_an_earlier_try_left_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-2").mkdir()
-    (tmp_path / "checkpoint-2" / "rng_state_7.pth").write_text("of a process that this run does not have")
+    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "checkpoint-2", {"seed": 1}):
+        (tmp_path / "checkpoint-2" / "rng_state_7.pth").write_text("of a process that this run does not have")
+        raise KeyboardInterrupt
     assert sorted(path.name for path in write(tmp_path, 2).iterdir()) == ["run.json", "trainer_state.json"]
+
+
+def put_what_others_wrote(folder: Path) -> dict[str, Any]:
+    """What lies in a folder beside a run's own checkpoints; its look, to see that nothing became of it."""
+    own = write(folder, 4)
+    shutil.copytree(own, folder / "checkpoint-8")  # kept under another number
+    shutil.copytree(own, folder / "checkpoint-best")
+    for name in ("checkpoint-7", "checkpoint-best", "checkpoint-last", "my-checkpoint-3", "checkpoint-3.bak"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "trainer_state.json").write_text("{}")
+    (folder / "checkpoint-6").symlink_to(own)
+    (folder / "checkpoint-9").write_text("a file")
+    (folder / "checkpoint-11").mkdir()
+    shutil.rmtree(own)
+    return look(folder)
+
+
+def look(folder: Path) -> dict[str, Any]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else path.is_symlink()
+        for path in folder.rglob("*")
+    }
+
+
+def test_only_own_checkpoints_are_ever_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    theirs = put_what_others_wrote(tmp_path)
+    for step in (2, 4, 10, 12):
+        write(tmp_path, step)
+    remove_old(tmp_path, 2, None)
+    assert {path.name for path in own_checkpoints(tmp_path)} == {"checkpoint-10", "checkpoint-12"}
+    assert theirs.items() <= look(tmp_path).items()
+    logging.getLogger("transformers_mcl").addHandler(caplog.handler)
+    remove_all(tmp_path)
+    assert "checkpoint-10 is removed, checkpoint-12 is removed; all that has no name" in caplog.text
+    assert look(tmp_path) == theirs
+
+
+def test_the_last_and_the_best_are_kept(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8):
+        write(tmp_path, step)
+    remove_old(tmp_path, None, None)
+    assert len(own_checkpoints(tmp_path)) == 4
+    remove_old(tmp_path, 1, str(tmp_path / "checkpoint-4"))
+    assert [path.name for path in own_checkpoints(tmp_path)] == ["checkpoint-4", "checkpoint-8"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_what_lies_in_the_way_of_a_checkpoint_is_kept(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.txt").write_text("mine")
+    way = tmp_path / "checkpoint-2"
+    if kind == "folder":
+        (tmp_path / "elsewhere").rename(way)
+    elif kind == "link":
+        way.symlink_to(tmp_path / "elsewhere")
+    else:
+        way.write_text("mine")
+    write(tmp_path, 2)
+    assert [path.name for path in own_checkpoints(tmp_path)] == ["checkpoint-2"]
+    (aside,) = tmp_path.glob("checkpoint-2.kept-*")
+    assert (aside if kind == "file" else aside / "mine.txt").read_text() == "mine"
+    assert aside.is_symlink() == (kind == "link")
+
+
+def test_a_state_cut_short_is_passed_over_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("transformers_mcl").addHandler(caplog.handler)
+    torch.save({}, write(tmp_path, 2) / "optimizer.pt")
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+    (write(tmp_path, 4) / "trainer_state.json").write_text('{"epoch": 1.')
+    for wanted in (True, "true", "True", "auto"):
+        assert checkpoint_to_resume(wanted, tmp_path) == str(tmp_path / "checkpoint-2")
+    assert "checkpoint-4 passed over, not written to the end or written by another program" in caplog.text
+    with pytest.raises(UserError, match=r"trainer_state.json is damaged"):
+        checkpoint_to_resume(str(tmp_path / "checkpoint-4"), tmp_path)
+
+
+def test_auto_goes_on_from_what_there_is_and_begins_where_there_is_nothing(tmp_path: Path) -> None:
+    for wanted in (None, False, "false", "False", "auto"):
+        assert checkpoint_to_resume(wanted, tmp_path / "none") is None
+    with pytest.raises(UserError, match="there is no whole checkpoint in"):
+        checkpoint_to_resume(True, tmp_path / "none")
+    put_what_others_wrote(tmp_path)
+    assert checkpoint_to_resume("auto", tmp_path) is None
+    with pytest.raises(UserError, match="checkpoint-11 does not carry this package's mark: give its path"):
+        checkpoint_to_resume(True, tmp_path)
+    assert last_checkpoint(tmp_path, anyones=True) == str(tmp_path / "checkpoint-8")
 
 
 def test_there_is_no_last_checkpoint_in_no_folder(tmp_path: Path) -> None:
@@ -228,7 +321,8 @@ def test_the_run_is_remembered(checkpoint: Path) -> None:
 
 
 def test_what_was_never_whole_is_removed_and_costs_no_other(make_trainer: Make, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint-90").mkdir()
+    with pytest.raises(KeyboardInterrupt), writing(tmp_path / "checkpoint-90", {}):
+        raise KeyboardInterrupt
     make_trainer(save_steps=2, save_total_limit=1).train()
     assert os.listdir(tmp_path) == ["checkpoint-4"]
 

@@ -33,6 +33,12 @@ _UNSET: Any = object()
 # Secrets, and what must be said anew each time: a repeated run starts at the beginning, over nothing, and trains.
 _NOT_IN_A_RECIPE = ("hub_token", "token", "resume_from_checkpoint", "overwrite_output_dir", "dry_run")
 
+# By what has a strategy, arguments that mean nothing without one.
+_IDLE = {
+    "save": ("save_total_limit", "save_only_model", "hub_strategy"),
+    "eval": ("load_best_model_at_end", "metric_for_best_model", "eval_delay"),
+}
+
 
 class ParsedArguments(tuple[Any, ...]):
     """The filled dataclasses, in the order of their types.
@@ -81,7 +87,10 @@ def parse_arguments(
     given = parser.parse_given([word for word in argv if not (helps and word in ("-h", "--help"))], positional)
     path = given.pop("config", None)
     values = {**(parser.convert_file(Path(path)) if path is not None else {}), **given}
-    filled = {**underlay(values, parser.convert_file), **values} if underlay else values
+    under = underlay(values, parser.convert_file) if underlay else {}
+    filled = {**under, **_switched_on(values, {**parser.defaults, **under}), **values}
+    if underlay:
+        _refuse_idle(values, filled)
     if helps:  # with the values that these arguments have
         parser.set_defaults(**{name: value for name, value in filled.items() if not name.endswith("token")})
         parser.parse_args(["--help"])
@@ -100,6 +109,32 @@ def parse_arguments(
     }
     parsed.recipe = yaml.safe_dump(json.loads(json.dumps(kept, default=str)), sort_keys=False, allow_unicode=True)
     return parsed
+
+
+def _switched_on(given: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What arguments of `TrainingArguments` that were given need to mean something, where nothing else was given.
+
+    Args:
+        others: the values of those that were not given.
+    """
+    needed: dict[str, Any] = {
+        f"{what}_strategy": "steps" for what in ("logging", "eval", "save") if given.get(f"{what}_steps") is not None
+    }
+    now = {**others, **needed, **given}
+    saves = "save_strategy" in given or "save_steps" in given
+    if given.get("load_best_model_at_end") and not saves and now["eval_strategy"] != "no":  # what is judged is saved
+        needed |= {"save_strategy": now["eval_strategy"], "save_steps": now["eval_steps"] or now["save_steps"]}
+    return needed
+
+
+def _refuse_idle(given: Mapping[str, Any], filled: Mapping[str, Any]) -> None:
+    """Refuses what was given and would do nothing by what a preset says."""
+    for what, names in _IDLE.items():
+        idle = next((name for name in names if given.get(name) not in (None, False)), None)
+        if idle and filled.get(f"{what}_strategy") == "no" and f"{what}_strategy" not in given:
+            raise UserError(
+                f"{idle}={given[idle]} does nothing where {what}_strategy is no: give --{what}_steps as well"
+            )
 
 
 def given_value(name: str, argv: Sequence[str]) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..hub.push import check_repo_name, push_folder
+from ..locks import claimed
 from ..ranges import check_numbers
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
@@ -50,6 +51,11 @@ def run(argv: list[str]) -> None:
     (given,) = parse_arguments(
         [ConvertArguments], _named(argv), prog=f"{PROG} convert", description=COMMANDS["convert"]
     )
+    with claimed(given.destination, beside=True):
+        _write(given)
+
+
+def _write(given: ConvertArguments) -> None:
     from ..hub.fairseq import convert_fairseq_checkpoint
 
     report = convert_fairseq_checkpoint(

@@ -13,6 +13,7 @@ from ..hub.export import export_model, open_half, written_format
 from ..hub.export_card import file_of
 from ..hub.push import check_repo_name, push_folder
 from ..io import check_empty_folder
+from ..locks import claimed
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -67,6 +68,11 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl export --help`."""
     given: ExportArguments
     (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
+    with claimed(given.output_dir, beside=True):
+        _write(given)
+
+
+def _write(given: ExportArguments) -> None:
     model = open_half(given.model_name_or_path, given.half, given.format, token=given.token)
     tokenizer = _tokenizer(given)
     exported = export_model(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from ..finetuning.run import prepare_finetuning
-from .arguments import parse_arguments
+from ..locks import claimed
+from .arguments import ParsedArguments, parse_arguments
 from .main import COMMANDS
 
 
@@ -16,6 +17,11 @@ def run(argv: list[str]) -> None:
         prog="transformers-mcl finetune",
         description=COMMANDS["finetune"],
     )
+    with claimed(parsed[2].output_dir, process_index=parsed[2].process_index):
+        _run(parsed)
+
+
+def _run(parsed: ParsedArguments) -> None:
     encoder, task_args, args = parsed
     finetuning = prepare_finetuning(encoder, task_args, args, parsed.recipe)
     speaks = args.process_index == 0

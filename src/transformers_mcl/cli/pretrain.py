@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data import DataArguments
 from ..errors import UserError
+from ..locks import claimed
 from ..training.arguments import LENGTHS, MclTrainingArguments
 from ..training.report import results_table
 from ..training.run import ModelArguments, prepare, preset_path
@@ -32,9 +33,17 @@ class DryRun:
 def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl pretrain --help`."""
     parsed = arguments_of(argv, "pretrain", _DESCRIPTION, DryRun)
-    dry, model_args, data_args, training_args = parsed
+    dry, _, _, training_args = parsed
     if dry.dry_run:
         training_args.push_to_hub = False  # for which a repository would be made
+        _run(parsed)
+        return
+    with claimed(training_args.output_dir, process_index=training_args.process_index):
+        _run(parsed)
+
+
+def _run(parsed: ParsedArguments) -> None:
+    dry, model_args, data_args, training_args = parsed
     run = prepare(model_args, data_args, training_args, parsed.recipe)
     speaks = run.trainer.is_world_process_zero()
     measured = run.measure() if dry.dry_run else None

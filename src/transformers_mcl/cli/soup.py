@@ -11,6 +11,7 @@ import torch
 
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
+from ..locks import claimed
 from ..ranges import check_numbers
 from ..soups.card import soup_table
 from ..soups.diagnosis import diagnose_into
@@ -92,6 +93,11 @@ def run(argv: list[str]) -> None:
         description=COMMANDS["soup"],
         positional="checkpoints",
     )
+    with claimed(args.output_dir, beside=True):
+        _write(args, score)
+
+
+def _write(args: SoupArguments, score: ScoreArguments) -> None:
     if args.diagnose:
         start, points = args.initial_model, args.diagnose_points
         more: Any = {"initial_model": start, "points": points, "token": args.token}

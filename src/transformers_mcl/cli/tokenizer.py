@@ -19,6 +19,7 @@ from ..data.tokenizer import add_special_tokens, check_tokenizer, vocabulary_siz
 from ..data.tokenizer_training import ModelName, NormalizerName
 from ..errors import UserError
 from ..io import check_writable, printable
+from ..locks import claimed
 from ..ranges import check_numbers
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
@@ -88,10 +89,11 @@ def run(argv: list[str]) -> None:
     arguments, data = parse_arguments(
         [TokenizerArguments, DataArguments], argv, prog=f"{PROG} tokenizer", description=COMMANDS["tokenizer"]
     )
-    if arguments.tokenizer_name:
-        _complete(arguments.tokenizer_name, Path(arguments.output_dir))
-    else:
-        _train(arguments, data)
+    with claimed(arguments.output_dir, beside=True):
+        if arguments.tokenizer_name:
+            _complete(arguments.tokenizer_name, Path(arguments.output_dir))
+        else:
+            _train(arguments, data)
 
 
 def _train(arguments: TokenizerArguments, data: DataArguments) -> None:

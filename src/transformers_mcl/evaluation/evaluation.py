@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult
 
 from ..hub.card_results import add_results, card_of
 from ..io import check_writable, versions, write_json, write_text
+from ..locks import claimed
 from ..ranges import check_numbers
 from .registry import Registry
 
@@ -132,7 +133,7 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
         What `results.json` holds: the settings, and under `results` the figures.
 
     Raises:
-        UserError: no card to update, or whatever the evaluation refuses.
+        UserError: no card to update, another process writes into `output_dir`, or whatever the evaluation refuses.
     """
     evaluation = find_evaluation(args.task)
     check_writable(args.output_dir)
@@ -141,6 +142,13 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
     # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.
     state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
     own = (*own, *(kind() for kind in evaluation.arguments[len(own) :]))
+    with claimed(args.output_dir, process_index=state.process_index):
+        return _evaluate(args, own, evaluation, state, say)
+
+
+def _evaluate(
+    args: EvaluationArguments, own: Sequence[Any], evaluation: Evaluation, state: PartialState, say: Say
+) -> dict[str, Any]:
     outcome = evaluation(args, *own, say=say if state.is_main_process else lambda line: None)
     found = {
         "task": args.task,

@@ -11,14 +11,14 @@ from typing import Any
 
 from ..errors import UserError
 from ..io import one_line
-from ..training.checkpoints import check_checkpoint, last_checkpoint
+from ..training.checkpoints import checkpoint_to_resume
 from .arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from .figures import trainer_metric
 from .task import LoadedTask
 
 __all__ = ["Run", "checkpoint_of", "plan_runs", "run_arguments"]
 
-_LAST = re.compile("true", re.IGNORECASE)  # of resume_from_checkpoint, which is text: each run's own last one
+_LAST = re.compile("true|auto", re.IGNORECASE)  # of resume_from_checkpoint, which is text: each run's own last one
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,4 @@ def checkpoint_of(args: FinetuningArguments) -> str | None:
         UserError: it is damaged, or none.
     """
     path = args.resume_from_checkpoint
-    if _LAST.fullmatch(str(path)):
-        path = last_checkpoint(str(args.output_dir))
-    if path is not None:
-        check_checkpoint(Path(path))
-    return path
+    return checkpoint_to_resume("auto" if _LAST.fullmatch(str(path)) else path, str(args.output_dir))

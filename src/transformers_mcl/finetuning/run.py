@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -23,8 +23,10 @@ from ..data.collator import padding_multiple
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
-from ..io import check_writable, versions, write_json
+from ..io import atomic_folder, check_writable, versions, write_json
+from ..locks import claimed
 from ..models.loading import load_config
+from ..training.checkpoints import own_checkpoints, remove_all
 from ..training.curves import plot_curves
 from ..training.preflight import refusing
 from .adapters import add_adapter, merge_adapter
@@ -179,7 +181,14 @@ class Finetuning:
 
         Returns:
             The table as Markdown.
+
+        Raises:
+            UserError: another process writes into the output folder, or every run diverged.
         """
+        with claimed(self.folder, process_index=self.args.process_index):
+            return self._run(say)
+
+    def _run(self, say: Callable[[str], None]) -> str:
         # One process decides for all: another may not see its files.
         found: list[dict[str, Any] | None] = broadcast_object_list([self.done(run) for run in self.runs])
         table = ""
@@ -210,8 +219,7 @@ class Finetuning:
         if args.process_index == 0:
             run.folder.mkdir(parents=True, exist_ok=True)
             if self.encoder.overwrite_output_dir:  # or it would be gone on from
-                for old in run.folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-                    shutil.rmtree(old)
+                remove_all(run.folder)
             write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
         adapts = self.encoder.lora and args.do_train
@@ -273,7 +281,8 @@ class Finetuning:
             return None
         holds_model = (run.folder / "config.json").exists()
         if not path.is_file():
-            if holds_model:
+            # A card of somebody else's would be written over.
+            if holds_model or ((run.folder / "README.md").exists() and not own_checkpoints(run.folder)):
                 raise UserError(f"output_dir {run.folder} holds a model: choose another, or --overwrite_output_dir")
             return None
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -314,23 +323,26 @@ class Finetuning:
         return self.encoder.save_models is None and bool(self.encoder.sweep)
 
     def _save_model(self, trainer: Trainer, task: LoadedTask, run: Run, folder: Path) -> None:
-        aside = folder if folder == run.folder else folder.with_name("best.tmp")
-        trainer.save_model(str(aside))
-        trainer.accelerator.wait_for_everyone()
-        if trainer.args.process_index != 0:
-            return
-        (aside / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
-        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False), encoding="utf-8")
-        first, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
-        figures = {"Loss": loss, task.main_metric: first, "Learning rate": "learning_rate"}
+        first = trainer.args.process_index == 0
+        # What was the best until now is replaced whole or not at all.
+        replaces = folder != run.folder and first
+        with atomic_folder(folder, replace=True) if replaces else nullcontext(folder) as aside:
+            trainer.save_model(str(aside))
+            trainer.accelerator.wait_for_everyone()
+            if first:
+                self._describe(trainer, task, run, aside)
+
+    def _describe(self, trainer: Trainer, task: LoadedTask, run: Run, folder: Path) -> None:
+        """Writes the recipe and the picture beside a model that was saved."""
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False), encoding="utf-8")
+        main, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
+        figures = {"Loss": loss, task.main_metric: main, "Learning rate": "learning_rate"}
         # The loss in training is drawn beside that of the main validation set.
         history = [
             {loss if name == "loss" else name: v for name, v in log.items()} for log in trainer.state.log_history
         ]
-        plot_curves(history, aside / "curves.png", title=str(run), figures=figures)
-        if aside != folder:  # whole or not at all
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.replace(folder)
+        plot_curves(history, folder / "curves.png", title=str(run), figures=figures)
 
     def _recipe(self, run: Run) -> dict[str, Any]:
         """The arguments that repeat one run."""

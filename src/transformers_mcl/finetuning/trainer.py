@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import EvalLoopOutput, TrainOutput
+from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
 
 from ..training.arguments import changed
+from ..training.resumable import ResumableTrainer
 from .arguments import FinetuningArguments
 from .task import LoadedTask
 
@@ -54,7 +53,7 @@ def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
     return [EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold)]
 
 
-class TaskTrainer(Trainer):
+class TaskTrainer(ResumableTrainer):
     """Trains and evaluates a model on a task.
 
     Args:
@@ -85,19 +84,6 @@ class TaskTrainer(Trainer):
         loss = cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
         loss = loss / (labels >= 0).sum().clamp(min=1)
         return (loss, outputs) if return_outputs else loss
-
-    def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **more: Any) -> TrainOutput:
-        """As ever; but from the checkpoint of its last step no further step is taken."""
-        if not isinstance(resume_from_checkpoint, str) or self.args.max_steps <= 0:
-            return super().train(resume_from_checkpoint, *arguments, **more)
-        state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
-        if state.global_step < self.args.max_steps:
-            return super().train(resume_from_checkpoint, *arguments, **more)
-        self.state = state
-        self._load_from_checkpoint(resume_from_checkpoint)
-        if self.args.load_best_model_at_end and state.best_model_checkpoint:
-            self._load_best_model()
-        return TrainOutput(state.global_step, 0.0, {})
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         with changed(self.args, **_OF_EVALUATION):

@@ -18,6 +18,7 @@ from transformers.utils.hub import hf_api
 
 from ..errors import UserError
 from ..io import one_line
+from ..locks import LOCK
 
 __all__ = [
     "NOT_UPLOADED",
@@ -29,7 +30,9 @@ __all__ = [
     "without_pickles",
 ]
 
-NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml"]
+NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml", LOCK]
+# TensorBoard's traces, which hold all arguments and are named by this machine.
+NOT_UPLOADED += ["runs/*", "*.tfevents.*"]
 
 
 def check_repo_name(name: str) -> None:

@@ -136,7 +136,7 @@ def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) 
 def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
     folder = os.path.expanduser(name)
     if os.path.isdir(folder) and not any(map(os.path.isfile, _whole(folder))):
-        folder = last_checkpoint(folder) or folder
+        folder = last_checkpoint(folder, anyones=True) or folder
     if os.path.isdir(folder) and os.path.exists(os.path.join(folder, INCOMPLETE)):
         raise UserError(f"ingredient {name!r} was not written to its end: give an earlier checkpoint")
     if not any(map(os.path.isfile, _whole(folder))) and find_adapter(folder, **hub) is not None:

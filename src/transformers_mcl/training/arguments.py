@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import TrainingArguments
+from transformers import TrainerState, TrainingArguments
 
 from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
@@ -243,7 +243,7 @@ def _steps(number: float, num_training_steps: int) -> int:
 
 
 @contextmanager
-def changed(args: TrainingArguments, **values: Any) -> Iterator[None]:
+def changed(args: TrainingArguments | TrainerState, **values: Any) -> Iterator[None]:
     """Within it, `args` have these values: for what transformers does by them and has no other way to ask for."""
     before = {name: getattr(args, name) for name in values}
     try:

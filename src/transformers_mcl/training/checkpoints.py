@@ -1,4 +1,8 @@
-"""Checkpoints that are whole or not there, and that say which run they belong to."""
+"""Checkpoints that are whole or not there, and that say which run they belong to.
+
+A folder `checkpoint-STEP` that this package writes carries its mark from the first moment: a `run.json` that names its
+step. What has none, or is a link, or was copied to another name, is the user's: it is never written into nor removed.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import logging
 
 from ..errors import UserError
 from ..io import is_disk_full, one_line, read_json
@@ -26,14 +32,20 @@ __all__ = [
     "INCOMPLETE",
     "check_checkpoint",
     "check_same_run",
+    "checkpoint_to_resume",
     "data_digest",
     "explaining_a_full_disk",
-    "is_whole",
     "last_checkpoint",
+    "numbered",
+    "own_checkpoints",
     "remembered",
+    "remove_all",
     "remove_old",
+    "whole",
     "writing",
 ]
+
+logger = logging.get_logger(__name__)
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 INCOMPLETE = "checkpoint-is-incomplete.txt"
@@ -47,18 +59,78 @@ _FREE = {"loss_weights", "correction_average", "generator_dropout", "course_sche
 _FREE |= {"generator_temperature", "generator_temperature_decay", "architectures", "dtype", "transformers_version"}
 
 
-def last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
-    """The whole checkpoint of the most steps in `folder`, if there is one; one half-written is passed over."""
-    found = {}
-    for path in Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if (match := re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", path.name)) and is_whole(path):
-            found[int(match[1])] = str(path)
-    return found[max(found)] if found else None
+def numbered(folder: str | os.PathLike[str]) -> list[Path]:
+    """All that is called `checkpoint-STEP` in `folder`, whoever wrote it, by steps."""
+    found = [path for path in Path(folder).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if _step(path) is not None]
+    return sorted(found, key=lambda path: _step(path) or 0)
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether all of the checkpoint was written: its state comes last, and the mark of the writing is gone."""
+def own_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
+    """The checkpoints in `folder` that carry this package's mark, half-written ones as well, by steps."""
+    return [path for path in numbered(folder) if _is_own(path)]
+
+
+def last_checkpoint(folder: str | os.PathLike[str], anyones: bool = False) -> str | None:
+    """The whole checkpoint of the most steps in `folder`, if there is one; one half-written is passed over.
+
+    Args:
+        anyones: take those that another program has written as well.
+    """
+    found = numbered(folder) if anyones else own_checkpoints(folder)
+    return next((str(path) for path in reversed(found) if whole(path)), None)
+
+
+def checkpoint_to_resume(wanted: str | bool | None, folder: str | os.PathLike[str]) -> str | None:
+    """The checkpoint that a run into `folder` goes on from.
+
+    Args:
+        wanted: `resume_from_checkpoint`: of true and auto the last whole one in `folder`, without one true is refused
+            and auto begins; else a path.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    word = str(wanted or "false").lower()
+    if word == "false":
+        return None
+    if word not in ("true", "auto"):
+        if not Path(str(wanted)).is_dir():
+            raise UserError(f"resume_from_checkpoint={wanted}: there is no such folder, and so no whole checkpoint")
+        check_checkpoint(Path(str(wanted)))
+        return str(wanted)
+    found, others = last_checkpoint(folder), numbered(folder)
+    later = [path.name for path in others if found is None or (_step(path) or 0) > (_step(Path(found)) or 0)]
+    if later:
+        on = f"it goes on from {found}" if found else "there is no other"
+        logger.warning_once(
+            f"resume_from_checkpoint: {folder}: {' and '.join(later)} passed over, not written to the end or "
+            f"written by another program; {on}"
+        )
+    if found is not None:
+        check_checkpoint(Path(found))
+    elif word == "true":
+        named = f"; {others[-1]} does not carry this package's mark: give its path to go on from it" if others else ""
+        raise UserError(f"resume_from_checkpoint={wanted}: there is no whole checkpoint in {folder}{named}")
+    return found
+
+
+def whole(checkpoint: Path) -> bool:
+    """Whether all of the checkpoint was written, and its state can be read."""
+    return _ended(checkpoint) and isinstance(read_json(checkpoint / _STATE), dict)
+
+
+def _ended(checkpoint: Path) -> bool:
+    """Whether its state, which comes last, is there, and the mark of the writing gone."""
     return (checkpoint / _STATE).is_file() and not (checkpoint / INCOMPLETE).exists()
+
+
+def _step(path: Path) -> int | None:
+    match = re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", path.name)
+    return int(match[1]) if match else None
+
+
+def _is_own(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and remembered(path).get("step") == _step(path)
 
 
 @contextmanager
@@ -66,8 +138,10 @@ def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
     """Around the writing of a checkpoint by all processes: until its end it is marked as half-written.
 
     Args:
-        checkpoint: its folder, which may hold what is left of an earlier try.
-        run: what to remember of the run (`check_same_run`), on the process that writes; None on the others.
+        checkpoint: its folder, which may hold what is left of an earlier try. What another program has put there is
+            moved aside.
+        run: what to remember of the run (`check_same_run`), read at the end, on the process that writes; None on the
+            others.
 
     Raises:
         UserError: the disk is full. What was written of this checkpoint is removed, and no other is touched.
@@ -75,19 +149,37 @@ def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
     try:
         with explaining_a_full_disk(checkpoint.parent, checkpoint.name):
             if run is not None:
-                shutil.rmtree(checkpoint, ignore_errors=True)
-                checkpoint.mkdir(parents=True)
+                _make_way(checkpoint)
+                checkpoint.mkdir(parents=True, exist_ok=True)
+                mark = {"step": _step(checkpoint)}
+                (checkpoint / _RUN).write_text(json.dumps(mark), encoding="utf-8")
                 (checkpoint / INCOMPLETE).write_text("This checkpoint was still being written.\n", encoding="utf-8")
             yield
             if run is not None:
                 files = sorted(str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file())
-                run = {**run, "files": [name for name in files if name != INCOMPLETE]}
+                run = {**mark, **run, "files": [name for name in files if name != INCOMPLETE]}
                 (checkpoint / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
                 _to_disk(checkpoint)
                 (checkpoint / INCOMPLETE).unlink()
     except UserError:
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        if _is_own(checkpoint):
+            shutil.rmtree(checkpoint, ignore_errors=True)
         raise
+
+
+def _make_way(checkpoint: Path) -> None:
+    if _is_own(checkpoint):
+        shutil.rmtree(checkpoint)
+    elif os.path.lexists(checkpoint) and (checkpoint.is_symlink() or not _is_empty(checkpoint)):
+        aside = checkpoint.with_name(f"{checkpoint.name}.kept-{uuid4().hex[:8]}")
+        checkpoint.rename(aside)
+        logger.warning(
+            f"{checkpoint} was not written by this run, which now has one of this name: it is kept as {aside}"
+        )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 @contextmanager
@@ -121,16 +213,33 @@ def _to_disk(checkpoint: Path) -> None:
 
 
 def remove_old(folder: Path, limit: int | None, best: str | None) -> None:
-    """Removes what is left of checkpoints that were never whole, and the oldest of more than `limit` others."""
-    for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        if not is_whole(path):
-            shutil.rmtree(path, ignore_errors=True)
-    rotate_checkpoints(str(folder), limit, best)
+    """Removes, of those that carry the mark, what is left of checkpoints that were never whole, and the oldest of more
+    than `limit` others; the last one and the `best` are kept."""
+    found = own_checkpoints(folder)
+    for path in (path for path in found if (path / INCOMPLETE).exists()):
+        shutil.rmtree(path, ignore_errors=True)
+    found = [path for path in found if path.is_dir()]
+    kept = {found[-1], *(path for path in found if best and path.name == Path(best).name)} if found else set()
+    surplus = len(found) - max(limit, len(kept)) if limit else 0
+    for path in [path for path in found if path not in kept][: max(surplus, 0)]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_all(folder: Path) -> None:
+    """Removes the checkpoints in `folder` that carry the mark, and says so, and what will be written over."""
+    found = own_checkpoints(folder)
+    over = [name for name in ("README.md", "config.json", "model.safetensors") if (folder / name).exists()]
+    goes = [f"{path.name} is removed" for path in found] + [f"{name} is replaced" for name in over]
+    if goes:
+        logger.warning(f"overwrite_output_dir: {folder}: {', '.join(goes)}; all that has no name of a new file stays")
+    for path in found:
+        shutil.rmtree(path)
 
 
 def remembered(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
     """What the checkpoint remembers of its run; nothing if another trainer wrote it."""
-    return dict(read_json(Path(checkpoint) / _RUN) or {})
+    found = read_json(Path(checkpoint) / _RUN)
+    return found if isinstance(found, dict) else {}
 
 
 def data_digest(rows: Any) -> str:
@@ -147,7 +256,7 @@ def check_checkpoint(checkpoint: Path) -> None:
     Raises:
         UserError: one is missing or damaged.
     """
-    if not is_whole(checkpoint):
+    if not _ended(checkpoint):
         other = last_checkpoint(checkpoint.parent)
         raise UserError(
             f"resume_from_checkpoint: {checkpoint} was not written to its end"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -52,6 +53,10 @@ class PrecisionArguments(CheckedArguments):
         if device == "cuda" and self.tf32 is None and is_torch_tf32_available():
             self.tf32 = True
         super().__post_init__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is secret: transformers pickles the arguments beside every model."""
+        return {**self.__dict__, "hub_token": None}
 
     @property
     def precision(self) -> str:

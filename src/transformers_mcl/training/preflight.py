@@ -17,7 +17,7 @@ from ..models.backbones import family_of, native_class
 from ..models.configuration_mcl import MclConfig
 from ..models.masks import check_documents
 from .arguments import MclTrainingArguments
-from .checkpoints import check_checkpoint, last_checkpoint
+from .checkpoints import checkpoint_to_resume, last_checkpoint, numbered, own_checkpoints
 
 __all__ = ["check_attention", "check_metric", "check_output_dir", "check_seq_length", "refusing"]
 
@@ -63,11 +63,7 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
     """The checkpoint to resume from, if any; refuses a folder that holds another run."""
     folder = check_writable(str(args.output_dir))
     wanted = args.resume_from_checkpoint
-    if wanted:
-        found = last_checkpoint(folder) if wanted in (True, "true", "True") else wanted
-        if not isinstance(found, str) or not Path(found).is_dir():
-            raise UserError(f"resume_from_checkpoint={wanted}: there is no whole checkpoint in {found or folder}")
-        check_checkpoint(Path(found))
+    if found := checkpoint_to_resume(wanted, folder):
         last = last_checkpoint(folder)
         if last is not None and Path(found).resolve().parent == folder.resolve() and not Path(last).samefile(found):
             raise UserError(
@@ -78,7 +74,10 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
         if 0 < args.max_steps < step:
             raise UserError(f"max_steps={args.max_steps} is below the {step} steps that {found} has been trained for")
         return found
-    others = [*folder.glob("model.safetensors"), *folder.glob("checkpoint-*")]
+    # Where nothing is whole, auto begins over what a run left that was killed before.
+    left = own_checkpoints(folder) if wanted else []
+    others = [*folder.glob("model*.safetensors"), *folder.glob("README.md"), *numbered(folder)]
+    others = [path for path in others if path not in left]
     if others and not overwrite:
         raise UserError(
             f"output_dir {args.output_dir} holds another run ({others[0].name}): give another folder, go on with "

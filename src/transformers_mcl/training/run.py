@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,13 +38,14 @@ from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
 from ..io import versions
+from ..locks import claimed
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
 from .arguments import LENGTHS, MclTrainingArguments
 from .baselines import token_entropy, token_shares
 from .callbacks import format_seconds
-from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint
+from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint, remove_all
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
@@ -251,13 +251,22 @@ class PretrainingRun:
         return "; ".join(said)
 
     def train(self) -> None:
-        """Trains, saves the pair with its tokenizer into the output folder, and evaluates it on the held-out text."""
+        """Trains, saves the pair with its tokenizer into the output folder, and evaluates it on the held-out text.
+
+        Raises:
+            UserError: another process writes into that folder, the disk is full, or a batch does not fit in memory.
+            Interrupted: SIGTERM came.
+        """
+        with claimed(self.folder, process_index=self.trainer.args.process_index):
+            self._train()
+
+    def _train(self) -> None:
         trainer = self.trainer
         if trainer.is_world_process_zero():
             self.folder.mkdir(parents=True, exist_ok=True)
             # Another run's, which the arguments allow to overwrite: only now that nothing can be refused any more.
-            for other in [] if self.checkpoint else self.folder.glob("checkpoint-*"):
-                shutil.rmtree(other)
+            if self.checkpoint is None:
+                remove_all(self.folder)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
         try:
             result = trainer.train(resume_from_checkpoint=self.checkpoint)
@@ -276,7 +285,8 @@ class PretrainingRun:
         with explaining_a_full_disk(self.folder, "the pair"):
             trainer.save_model()
             trainer.save_state()
-            trainer.save_metrics("train", result.metrics)
+            if result.metrics:  # not of a run that had reached its end
+                trainer.save_metrics("train", result.metrics)
         trainer.save_metrics("eval", trainer.evaluate() | self.baselines)
 
     @property

@@ -47,8 +47,8 @@ class SaveOnSignalCallback(TrainerCallback):
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.stopped:  # all is saved: no second time, and no evaluation in the time that is left
             control.should_save = control.should_evaluate = False
-            # Or transformers would now remove the checkpoint that is not the best, the last.
-            self._listening.enter_context(changed(args, save_total_limit=None, load_best_model_at_end=False))
+            # Or transformers would take the time to load it.
+            self._listening.enter_context(changed(args, load_best_model_at_end=False))
 
     def _anyone_asked(self) -> bool:
         """All processes must stop at the same step: at its end they agree."""

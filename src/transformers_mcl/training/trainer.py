@@ -18,13 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import ProgressCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput, TrainOutput
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
 from ..data.streaming import StreamLoader, TextStream
 from ..errors import Diverged, UserError
 from ..hub.model_card import RunSummary
-from ..hub.push import PushingTrainer, without_pickles
 from ..method.courses import COURSES
 from ..method.metrics import detection_sums, summarize_metrics, verdicts
 from ..method.schedules import SCHEDULES
@@ -35,10 +34,11 @@ from .arguments import MclTrainingArguments, changed
 from .baselines import token_entropy, token_shares
 from .callbacks import BoundaryCallback, CourseProgressCallback, RankSeedCallback, bars_closed
 from .checked_arguments import scheduler_arguments
-from .checkpoints import data_digest, last_checkpoint, remembered, remove_old, writing
+from .checkpoints import data_digest, last_checkpoint, remembered
 from .health import HealthCallback
 from .metric_sums import Meter
 from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
+from .resumable import ResumableTrainer
 from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
@@ -48,7 +48,7 @@ __all__ = ["MclTrainer", "evaluation_draws", "temperature_at"]
 logger = logging.get_logger(__name__)
 
 
-class MclTrainer(PushingTrainer):
+class MclTrainer(ResumableTrainer):
     """Trains [`MclForPreTraining`]; everything that [`~transformers.Trainer`] does, and:
 
     - the gradient of one large batch, however a step is split into micro-batches and processes;
@@ -379,27 +379,18 @@ class MclTrainer(PushingTrainer):
             "--warmup_steps, or without --fp16"
         )
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Trainer's, private: a checkpoint is marked until all of it is there, and no other is removed and nothing
-        uploaded before. No callback is called at both ends of its writing, nor sees a full disk."""
-        args = self.args
-        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+    def to_remember(self) -> dict[str, Any]:
         config = json.loads(self._pair.config.to_json_string(use_diff=False))
-        run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        return {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+
+    def save_more(self, checkpoint: Path) -> None:
+        if self._stream is not None and not self.args.save_only_model:
+            save_stream_state(self._stream, checkpoint)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self.is_fsdp_enabled:
             complete_state(self.optimizer)
-        with writing(folder, run if args.should_save else None):
-            self.accelerator.wait_for_everyone()
-            with changed(args, save_total_limit=None, push_to_hub=False):
-                super()._save_checkpoint(model, trial)
-            if self._stream is not None and not args.save_only_model:
-                save_stream_state(self._stream, folder)
-            self.accelerator.wait_for_everyone()
-        if args.push_to_hub:
-            with without_pickles():
-                self._push_from_checkpoint(str(folder))
-        if args.should_save:
-            remove_old(folder.parent, args.save_total_limit, self.state.best_model_checkpoint)
+        super()._save_checkpoint(model, trial)
 
     @cached_property
     def identity(self) -> dict[str, Any]:

@@ -380,8 +380,12 @@ def test_only_a_conversion_is_overwritten_and_only_when_asked(original: Original
     before = (out / "config.json").read_bytes()
     with pytest.raises(UserError, match="holds a conversion already"):
         convert_fairseq_checkpoint(path, out)
+    (out / "note.txt").write_text("mine")
+    before = (out / "conversion_report.json").read_bytes()
     convert_fairseq_checkpoint(original("amos").path, out, overwrite=True)
-    assert (out / "config.json").read_bytes() != before
+    assert (out / "note.txt").read_text() == "mine"
+    assert (out / "conversion_report.json").read_bytes() != before
+    assert str(tmp_path) not in (out / "conversion_report.json").read_text()  # it is uploaded
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match="is not an empty folder"):
