@@ -35,7 +35,7 @@ def peak_over_static(step: Callable[[], object], device: str, steps: int = 3) ->
     if sys.platform != "linux":
         return float("nan")
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts again from here
     static = resident("VmRSS")
     _repeat(step, steps)
     return float(resident("VmHWM") - static)
@@ -48,7 +48,7 @@ def _repeat(step: Callable[[], object], steps: int) -> None:
 
 def resident(name: str) -> int:
     """A field of the process's status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 

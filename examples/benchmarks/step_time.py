@@ -216,7 +216,11 @@ def machine(arguments: Arguments) -> dict[str, object]:
     if torch.device(arguments.device).type == "cuda":
         name = torch.cuda.get_device_name(arguments.device)
     elif (cpu := Path("/proc/cpuinfo")).exists():
-        models = (line.partition(":")[2].strip() for line in cpu.read_text().splitlines() if "model name" in line)
+        models = (
+            line.partition(":")[2].strip()
+            for line in cpu.read_text(encoding="utf-8").splitlines()
+            if "model name" in line
+        )
         name = next(models, name)
     return {
         "device": name,

@@ -73,8 +73,11 @@ def write_text(folder: Path, megabytes: int, files: int, seed: int) -> None:
 
 def resident() -> float:
     """Megabytes of this process and its loader workers."""
-    pids = [os.getpid(), *map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())]
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    pids = [
+        os.getpid(),
+        *map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="utf-8").split()),
+    ]
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) for pid in pids)
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -256,7 +256,7 @@ def check_apart(output_dir: str | os.PathLike[str], checkpoints: Sequence[str]) 
 
 def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:
     path = ingredient.file("tokenizer.json")
-    said: dict[str, Any] = json.loads(Path(path).read_text()) if path else {}
+    said: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
     # These two are what the last call to it was, not what it is.
     return {key: value for key, value in said.items() if key not in ("truncation", "padding")}
 

@@ -112,8 +112,10 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
 
 def _to_disk(checkpoint: Path) -> None:
     """Has the system write what it still holds in memory, so that a power cut finds the checkpoint whole or marked."""
-    for path in (*(path for path in checkpoint.rglob("*") if path.is_file()), checkpoint):
-        descriptor = os.open(path, os.O_RDONLY)
+    windows = os.name == "nt"  # opens no folder, and has no file written that is open for reading alone
+    files = (path for path in checkpoint.rglob("*") if path.is_file())
+    for path in files if windows else (*files, checkpoint):
+        descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
