@@ -124,7 +124,8 @@ def main() -> None:
     if arguments.json:
         settings = {**asdict(arguments), "json": str(arguments.json)}
         arguments.json.write_text(
-            json.dumps({"machine": about, "arguments": settings, "families": measured}, indent=1) + "\n"
+            json.dumps({"machine": about, "arguments": settings, "families": measured}, indent=1) + "\n",
+            encoding="utf-8",
         )
 
 

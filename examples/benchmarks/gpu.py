@@ -302,7 +302,7 @@ def main() -> None:
         if given.json:
             settings = {**asdict(given), "json": str(given.json)}
             whole = {"machine": about, "arguments": settings, "lines": lines, "left_out": left_out}
-            given.json.write_text(json.dumps(whole, indent=1) + "\n")
+            given.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     for figures in lines:
         if "operators" in figures:
             print(f"\n{profile_table(figures)}")

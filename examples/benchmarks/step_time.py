@@ -282,7 +282,7 @@ def main() -> None:
         print(operators_table("operator", figures["operators"], most=20))
     if arguments.json:
         figures["arguments"] = {**asdict(arguments), "json": str(arguments.json)}
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -301,7 +301,7 @@ class Finetuning:
         if trainer.args.process_index != 0:
             return
         (aside / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
-        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False))
+        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False), encoding="utf-8")
         first, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
         figures = {"Loss": loss, task.main_metric: first, "Learning rate": "learning_rate"}
         # The loss in training is drawn beside that of the main validation set.

@@ -23,7 +23,7 @@ def memory_limit(device: torch.device) -> float:
     limits = [float(psutil.virtual_memory().available + psutil.Process().memory_info().rss)]
     for path in _CGROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
-            limits.append(float(path.read_text()))
+            limits.append(float(path.read_text(encoding="utf-8")))
     return min(limits)
 
 
