@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import transformers
-from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerFast, Trainer
+from transformers import AutoModel, ElectraModel, PreTrainedModel, PreTrainedTokenizerFast, Trainer
 from transformers.models.auto import auto_factory
+from transformers.models.electra.modeling_electra import ElectraSelfAttention
 from transformers.utils import hub
 
 from transformers_mcl import MclTrainer
@@ -34,6 +35,12 @@ METHODS: dict[Any, dict[str, str]] = {
         "_init_weights": "self, module",
         "_upload_modified_files": "self, working_dir, repo_id, ...",
     },
+    # Public, but what ours are called with is theirs to choose.
+    ElectraModel: {
+        "_create_attention_masks": "self, attention_mask, encoder_attention_mask, embedding_output, ...",
+        "forward": "self, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, ...",
+    },
+    ElectraSelfAttention: {"forward": "self, hidden_states, attention_mask, ..."},
     PreTrainedTokenizerFast: {"_encode_plus": "self, text, text_pair, ..."},
     auto_factory: {"_get_model_class": "config, model_mapping"},
     hub: {"cached_files": "path_or_repo_id, filenames, ..."},  # is public; what we give it is not
