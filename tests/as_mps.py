@@ -23,19 +23,25 @@ class OnMps(torch.Tensor):
     def __new__(cls, held: Tensor) -> OnMps:
         if held.dtype in (torch.float64, torch.complex128):
             raise TypeError("MPS has no float64: where was it made?")
-        shape: dict[str, Any] = {"strides": held.stride(), "storage_offset": held.storage_offset()}
-        made = torch.Tensor._make_wrapper_subclass(cls, held.size(), dtype=held.dtype, device="meta", **shape)  # type: ignore[attr-defined]
+        shape: dict[str, Any] = {
+            "strides": held.stride(),
+            "storage_offset": held.storage_offset(),
+            "dtype": held.dtype,
+        }
+        made = torch.Tensor._make_wrapper_subclass(cls, held.size(), device=torch.device("meta"), **shape)
         made.held = held
-        return made  # type: ignore[no-any-return]
+        return made
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
         return MPS
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return _run(func, args, kwargs or {})
 
 

@@ -51,6 +51,7 @@ ATTRIBUTES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
         PreTrainedModel,
         (
+            "_keys_to_ignore_on_load_unexpected",
             "_keys_to_ignore_on_save",
             "_no_split_modules",
             "_supports_flash_attn",

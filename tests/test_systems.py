@@ -73,7 +73,7 @@ def test_text_is_prepared_by_spawned_processes(spawning: None, tmp_path: Path) -
     for name in ("one", "two"):
         (path := tmp_path / f"{name}.txt").write_text(f"{name} cat sat on the mat\n\n" * 20, encoding="utf-8")
         files.append(str(path))
-    tokenizer = AutoTokenizer.from_pretrained(DEMO_FOLDER)
+    tokenizer = AutoTokenizer.from_pretrained(DEMO_FOLDER / "tokenizer")
 
     def rows(workers: int) -> Any:
         args = DataArguments(train_file=files, validation_file=files[:1], preprocessing_num_workers=workers)

@@ -86,6 +86,6 @@ def test_what_is_asked_for_wins(compiled: list[str], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "why_not", lambda _: "no C++ compiler")
     fallen_back = prepared(tmp_path)
     assert not fallen_back.compiling.on
-    assert fallen_back.plan().count("but nothing can be compiled here: no C++ compiler)\n") == 1
+    assert fallen_back.plan().count("but nothing can be compiled here: no C++ compiler)") == 1
     with pytest.raises(UserError, match="torch_compile=True: nothing can be compiled here: no C.. compiler: leave it"):
         _ = prepared(tmp_path, "--torch_compile", "true").compiling
