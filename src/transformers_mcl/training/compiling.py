@@ -44,7 +44,7 @@ def why_not(device: torch.device) -> str:
     try:
         torch.compile(_double)(torch.ones(8, device=device))
     except Exception as error:  # each of its parts has its own
-        return one_line(error)
+        return one_line(error).partition(" Set TORCHDYNAMO_VERBOSE")[0]
     return ""
 
 
