@@ -87,7 +87,7 @@ def test_text_is_prepared_by_spawned_processes(spawning: None, tmp_path: Path) -
 
 
 def test_ci_runs_on_all_systems_and_versions() -> None:
-    jobs = {}
+    jobs: dict[str, Any] = {}
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
         jobs |= yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
     assert jobs["systems"]["strategy"]["matrix"]["os"] == ["windows-latest", "macos-latest"]
