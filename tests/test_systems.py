@@ -12,6 +12,7 @@ from typing import Any
 import multiprocess
 import pytest
 import yaml
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 from transformers_mcl.data import DataArguments, DataCollatorForMcl, load_corpus, tokenize_and_pack
@@ -68,6 +69,7 @@ def spawning() -> Iterator[None]:
     multiprocess.set_start_method(before, force=True)
 
 
+@pytest.mark.slow  # each import all of torch and transformers
 def test_text_is_prepared_by_spawned_processes(spawning: None, tmp_path: Path) -> None:
     files = []
     for name in ("one", "two"):
@@ -82,8 +84,13 @@ def test_text_is_prepared_by_spawned_processes(spawning: None, tmp_path: Path) -
 
     here, there = rows(1), rows(2)
     assert there["input_ids"][:] == here["input_ids"][:]
-    collator = pickle.loads(pickle.dumps(DataCollatorForMcl(tokenizer)))  # what a spawned loader's worker gets
-    assert collator([pickle.loads(pickle.dumps(there))[0]])["input_ids"].tolist() == [here[0]["input_ids"]]
+
+
+def test_what_a_spawned_loader_gets_can_be_pickled() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(DEMO_FOLDER / "tokenizer")
+    rows = Dataset.from_dict({"input_ids": [[2, 5, 6, 3]]})
+    collator, there = pickle.loads(pickle.dumps((DataCollatorForMcl(tokenizer), rows)))
+    assert collator([there[0]])["input_ids"].tolist() == [[2, 5, 6, 3]]
 
 
 def test_ci_runs_on_all_systems_and_versions() -> None:
