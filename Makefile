@@ -14,8 +14,14 @@ DOCS_INSTALLED := $(VENV)/.installed-docs
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(addprefix -c ,$(CONSTRAINTS))
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+# Of `make test-versions`: lowest-direct, the oldest versions that pyproject.toml allows, or highest, the newest.
+RESOLUTION ?= lowest-direct
+# More for uv, where it is to take another torch than the index has, say:
+# UV_ARGS="--override torch.txt --find-links FOLDER", with the line torch==2.13.0+cpu in torch.txt.
+UV_ARGS ?= --torch-backend cpu
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-upstream test-gpu test-deepspeed lint format docs build clean
+.PHONY: help install demo test test-slow test-versions test-upstream test-gpu test-deepspeed lint format docs build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -39,6 +45,12 @@ test: $(INSTALLED) ## run the tests
 
 test-slow: $(INSTALLED) ## run the tests that take minutes
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+test-versions: ## run the tests in a fresh environment of the oldest or newest versions: RESOLUTION=lowest-direct or highest
+	$(PYTHON) -m venv --clear .venv-$(RESOLUTION)
+	.venv-$(RESOLUTION)/bin/python -m pip install --disable-pip-version-check uv
+	.venv-$(RESOLUTION)/bin/uv pip install -p .venv-$(RESOLUTION) --resolution $(RESOLUTION) $(UV_ARGS) -e '.[dev]'
+	OMP_NUM_THREADS=1 .venv-$(RESOLUTION)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-upstream: $(INSTALLED) ## run transformers' own model tests on our classes
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m upstream $(ARGS)

@@ -12,6 +12,19 @@ from filelock import FileLock
 
 from tests.once import Once
 
+# What these test needs forks, signals, pipes with names or a shell of POSIX.
+_POSIX = [
+    "data/test_documentation.py",
+    "examples/test_accelerate.py",
+    "examples/test_jobs.py",
+    "finetuning/test_resuming.py",
+    "hub/test_remote_code.py",
+    "test_registration.py",
+    "training/test_resume.py",
+    "training/test_signals.py",
+]
+collect_ignore = _POSIX if os.name == "nt" else []
+
 # No test may reach the network, nor read or fill the caches of whoever runs it. Each worker of pytest-xdist has a
 # folder of its own inside that of the process that started it, which removes them all.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
+import pytest
 from transformers.testing_utils import get_torch_dist_unique_port
 
-__all__ = ["torchrun"]
+__all__ = ["posix_only", "torchrun"]
+
+posix_only = pytest.mark.skipif(os.name == "nt", reason="forks, signals, pipes with names or a shell of POSIX")
 
 
 def torchrun(processes: int = 2) -> list[str]:
     """What stands before a script, or `-m` and a module, for so many processes on this machine."""
+    if os.name == "nt":
+        pytest.skip("torch's processes find each other by what its builds for Windows lack")
     port = str(get_torch_dist_unique_port())
     return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", port]

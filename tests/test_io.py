@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.launching import posix_only
 from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.io import (
     atomic_folder,
@@ -87,6 +88,7 @@ def test_nothing_is_left_of_what_failed(
     assert list(tmp_path.iterdir()) == []
 
 
+@posix_only
 def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="SIGTERM: nothing was written into .*soup"):

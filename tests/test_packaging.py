@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ import pytest
 import transformers_mcl
 
 ROOT = Path(__file__).parents[1]
+_SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 PACKAGE = ROOT / "src" / "transformers_mcl"
 # Exits with status 0, and in silence, where what takes long stays unimported.
 IMPORT = "import sys, transformers_mcl; sys.exit(' '.join({'torch', 'transformers'} & {*sys.modules}) or 0)"
@@ -73,7 +75,7 @@ def test_wheel_and_sdist_hold_every_file_of_the_package(distributions: tuple[Pat
 def test_wheel_works_in_a_clean_environment(distributions: tuple[Path, Path], tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment)
-    python, command = (environment / "bin" / name for name in ("python", "transformers-mcl"))
+    python, command = (environment / _SCRIPTS / name for name in ("python", "transformers-mcl"))
     # The dependencies are those installed here. A path file inside a folder so added is not followed, so that the
     # wheel is all that the new environment sees of this package.
     site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))

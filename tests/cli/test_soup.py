@@ -81,7 +81,7 @@ def test_methods_by_the_pre_training_loss(
     said = capsys.readouterr()
     assert "pretraining_loss (less is better)" in said.out and "| **the soup** | 1 | **" in said.out
     assert "evaluations of minus pretraining_loss on 4 rows of 16 tokens of text.txt" in said.err
-    card = Path(out, "README.md").read_text()
+    card = Path(out, "README.md").read_text(encoding="utf-8")
     assert str(tmp_path) not in card and "model-index" in card
     assert ("the uniform soup" in card) == (method == "learned")
 

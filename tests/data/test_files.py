@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.launching import posix_only
 from transformers_mcl.data import files
 from transformers_mcl.data.files import find_files
 from transformers_mcl.errors import UserError
@@ -41,6 +42,7 @@ def test_missing_file_names_the_nearest(folder: Path) -> None:
         find_files(["nowhere/b.txt"], "train_file")
 
 
+@posix_only
 def test_files_that_cannot_be_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "empty.txt").touch()
     with pytest.raises(UserError, match=r"validation_file: '.*empty\.txt' is empty"):

@@ -135,7 +135,7 @@ def test_a_mixed_stream_goes_on_exactly_where_it_was(
 
 
 def test_a_source_with_too_few_documents_is_named(paths: list[str], tokenizer: BertTokenizer) -> None:
-    Path(paths[1]).write_text("b 1\n")
+    Path(paths[1]).write_text("b 1\n", encoding="utf-8")
     values: dict[str, Any] = {"mixing_weights": [3, 1, 2], "streaming": True, "validation_file": [paths[0]]}
     stream, _ = load_stream(arguments(paths, **values), tokenizer)
     loader = StreamLoader(stream, 10**9, DataCollatorForMcl(tokenizer), batch_size=4, num_processes=2)

@@ -318,7 +318,9 @@ def test_a_soup_is_made_by_the_study_of_course_soups(
     with pytest.raises(UserError, match="^course_soups/run.py ended with the exit status 2"):
         scripts["job"].run_job(path)
     ((flag, file),) = asked
-    args, model_args, _, training_args = scripts["plan"].parse("soups", yaml.safe_load(Path(file).read_text()))
+    args, model_args, _, training_args = scripts["plan"].parse(
+        "soups", yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    )
     assert flag == "--config" and len(args.ingredients) == 14 and args.methods == ["uniform"]
     assert (model_args.model_name_or_path, training_args.max_steps, training_args.seed) == ("pair", 7, 3)
     assert training_args.output_dir == str(path.parent / "study")
@@ -571,5 +573,5 @@ def test_the_pages_in_the_documentation_are_made_of_the_results(
     monkeypatch.chdir(tmp_path)  # its command is in it
     folder = Path("examples", "experiments", "results", scale)
     scripts["report"].write_report(folder, Path("docs", page))
-    assert Path("docs", page).read_text() == (ROOT / "docs" / page).read_text()
+    assert Path("docs", page).read_text(encoding="utf-8") == (ROOT / "docs" / page).read_text()
     assert scripts["report"].Results(folder).scale == scale

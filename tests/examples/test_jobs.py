@@ -96,7 +96,7 @@ def test_none_runs_twice_at_a_time(tmp_path: Path) -> None:
             run_jobs(again, [{}], lambda line: None, "training")
     finally:
         (tmp_path / "end").write_text("the first\n")
-    with open(tmp_path / "a.lock") as lock:
+    with open(tmp_path / "a.lock", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for its end
     run_jobs(again, [{}], lambda line: None, "training")
     assert (tmp_path / "a.log").read_text() == "the first\nagain\n"

@@ -62,7 +62,7 @@ def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: 
         with gzip.open(f"sst2/{split}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
     for name in ("train.csv", "test.csv"):
-        Path(name).write_text("question,answer,quality\nwho,bob,good\nwho,anna,bad\n")
+        Path(name).write_text("question,answer,quality\nwho,bob,good\nwho,anna,bad\n", encoding="utf-8")
     shutil.copytree(ROOT / "examples" / "names", "examples/names", ignore=shutil.ignore_patterns("*.py"))
 
 
@@ -173,8 +173,8 @@ def test_adding_a_task(
         for known, name in ((TASKS, "boolq"), (EVALUATIONS, "verbs")):
             known.pop(name, None)
     assert not small
-    assert "| boolq | **accuracy** |" in Path("my-boolq/results.md").read_text()
-    assert "| live | 1 |" in Path("my-verbs/results.md").read_text()
+    assert "| boolq | **accuracy** |" in Path("my-boolq/results.md").read_text(encoding="utf-8")
+    assert "| live | 1 |" in Path("my-verbs/results.md").read_text(encoding="utf-8")
 
 
 def test_recipes(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import transformers
 from huggingface_hub import constants
 
 import transformers_mcl
+from tests.launching import posix_only
 from transformers_mcl import MclConfig, MclForMaskedLM, MclForPreTraining, MclModel, MclTokenizer, UserError
 from transformers_mcl.data import load_tokenizer
 from transformers_mcl.errors import Interrupted, NotConverted
@@ -192,6 +193,7 @@ def test_a_full_disk(where: str, online: Any, monkeypatch: pytest.MonkeyPatch, t
     assert type(opened("AutoModel")) is MclModel
 
 
+@posix_only
 def test_sigterm_ends_a_conversion(online: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def asked_to_end(*args: Any, **kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -76,9 +76,9 @@ def test_every_layer_has_its_figures(folder: Path, capsys: pytest.CaptureFixture
         "accuracy (layer 2)",
         results["layers"]["2"]["accuracy"],
     )
-    first = Path("out", "results.json").read_text()
+    first = Path("out", "results.json").read_text(encoding="utf-8")
     assert probe("--update_card", "true") == 0
-    assert Path("out", "results.json").read_text() == first
+    assert Path("out", "results.json").read_text(encoding="utf-8") == first
 
 
 def test_which_half_and_how_it_was_read_is_said(folder: Path) -> None:

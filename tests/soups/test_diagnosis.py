@@ -104,7 +104,7 @@ def test_the_page_and_the_command(
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two", "three", "start"):
         tokenizer.save_pretrained(make_ingredient(name))
-    (tmp_path / "held_out.txt").write_text(text.read_text())
+    (tmp_path / "held_out.txt").write_text(text.read_text(encoding="utf-8"))
     page = (Path(__file__).parents[2] / "docs" / "soup_diagnosis.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(block, "docs/soup_diagnosis.md", "exec"), {})

@@ -126,7 +126,7 @@ def test_a_fine_tuned_checkpoint(make_classifier: MakeIngredient, reviews: Path,
     """Its labels count as it was trained with them: the examples have fewer, in another order."""
     classifier = make_classifier("a")
     model: Any = BertForSequenceClassification.from_pretrained(classifier).eval()
-    rows = [json.loads(line) for line in reviews.read_text().splitlines()]
+    rows = [json.loads(line) for line in reviews.read_text(encoding="utf-8").splitlines()]
     with torch.no_grad():
         logits = model(**tokenizer([row["sentence"] for row in rows], padding=True, return_tensors="pt")).logits
     wanted = torch.tensor([model.config.label2id[row["label"]] for row in rows])
@@ -165,5 +165,5 @@ def test_what_cannot_be_scored_is_said(
     BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / "encoder")
     tokenizer.save_pretrained(tmp_path / "encoder")
     refused("encoder' is no BertForSequenceClassification: it lacks classifier", [tmp_path / "encoder"], **task)
-    reviews.write_text(reviews.read_text().replace('"good"', '"fine"'))
+    reviews.write_text(reviews.read_text(encoding="utf-8").replace('"good"', '"fine"'), encoding="utf-8")
     refused("its labels are bad, fine, the ingredients' are neutral, bad, good", [classifier], **task)

@@ -483,13 +483,6 @@ def test_the_time_of_training_is_that_of_all_its_parts(make_trainer: Make, tmp_p
     assert 1000 < trainer.training_seconds < 1000 + time.perf_counter() - began
 
 
-def test_two_private_methods_of_the_trainer_are_overridden() -> None:
-    """Each change of transformers may break one."""
-    ours = {name for kind in MclTrainer.__mro__[: MclTrainer.__mro__.index(Trainer)] for name in vars(kind)}
-    private = {name for name in ours & set(dir(Trainer)) if name.startswith("_") and not name.startswith("__")}
-    assert private == {"_maybe_log_save_evaluate", "_save_checkpoint"}
-
-
 def test_resuming_from_true_passes_over_what_was_half_written(make_trainer: Make, tmp_path: Path) -> None:
     make_trainer(save_steps=2).train()
     (tmp_path / "checkpoint-9").mkdir()

@@ -106,7 +106,7 @@ def summarize_metrics(total: Mapping[str, Tensor]) -> dict[str, float]:
     A figure without a denominator, such as the precision of a discriminator that called nothing replaced, is left out.
     """
     figures: dict[str, float] = {}
-    sums = {name: value.double().cpu().tolist() for name, value in total.items()}
+    sums = {name: value.cpu().double().tolist() for name, value in total.items()}
     for loss in all_losses():
         if loss in sums:
             _ratio(figures, f"{loss}_loss", *sums[loss])

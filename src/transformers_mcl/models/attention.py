@@ -22,14 +22,14 @@ class MclSelfAttention(ElectraSelfAttention):
       looks in every layer for rows that attend to nothing, which no row of ours does.
     """
 
-    def forward(
-        self, hidden_states: Tensor, attention_mask: Tensor | None = None, past_key_values: Any = None, **kwargs: Any
-    ) -> Any:
+    def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Any:
         device = hidden_states.device.type
         if torch.is_autocast_enabled(device):
             hidden_states = hidden_states.to(torch.get_autocast_dtype(device))
-        if not self._is_unfused(hidden_states, attention_mask) or past_key_values is not None:
-            return super().forward(hidden_states, attention_mask, past_key_values, **kwargs)
+        # Decoders' keys of before, under the names of newer and older releases.
+        cached = any(one is not None for one in (*args, kwargs.get("cache"), kwargs.get("past_key_values")))
+        if cached or not self._is_unfused(hidden_states, attention_mask):
+            return super().forward(hidden_states, attention_mask, *args, **kwargs)
         batch, length, _ = hidden_states.shape
 
         def heads(x: Tensor) -> Tensor:

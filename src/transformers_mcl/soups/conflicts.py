@@ -111,7 +111,9 @@ def _products(gradients: list[dict[str, Tensor]], only: Collection[str] | None =
     for i, ours in enumerate(gradients):
         for j, its in enumerate(gradients[: i + 1]):
             common = ours.keys() & its.keys() if only is None else ours.keys() & its.keys() & set(only)
-            products[i, j] = products[j, i] = sum(float((ours[n].double() * its[n].double()).sum()) for n in common)
+            # In float64, which not every device has.
+            parts = ((ours[name].cpu().double(), its[name].cpu().double()) for name in common)
+            products[i, j] = products[j, i] = sum(float((one * other).sum()) for one, other in parts)
     return products
 
 

@@ -166,7 +166,7 @@ def save_tug_of_war(score: PretrainingLoss, checkpoint: str | os.PathLike[str], 
 
 def _loss(score: LossScore, model: PreTrainedModel) -> float:
     with loading_in_silence():  # one bar is enough
-        return sum(part.double().item() for part in score.losses(model))
+        return sum(part.item() for part in score.losses(model))
 
 
 def _short_names(names: Sequence[str]) -> list[str]:

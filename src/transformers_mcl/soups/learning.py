@@ -177,7 +177,7 @@ class Gradient:
                 done += part.numel()
         loss = 0.0
         for piece in self.score.losses(self.model):
-            loss += piece.double().item()
+            loss += piece.item()
             if piece.requires_grad:
                 piece.backward()
         for source, difference in self.ingredients[0].sums.values():
@@ -196,7 +196,7 @@ class Gradient:
             return slopes
         rows = gradient.view(gradient.shape or (1,))
         for begin, end in parts(gradient.shape):
-            part = rows[begin:end].double().cpu().reshape(-1)
+            part = rows[begin:end].cpu().double().reshape(-1)
             for i, ingredient in enumerate(self.ingredients):
                 slopes[i] -= torch.dot(part, ingredient.read(name, begin, end).double().reshape(-1)).item()
         return slopes

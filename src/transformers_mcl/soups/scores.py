@@ -85,7 +85,7 @@ class LossScore(Score):
     def __call__(self, folder: Folder) -> float:
         model = self.load(folder)
         with torch.no_grad():
-            return -sum(part.double().item() for part in self.losses(model))
+            return -sum(part.item() for part in self.losses(model))
 
 
 class PretrainingLoss(LossScore):

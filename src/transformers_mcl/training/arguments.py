@@ -55,6 +55,8 @@ class MclTrainingArguments(OptimizerArguments):
     - `length_warmup_lengths`: in tokens, in the order of their use;
     - `max_tokens`, `max_hours`, `up_to_steps`: [`prepare`] makes `max_steps` of them, for which it may have to measure
       the run's speed ([`lengths.settle`]); [`MclTrainer`] alone refuses them;
+    - `torch_compile`: where it is not given, [`prepare`] decides ([`compiling_pays`]); [`MclTrainer`] alone compiles
+      nothing then;
     - `eval_seed`: two evaluations with the same seed and batch size draw the same, so that models can be compared.
 
     Raises:
@@ -105,6 +107,13 @@ class MclTrainingArguments(OptimizerArguments):
         default=None,
         metadata={
             "help": "Without any other length one is proposed from the text and the speed, of at most this many steps."
+        },
+    )
+    torch_compile: bool | None = field(  # type: ignore[assignment]
+        default=None,
+        metadata={
+            "help": "Compile each pass of a network. Without it: if the run has a preset and is so long that it gains "
+            "by it, as its plan says."
         },
     )
     eval_seed: int = field(default=0, metadata={"help": "Seed of the draws of every evaluation."})

@@ -49,6 +49,8 @@ logger = logging.get_logger(__name__)
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 INCOMPLETE = "checkpoint-is-incomplete.txt"
+# Which opens no folder, and flushes only what may be written.
+_WINDOWS = os.name == "nt"
 _STATE, _RUN = "trainer_state.json", "run.json"
 # What may not change whatever becomes of the data: the optimizer's state would not fit.
 _FITTED = ("optim", "generator_learning_rate")
@@ -204,8 +206,9 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
 
 def _to_disk(checkpoint: Path) -> None:
     """Has the system write what it still holds in memory, so that a power cut finds the checkpoint whole or marked."""
-    for path in (*(path for path in checkpoint.rglob("*") if path.is_file()), checkpoint):
-        descriptor = os.open(path, os.O_RDONLY)
+    files = (path for path in checkpoint.rglob("*") if path.is_file())
+    for path in files if _WINDOWS else (*files, checkpoint):
+        descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

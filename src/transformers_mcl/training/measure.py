@@ -29,7 +29,7 @@ from .signals import SaveOnSignalCallback
 from .trainer import MclTrainer
 from .workload import Workload
 
-__all__ = ["PATIENCE", "Speed", "measurable", "measure", "rehearsal", "too_large"]
+__all__ = ["PATIENCE", "Speed", "measurable", "measure", "rehearsal", "rough_seconds", "too_large"]
 
 PATIENCE = 120.0
 # A time is the median of blocks, of so many at least and at most, that together take these seconds; a block is as many
@@ -294,7 +294,7 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     args, model = trainer.args, trainer.model
     every, some = (max(args.train_batch_size // part, 1) for part in (1, _PROBES[-1]))
     flops = _flops(trainer, 1, _phases(trainer)[-1].weights)
-    speed = flops_per_second or _OF_A_PRODUCT * _product(trainer)
+    speed = flops_per_second or 1 / _slowest(trainer, rough_seconds(1.0, args.device))
     if 2 * some * flops < patience * speed:
         return None
     step = every * flops / speed * args.gradient_accumulation_steps
@@ -306,9 +306,14 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     return Speed(_shared_out(trainer, step), held_out * flops / 3 / speed, memory, "operations")
 
 
-def _product(trainer: MclTrainer) -> float:
-    """Operations a second in a product of two matrices, in float32."""
-    device = trainer.args.device
+def rough_seconds(flops: float, device: torch.device) -> float:
+    """Of a training of so many operations on this process's device, by one large product."""
+    size, seconds = _product(device)
+    return flops * seconds / (_OF_A_PRODUCT * 2 * size**3)
+
+
+def _product(device: torch.device) -> tuple[int, float]:
+    """The size of two matrices, and the seconds of their product in float32."""
     size = 8192 if device.type == "cuda" else 1024
     a = torch.ones(size, size, device=device)
     seconds = []
@@ -316,7 +321,7 @@ def _product(trainer: MclTrainer) -> float:
         began = _clock()
         float((a @ a)[0, 0])  # waits for the device
         seconds.append(_clock() - began)
-    return 2 * size**3 / _slowest(trainer, min(seconds))
+    return size, min(seconds)
 
 
 def _slowest(trainer: MclTrainer, seconds: float) -> float:

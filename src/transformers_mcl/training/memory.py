@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import torch
 
 __all__ = ["format_bytes", "memory_limit", "peak_memory", "reset_peak_memory"]
@@ -17,12 +17,10 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 
 def memory_limit(device: torch.device) -> float:
-    """Bytes that this process can have: of a GPU's memory, or of the machine's; infinity where that is not known."""
+    """Bytes that this process can have: of a GPU's memory, or of the machine's."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
-    limits = []
-    with suppress(OSError, StopIteration):
-        limits.append(_field(Path("/proc/meminfo"), "MemAvailable") + _field(_STATUS, "VmRSS"))
+    limits = [float(psutil.virtual_memory().available + psutil.Process().memory_info().rss)]
     for path in _CGROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
             limits.append(float(path.read_text(encoding="utf-8")))
@@ -44,6 +42,10 @@ def peak_memory(device: torch.device) -> float:
         return float(torch.cuda.max_memory_allocated(device))
     with suppress(OSError, StopIteration):
         return _field(_STATUS, "VmHWM")
+    if (windows := getattr(psutil.Process().memory_info(), "peak_wset", None)) is not None:
+        return float(windows)
+    import resource  # which Windows lacks
+
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 

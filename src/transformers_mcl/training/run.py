@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 from transformers.utils import logging
@@ -45,12 +46,13 @@ from ..models.pretraining import MclForPreTraining
 from .arguments import LENGTHS, MclTrainingArguments
 from .baselines import token_entropy, token_shares
 from .callbacks import format_seconds
-from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint, remove_all
+from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint, remembered, remove_all
+from .compiling import Compiling, compiling_pays, why_not
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
 from .initialization import grow_vocabulary
 from .lengths import Asked, settle
-from .measure import Speed, measurable, measure, too_large
+from .measure import Speed, measurable, measure, rough_seconds, too_large
 from .memory import format_bytes
 from .model_arguments import ModelArguments
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
@@ -202,11 +204,14 @@ class PretrainingRun:
             + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
-        if args.torch_compile:
+        on, reason = self.compiling
+        if on:
             lines["compiled"] = (
-                f"each pass of a network, by {args.torch_compile_backend}, in the first steps, which takes minutes; "
-                "what it gains here, `transformers-mcl plan` says with --torch_compile true and without"
+                f"each pass of a network, in the first steps, which takes minutes ({reason}); what it gains here, "
+                "`transformers-mcl plan` says with --torch_compile true and without"
             )
+        else:
+            lines["compiled"] = f"no ({reason})"
         if self.length:
             lines["length"] = self.length
         if self.speed:
@@ -218,6 +223,37 @@ class PretrainingRun:
         if self.checkpoint:
             lines["resumes"] = self.checkpoint
         return "\n".join(f"  {name:<10} {text}" for name, text in lines.items())
+
+    @cached_property
+    def compiling(self) -> Compiling:
+        """Whether the passes are compiled: as asked for, or as before a resume, or by what a run with a preset gains.
+
+        Raises:
+            UserError: it was asked for, and nothing can be compiled here.
+        """
+        trainer, args = self.trainer, self.trainer.args
+        if args.torch_compile is not None or trainer.compiled:
+            if args.torch_compile_backend == "inductor" and (trouble := why_not(args.device)):
+                raise UserError(f"torch_compile=True: nothing can be compiled here: {trouble}: leave it out")
+            return Compiling(trainer.compiled, "asked for")
+        before = remembered(self.checkpoint).get("torch_compile") if self.checkpoint else None
+        if before is not None:
+            found = Compiling(bool(before), "as before the checkpoint")
+        elif self.preset is None or not measurable(trainer):
+            return Compiling(False, "not asked for")
+        else:
+            found = compiling_pays(args.device.type, self._seconds)
+        if found.on and (trouble := why_not(args.device)):
+            return Compiling(False, f"{found.reason}, but nothing can be compiled here: {trouble}")
+        return found
+
+    @property
+    def _seconds(self) -> float:
+        """Of the whole run, by its speed or as long as that is not measured roughly."""
+        work = self.workload
+        if self.speed is not None:
+            return self.speed.of_run(work)
+        return rough_seconds(work.flops / self.trainer.args.world_size, self.trainer.args.device)
 
     def _begins_with(self) -> str:
         """Which losses are alone at first, and until which step."""
@@ -268,6 +304,8 @@ class PretrainingRun:
             if self.checkpoint is None:
                 remove_all(self.folder)
             (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+        if broadcast_object_list([self.compiling.on])[0] and not trainer.compiled:
+            trainer.compile()
         try:
             result = trainer.train(resume_from_checkpoint=self.checkpoint)
         except torch.OutOfMemoryError as error:

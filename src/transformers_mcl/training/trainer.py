@@ -114,7 +114,8 @@ class MclTrainer(ResumableTrainer):
         self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
         if self.is_fsdp_enabled:
             self._pair.share_modules()
-        self._compile()
+        self.compiled = False  # whether each pass of a network is
+        self._compile_if_asked()
         if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
             logger.warning(
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
@@ -126,16 +127,19 @@ class MclTrainer(ResumableTrainer):
         with changed(self.args, torch_compile_backend=None, torch_compile_mode=None):
             super().create_accelerator_and_postprocess()
 
-    def _compile(self) -> None:
-        """Compiles each pass of a network, as the arguments or `accelerate launch` ask for."""
+    def _compile_if_asked(self) -> None:
+        """By the arguments or `accelerate launch`."""
         args, launched = self.args, self.accelerator.state.dynamo_plugin
-        backend, mode = args.torch_compile_backend, args.torch_compile_mode
-        if not args.torch_compile:
-            if launched.backend == DynamoBackend.NO:
-                return
-            backend, mode = launched.backend.value.lower(), launched.mode
+        if args.torch_compile:
+            self.compile(args.torch_compile_backend, args.torch_compile_mode)
+        elif launched.backend != DynamoBackend.NO and args.torch_compile is None:
+            self.compile(launched.backend.value.lower(), launched.mode)
         launched.backend = DynamoBackend.NO
+
+    def compile(self, backend: str | None = None, mode: str | None = None) -> None:
+        """Has each pass of a network compiled in its first steps, as [`torch.compile`] takes these arguments."""
         self._pair.compile_passes(backend or "inductor", mode)
+        self.compiled = True
 
     @property
     def _health(self) -> HealthCallback | None:
@@ -381,7 +385,8 @@ class MclTrainer(ResumableTrainer):
 
     def to_remember(self) -> dict[str, Any]:
         config = json.loads(self._pair.config.to_json_string(use_diff=False))
-        return {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        run = {**self.identity, "config": config, "seconds": self.training_seconds, "turn": self._pair.turn}
+        return {**run, "torch_compile": self.compiled}
 
     def save_more(self, checkpoint: Path) -> None:
         if self._stream is not None and not self.args.save_only_model:
