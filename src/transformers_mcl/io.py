@@ -30,6 +30,7 @@ __all__ = [
     "check_empty_folder",
     "check_room",
     "is_disk_full",
+    "load_json",
     "markdown_table",
     "nearest_path",
     "one_line",
@@ -128,11 +129,35 @@ def write_json(path: Path, value: Any, **options: Any) -> None:
     write_text(path, json.dumps(value, **{"indent": 2, **options}) + "\n")
 
 
+def load_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
+    """What a file of JSON holds.
+
+    Args:
+        kind: what that is: a mapping, say.
+
+    Raises:
+        UserError: it cannot be read, or is damaged; the message begins with its path.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is damaged: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: byte {error.start} is no UTF-8") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: it is no JSON: {one_line(error)}") from error
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged: it holds a {type(found).__name__}, not a {kind.__name__}")
+    return found
+
+
 def read_json(path: Path) -> Any:
     """What a file of JSON holds; None if there is none, or half of one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        return load_json(path, object)
+    except UserError:
         return None
 
 

@@ -13,6 +13,7 @@ from ..hub.export import export_model, open_half, written_format
 from ..hub.export_card import file_of
 from ..hub.push import check_repo_name, push_folder
 from ..io import check_empty_folder
+from ..models.loading import TRUST_HELP, trusting
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -42,6 +43,7 @@ class ExportArguments:
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
 
     def __post_init__(self) -> None:
         check_empty_folder(self.output_dir)
@@ -67,8 +69,9 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl export --help`."""
     given: ExportArguments
     (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
-    model = open_half(given.model_name_or_path, given.half, given.format, token=given.token)
-    tokenizer = _tokenizer(given)
+    with trusting(given.trust_remote_code):
+        model = open_half(given.model_name_or_path, given.half, given.format, token=given.token)
+        tokenizer = _tokenizer(given)
     exported = export_model(
         model,
         given.output_dir,

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
+from ..models.loading import TRUST_HELP, trusting
 from ..soups.card import soup_table
 from ..soups.diagnosis import diagnose_into
 from ..soups.methods import make_soup
@@ -61,6 +62,7 @@ class SoupArguments:
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
 
     def __post_init__(self) -> None:
         if self.weights is not None and self.method not in (None, "weighted"):
@@ -90,6 +92,11 @@ def run(argv: list[str]) -> None:
         description=COMMANDS["soup"],
         positional="checkpoints",
     )
+    with trusting(args.trust_remote_code):
+        _make(args, score)
+
+
+def _make(args: SoupArguments, score: ScoreArguments) -> None:
     if args.diagnose:
         start, points = args.initial_model, args.diagnose_points
         more: Any = {"initial_model": start, "points": points, "token": args.token}

@@ -20,6 +20,7 @@ from ..data.tokenizer import add_special_tokens, check_tokenizer, vocabulary_siz
 from ..data.tokenizer_training import ModelName, NormalizerName
 from ..errors import UserError
 from ..io import printable
+from ..models.loading import TRUST_HELP, trusting
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -63,6 +64,7 @@ class TokenizerArguments:
         default=False,
         metadata={"help": "Give --tokenizer_name the special tokens of pre-training that it lacks; its ids stay."},
     )
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     overwrite_output_dir: bool = field(
         default=False,
         metadata={"help": "Write into an output_dir that is not empty, over its tokenizer."},
@@ -96,7 +98,8 @@ def run(argv: list[str]) -> None:
         [TokenizerArguments, DataArguments], argv, prog=f"{PROG} tokenizer", description=COMMANDS["tokenizer"]
     )
     if arguments.tokenizer_name:
-        _complete(arguments.tokenizer_name, Path(arguments.output_dir))
+        with trusting(arguments.trust_remote_code):
+            _complete(arguments.tokenizer_name, Path(arguments.output_dir))
     else:
         _train(arguments, data)
 

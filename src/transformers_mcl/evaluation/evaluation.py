@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult
 
 from ..hub.card_results import add_results, card_of
 from ..io import versions, write_json, write_text
+from ..models.loading import TRUST_HELP, trusting
 from ..training.argument_ranges import check_numbers
 from .registry import Registry
 
@@ -60,6 +61,7 @@ class EvaluationArguments:
     )
     use_cpu: bool = field(default=False, metadata={"help": "Even if there is an accelerator."})
     cache_dir: str | None = field(default=None, metadata={"help": "Where `datasets` keeps what it has read."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     update_card: bool = field(
         default=False, metadata={"help": "Add the results to the metadata of the model card in the model's folder."}
     )
@@ -140,7 +142,8 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
     # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.
     state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
     own = (*own, *(kind() for kind in evaluation.arguments[len(own) :]))
-    outcome = evaluation(args, *own, say=say if state.is_main_process else lambda line: None)
+    with trusting(args.trust_remote_code):
+        outcome = evaluation(args, *own, say=say if state.is_main_process else lambda line: None)
     found = {
         "task": args.task,
         "model_name_or_path": args.model_name_or_path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..errors import UserError
-from ..io import check_empty_folder, one_line
+from ..io import check_empty_folder, load_json
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config
+from ..models.folders import Head, find_file, tensor_heads
+from ..models.loading import check_weights, load_config
 from ..models.pretraining import MclForPreTraining
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
@@ -72,14 +71,9 @@ class Ingredient:
     hub: Mapping[str, Any]
 
     @cached_property
-    def _heads(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        heads = {}
-        for path in set(self.files.values()):
-            with safe_open(path, framework="pt") as file:
-                for tensor in file.keys():
-                    head = file.get_slice(tensor)
-                    heads[tensor] = (tuple(head.get_shape()), head.get_dtype())
-        return {tensor: heads[tensor] for tensor in self.files}
+    def _heads(self) -> dict[str, Head]:
+        files = {path: tensor_heads(path) for path in set(self.files.values())}
+        return {tensor: files[path][tensor] for tensor, path in self.files.items()}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -109,8 +103,7 @@ class Ingredient:
 
     def file(self, name: str) -> str | None:
         """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
-        path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
-        return path
+        return find_file(self.folder, name, **self.hub)
 
 
 def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) -> list[Ingredient]:
@@ -141,27 +134,17 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
     try:
         config = load_config(folder, "ingredient", **hub)
     except UserError:
-        if _is_adapter(folder, hub):
+        if find_file(folder, ADAPTER_CONFIG_NAME, **hub):
             raise UserError(
                 f"ingredient {name!r} is an adapter ({ADAPTER_CONFIG_NAME}), not a whole model: merge it into its "
                 "base with peft's merge_and_unload(), and save that"
             ) from None
         raise
-    try:
-        if (whole := cached_file(folder, SAFE_WEIGHTS_NAME, **_OPTIONAL, **hub)) is not None:
-            files = [whole]
-        elif (index := cached_file(folder, SAFE_WEIGHTS_INDEX_NAME, **_OPTIONAL, **hub)) is not None:
-            files, _ = get_checkpoint_shard_files(folder, index, **hub)
-        else:
-            raise UserError(
-                f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
-            )
-        tensors = {}
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
-                tensors.update(dict.fromkeys(opened.keys(), str(file)))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"ingredient {name!r} cannot be read: {one_line(error)}") from error
+    if not (files := check_weights(folder, f"ingredient {name!r}", **hub)):
+        raise UserError(
+            f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
+        )
+    tensors = {tensor: file for file, heads in files.items() for tensor in heads}
     sums = _sums(config, tensors)
     return Ingredient(name, folder, config, {t: file for t, file in tensors.items() if t not in sums}, sums, hub)
 
@@ -190,15 +173,7 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
     return config
 
 
-def _is_adapter(folder: str, hub: Mapping[str, Any]) -> bool:
-    try:
-        return cached_file(folder, ADAPTER_CONFIG_NAME, **_OPTIONAL, **hub) is not None
-    except OSError:  # no such repository
-        return False
-
-
 _WEIGHTS = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)
-_OPTIONAL = {"_raise_exceptions_for_missing_entries": False}
 
 
 def check_alike(first: Ingredient, other: Ingredient) -> None:
@@ -256,7 +231,7 @@ def check_apart(output_dir: str | os.PathLike[str], checkpoints: Sequence[str]) 
 
 def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:
     path = ingredient.file("tokenizer.json")
-    said: dict[str, Any] = json.loads(Path(path).read_text()) if path else {}
+    said: dict[str, Any] = load_json(path) if path else {}
     # These two are what the last call to it was, not what it is.
     return {key: value for key, value in said.items() if key not in ("truncation", "padding")}
 
