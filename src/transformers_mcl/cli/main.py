@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from typing import NoReturn
 
 from ..errors import Interrupted, UserError
+from ..io import is_disk_full, one_line
 
 PROG = "transformers-mcl"
 DEBUG = "TRANSFORMERS_MCL_DEBUG"
@@ -49,6 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get(DEBUG) == "1":
             raise
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1" or not is_disk_full(error):
+            raise
+        print(f"{prog}: error: the disk is full: {one_line(error)}: make room, and run it again", file=sys.stderr)
         return 2
     except Interrupted as ended:
         print(f"{prog}: {ended}", file=sys.stderr)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from datasets import Dataset
@@ -19,7 +18,7 @@ from ..data.coverage import measure_coverage, sample_texts
 from ..data.tokenizer import add_special_tokens, check_tokenizer, vocabulary_size
 from ..data.tokenizer_training import ModelName, NormalizerName
 from ..errors import UserError
-from ..io import printable
+from ..io import files_into, printable
 from ..models.loading import TRUST_HELP, trusting
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
@@ -196,9 +195,5 @@ def _complete(name: str, output: Path) -> None:
 
 
 def _save(tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
-    """Write all files aside, then move them, so that a failure leaves no half of a tokenizer."""
-    output.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output, prefix=".") as aside:
-        tokenizer.save_pretrained(aside)
-        for path in Path(aside).iterdir():
-            path.replace(output / path.name)
+    with files_into(output) as draft:
+        tokenizer.save_pretrained(draft)

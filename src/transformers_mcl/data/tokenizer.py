@@ -59,15 +59,18 @@ def load_tokenizer(
     revision: str | None = None,
     token: str | bool | None = None,
     trust_remote_code: bool | None = None,
+    **more: Any,
 ) -> PreTrainedTokenizerBase:
     """`AutoTokenizer.from_pretrained`, with one-line errors; also of a file, or of a folder that holds no more than a
     vocabulary: `tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt`, or a model of SentencePiece.
+
+    `more` are other arguments of `from_pretrained`, `local_files_only` say.
 
     Raises:
         UserError: no such file, directory or repository, or one that holds no tokenizer.
     """
     given = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
-    hub = with_trust(given)
+    hub = with_trust({**given, **more})
     path = Path(name_or_path).expanduser()
     try:
         _check_files(name_or_path, hub)
@@ -116,6 +119,7 @@ def _plausible(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """Its largest id may be far beyond its entries, but a model would have a row for each."""
     if (size := vocabulary_size(tokenizer)) > _MOST_HOLES * (len(tokenizer) + 1000):
         raise ValueError(f"it has {len(tokenizer):,} tokens, and ids up to {size - 1:,}")
+    tokenizer("a word")  # some are damaged in what they do alone
     return tokenizer
 
 
@@ -130,7 +134,7 @@ def _culprit(folder: Path) -> str:
                 Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception:  # of no class of its own
             there = ["tokenizer.json"]
-    return f"look at {there[0]}"
+    return f"look at {' and '.join(there)}"
 
 
 @contextmanager

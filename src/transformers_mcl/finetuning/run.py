@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ..data.collator import padding_multiple
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
-from ..io import versions, write_json
+from ..io import files_into, load_json, versions, write_json, write_text
 from ..models.loading import load_config
 from ..training.curves import plot_curves
 from .adapters import add_adapter, merge_adapter
@@ -257,7 +257,9 @@ class Finetuning:
             if holds_model:
                 raise UserError(f"output_dir {run.folder} holds a model: choose another, or --overwrite_output_dir")
             return None
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = load_json(path)
+        if not isinstance(found.get("arguments"), dict):
+            raise UserError(f"{path} is damaged: it has no arguments; remove it, or give --overwrite_output_dir")
         mine = self._identity(run)
         for name in sorted({*found["arguments"], *mine}):
             before, now = (given.get(name, "not given") for given in (found["arguments"], mine))
@@ -295,13 +297,17 @@ class Finetuning:
         return self.encoder.save_models is None and bool(self.encoder.sweep)
 
     def _save_model(self, trainer: Trainer, task: LoadedTask, run: Run, folder: Path) -> None:
-        aside = folder if folder == run.folder else folder.with_name("best.tmp")
-        trainer.save_model(str(aside))
-        trainer.accelerator.wait_for_everyone()
-        if trainer.args.process_index != 0:
-            return
+        aside = run.folder / ".model.part"  # which all processes know
+        with files_into(folder, aside) if trainer.args.process_index == 0 else nullcontext():
+            trainer.save_model(str(aside))
+            trainer.accelerator.wait_for_everyone()
+            if trainer.args.process_index == 0:
+                self._save_beside(trainer, task, run, aside)
+
+    def _save_beside(self, trainer: Trainer, task: LoadedTask, run: Run, aside: Path) -> None:
+        """What lies beside a model: how it was trained."""
         (aside / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
-        (aside / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False))
+        write_text(aside / "recipe.yaml", yaml.safe_dump(self._recipe(run), sort_keys=False))
         first, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
         figures = {"Loss": loss, task.main_metric: first, "Learning rate": "learning_rate"}
         # The loss in training is drawn beside that of the main validation set.
@@ -309,9 +315,6 @@ class Finetuning:
             {loss if name == "loss" else name: v for name, v in log.items()} for log in trainer.state.log_history
         ]
         plot_curves(history, aside / "curves.png", title=str(run), figures=figures)
-        if aside != folder:  # whole or not at all
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.replace(folder)
 
     def _recipe(self, run: Run) -> dict[str, Any]:
         """The arguments that repeat one run."""

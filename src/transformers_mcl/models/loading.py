@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import isnan
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from ..io import load_json, nearest_path, one_line
 from . import modeling_mcl, pretraining
 from .configuration_mcl import MclConfig
 from .folders import Head, check_config, weight_files
-from .hooks import HUB_ARGUMENTS
+from .hooks import DOOR, HUB_ARGUMENTS
 
 __all__ = [
     "TRUST_HELP",
@@ -92,16 +93,18 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
     except NotConverted as error:
         raise UserError(f"{argument}: {error}") from error
     except Exception as error:  # whatever a damaged file leads to
-        if refused := refused_code(error, f"{argument}: {name_or_path!r}"):
-            raise refused from error
         if path is None:
             raise _no_config(name_or_path, argument, error) from error
-        kind = load_json(path).get("model_type")
-        if isinstance(kind, str) and kind not in CONFIG_MAPPING:
-            near = difflib.get_close_matches(kind, CONFIG_MAPPING.keys(), n=1)
+        said = load_json(path)
+        kind, is_door = said.get("model_type"), said.get("auto_map") == DOOR  # of which the code is here
+        if not is_door and (refused := refused_code(error, where)):
+            raise refused from error
+        if kind is not None and (not isinstance(kind, str) or kind not in CONFIG_MAPPING):
+            near = difflib.get_close_matches(str(kind), CONFIG_MAPPING.keys(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{where}: transformers has no model type {kind!r}{hint}") from error
-        raise UserError(f"{where}: {one_line(error)}") from error
+        said_of = "it has no model_type" if kind is None else one_line(error)
+        raise UserError(f"{where}: {said_of}") from error
     _check_config(config, where, hub)
     return config
 
@@ -111,6 +114,8 @@ def _check_config(config: PreTrainedConfig, where: str, hub: Mapping[str, Any]) 
     names = config.architectures
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UserError(f"{where}: architectures={names!r} must be a list of names")
+    if name := next((name for name, value in vars(config).items() if isinstance(value, float) and isnan(value)), None):
+        raise UserError(f"{where}: {name} is NaN")
     kernel = getattr(config, "_attn_implementation", None)
     if isinstance(kernel, str) and "/" in kernel and not hub["trust_remote_code"]:
         raise UserError(

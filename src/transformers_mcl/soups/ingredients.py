@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
+from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..io import check_empty_folder, load_json
 from ..models.configuration_mcl import MclConfig
@@ -145,6 +146,8 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
             f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
         )
     tensors = {tensor: file for file, heads in files.items() for tensor in heads}
+    if any(find_file(folder, file, **hub) for file in ("tokenizer_config.json", "tokenizer.json")):
+        load_tokenizer(folder, **hub)  # whatever is wrong with it, before any long work
     sums = _sums(config, tensors)
     return Ingredient(name, folder, config, {t: file for t, file in tensors.items() if t not in sums}, sums, hub)
 
@@ -240,7 +243,7 @@ def _check_tokenizers(ours: dict[str, Any], its: dict[str, Any], refuse: Any) ->
     """One that is not there, as beside a Trainer's checkpoint of a run without one, cannot differ."""
     if not ours or not its or ours == its:
         return
-    ids, its_ids = (tokenizer.get("model", {}).get("vocab") for tokenizer in (ours, its))
+    ids, its_ids = ((tokenizer.get("model") or {}).get("vocab") for tokenizer in (ours, its))
     if isinstance(ids, dict) and isinstance(its_ids, dict):
         for token in sorted(ids.keys() | its_ids.keys()):
             if ids.get(token) != its_ids.get(token):

@@ -37,7 +37,7 @@ from ..data.tokenizer import fit_tokenizer, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
-from ..io import versions
+from ..io import versions, write_text
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
@@ -257,7 +257,7 @@ class PretrainingRun:
             # Another run's, which the arguments allow to overwrite: only now that nothing can be refused any more.
             for other in [] if self.checkpoint else self.folder.glob("checkpoint-*"):
                 shutil.rmtree(other)
-            (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+            write_text(self.folder / "recipe.yaml", self.recipe)
         try:
             result = trainer.train(resume_from_checkpoint=self.checkpoint)
         except torch.OutOfMemoryError as error:
