@@ -24,6 +24,7 @@ __all__ = ["COMMANDS", "DAMAGES", "Outcome", "make_base", "run_damaged"]
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked ate a meal soup who what good bad film".split()
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}
 SHAPE |= {"generator_hidden_size": 16, "generator_num_hidden_layers": 1, "generator_intermediate_size": 16}
+FAIRSEQ = Path(__file__).parents[1] / "fixtures" / "fairseq" / "mcl_base_like"
 _ALONE = ["--use_cpu", "true", "--disable_tqdm", "true"]
 
 Damage = Callable[[Path], object]
@@ -39,6 +40,7 @@ def make_base(folder: Path) -> None:
         config = MclConfig.tiny(vocab_size=len(WORDS), max_position_embeddings=32, **SHAPE, **ids)
         MclForPreTraining(config).save_pretrained(folder / name, max_shard_size=size)
         tokenizer.save_pretrained(folder / name)
+    shutil.copytree(FAIRSEQ, folder / "fairseq")
     (folder / "text.txt").write_text("the chef cooked a meal\nwho ate a soup\n" * 500, encoding="utf-8")
     (folder / "pairs.csv").write_text(
         "sentence_good,sentence_bad\nthe chef cooked,the chef ate the\n", encoding="utf-8"
@@ -100,6 +102,16 @@ COMMANDS: dict[str, Command] = {
     "finetune": lambda base, model, out: _finetuning(base, model, out),
     "soup": lambda base, model, out: f"soup {base / 'other'} {model} --output_dir {out}".split(),
     "soup first": lambda base, model, out: f"soup {model} {base / 'other'} --output_dir {out}".split(),
+    "pretrain resume": lambda base, model, out: _pretraining(
+        base,
+        *("--tokenizer_name", base / "pair", "--output_dir", model),
+        *("--max_steps", 3, "--resume_from_checkpoint", model / "checkpoint-2"),
+    ),
+    "finetune resume": lambda base, model, out: _finetuning(
+        base, base / "pair", model, "--resume_from_checkpoint", model / "checkpoint-2"
+    ),
+    "convert": lambda base, model, out: f"convert {model} {out}".split(),
+    "recipe": lambda base, model, out: [*_from(base, "--output_dir", out), "--config", f"{model}/recipe.yaml"],
     "plan": lambda base, model, out: ["plan", *_from(base, "--model_name_or_path", model, "--output_dir", out)[1:]],
     "tokenizer": lambda base, model, out: (
         f"tokenizer --tokenizer_name {model} --add_special_tokens true --output_dir {out}".split()
@@ -272,6 +284,24 @@ DAMAGES: dict[str, dict[str, Damage]] = {
     "pair/generation_config.json": JSON,
     "pair/special_tokens_map.json": JSON,
     "pair/chat_template.jinja": ANY,
+    **{
+        f"{run}/checkpoint-2/{file}": JSON if file.endswith("json") else ANY
+        for run in ("run", "tuned")
+        for file in (
+            "config.json",
+            "model.safetensors",
+            "optimizer.pt",
+            "scheduler.pt",
+            "rng_state.pth",
+            "trainer_state.json",
+            "run.json",
+        )
+    },
+    "tuned/run.json": JSON,
+    "run/recipe.yaml": ANY | {"a list": JSON["a list"], "nested": JSON["nested"], "nested list": JSON["nested list"]},
+    "fairseq/checkpoint_1_125000.pt": ANY,
+    "fairseq/dict.txt": ANY,
+    "fairseq/sentencepiece.bpe.model": ANY,
 }
 
 

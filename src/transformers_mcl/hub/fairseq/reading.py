@@ -171,7 +171,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if names := re.findall(r"GLOBAL ([\w.]+)", str(error)):
             raise _refused(path, names) from error
         raise UserError(f"{path} is no checkpoint that can be read safely: {one_line(error)}") from error
-    except (RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
         raise UserError(f"{path} is damaged, or no PyTorch checkpoint: {one_line(error)}") from error
     where, tensors = _model_in(content, path)
     settings = Settings(content if where else {})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ...io import write_json
 
 __all__ = ["REPORT_NAME", "ConversionReport"]
 
@@ -45,8 +46,7 @@ class ConversionReport:
 
     def save(self, folder: str | Path) -> None:
         """Writes `conversion_report.json`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (Path(folder) / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
+        write_json(Path(folder) / REPORT_NAME, asdict(self), ensure_ascii=False)
 
     def __str__(self) -> str:
         lines = [
