@@ -125,9 +125,6 @@ def files_into(folder: Path, draft: Path | None = None) -> Iterator[Path]:
 
     Args:
         draft: its path, on the same disk, where other processes need to know it.
-
-    Raises:
-        UserError: the disk is full.
     """
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,10 +138,6 @@ def files_into(folder: Path, draft: Path | None = None) -> Iterator[Path]:
             target = folder / path.relative_to(draft)
             path.replace(target) if path.is_file() else target.mkdir(exist_ok=True)
         new = False
-    except Exception as error:
-        if is_disk_full(error):
-            raise UserError(f"{folder}: the disk is full: nothing was written into it: {one_line(error)}") from error
-        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if new:

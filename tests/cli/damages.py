@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from transformers import BertTokenizer
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.main import main
 
-__all__ = ["COMMANDS", "DAMAGES", "Outcome", "make_base", "run_damaged"]
+__all__ = ["COMMANDS", "DAMAGES", "Outcome", "damaged", "make_models", "make_runs", "run_damaged"]
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked ate a meal soup who what good bad film".split()
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}
@@ -30,9 +31,8 @@ _ALONE = ["--use_cpu", "true", "--disable_tqdm", "true"]
 Damage = Callable[[Path], object]
 
 
-def make_base(folder: Path) -> None:
-    """A folder to work in: a pair, the same in shards, a text, pairs of sentences, reviews, and a run with two
-    checkpoints."""
+def make_models(folder: Path) -> None:
+    """A pair, the same in shards, another one, a folder of fairseq's, a text, pairs of sentences and reviews."""
     tokenizer = BertTokenizer(vocab={word: i for i, word in enumerate(WORDS)}, model_max_length=32)
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
     for name, seed, size in (("pair", 0, "1GB"), ("other", 1, "1GB"), ("shards", 0, "20KB")):
@@ -42,12 +42,15 @@ def make_base(folder: Path) -> None:
         tokenizer.save_pretrained(folder / name)
     shutil.copytree(FAIRSEQ, folder / "fairseq")
     (folder / "text.txt").write_text("the chef cooked a meal\nwho ate a soup\n" * 500, encoding="utf-8")
-    (folder / "pairs.csv").write_text(
-        "sentence_good,sentence_bad\nthe chef cooked,the chef ate the\n", encoding="utf-8"
-    )
+    (folder / "pairs.csv").write_text("sentence_good,sentence_bad\nthe chef ate,the chef the\n", encoding="utf-8")
     for split in ("train", "validation"):
         rows = [{"sentence": f"the film was {word}", "label": i % 2} for i, word in enumerate(("bad", "good") * 4)]
         (folder / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def make_runs(folder: Path) -> None:
+    """The same, and a pre-training and a fine-tuning with two checkpoints each."""
+    make_models(folder)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         assert main(_pretraining(folder, "--tokenizer_name", folder / "pair", "--output_dir", folder / "run")) == 0
         assert main(_finetuning(folder, folder / "pair", folder / "tuned")) == 0
@@ -319,10 +322,19 @@ class Outcome:
     said: str
     new: list[str]
 
+    @property
+    def lines(self) -> list[str]:
+        """What was said but for progress bars."""
+        said = [line.strip() for line in re.split(r"[\r\n]+", self.said)]
+        return [line for line in said if line and not re.match(r"[\w ]+(\([\w ]+\))?: +(\d+%|\d+ examples)", line)]
 
-def run_damaged(base: Path, words: Callable[[Path], list[str]]) -> Outcome:
+
+def run_damaged(base: Path, words: Callable[[Path], list[str]], keep: bool = False) -> Outcome:
+    """Runs a command in this process; `words` are those of one that writes into a folder, which is removed before if
+    it is not to be kept."""
     out, stderr = base / "out", io.StringIO()
-    shutil.rmtree(out, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(out, ignore_errors=True)
     before = set(base.rglob("*"))
     status: int | BaseException
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(stderr):

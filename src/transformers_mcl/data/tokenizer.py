@@ -16,7 +16,7 @@ from transformers.utils import logging
 from ..errors import NotConverted, UserError
 from ..io import load_json, nearest_path, one_line
 from ..models.folders import check_config, find_file
-from ..models.loading import refused_code, with_trust
+from ..models.loading import loading_in_silence, refused_code, with_trust
 from ..models.structure import input_names, longest_row
 from .tokenizer_training import SPECIAL_TOKENS, template
 
@@ -96,7 +96,9 @@ def _open(name_or_path: str, path: Path, hub: dict[str, Any]) -> PreTrainedToken
     if path.is_file():
         return _not_empty(_open_file(path))
     try:
-        return _not_empty(AutoTokenizer.from_pretrained(name_or_path, **hub))
+        with loading_in_silence():
+            opened = AutoTokenizer.from_pretrained(name_or_path, **hub)
+        return _not_empty(opened)
     except NotConverted:
         raise
     except Exception as error:  # besides OSError and ValueError, whatever a malformed file leads to
@@ -125,7 +127,7 @@ def _plausible(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 def _culprit(folder: Path) -> str:
     """Which of the files is to be looked at."""
-    there = [name for name in (*_JSON, *_CLASSES) if (folder / name).is_file()]
+    there = [name for name in (*_JSON, *_CLASSES, "chat_template.jinja") if (folder / name).is_file()]
     if not there:
         return f"the files known are {', '.join(_CLASSES)}"
     if "tokenizer.json" in there:

@@ -14,7 +14,8 @@ import torch
 import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.initialization import no_init_weights
-from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, WEIGHTS_NAME, logging
+from transformers.utils import CONFIG_NAME, WEIGHTS_NAME, logging
+from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..errors import NotConverted, UserError
 from ..io import load_json, nearest_path, one_line
@@ -193,8 +194,11 @@ def open_model(
             raise refused from error
         if isinstance(error, ValueError | ImportError):  # a class for other models, or one that needs a package
             raise UserError(f"{where} cannot be opened: {one_line(error)}") from error
-        file = "" if files else f"{WEIGHTS_NAME}: "
-        raise UserError(f"{where}: {file}its weights cannot be read: {one_line(error)}") from error
+        if not files:
+            raise UserError(
+                f"{where}: {WEIGHTS_NAME} is damaged, or holds more than weights, which is not run: {one_line(error)}"
+            ) from error
+        raise UserError(f"{where}: its weights cannot be read: {one_line(error)}") from error
     reshaped = sorted(info["mismatched_keys"])
     inside = f"{model.base_model_prefix}."
     wrong = [found for found in reshaped if not ignore_mismatched_sizes or found[0].startswith(inside)]

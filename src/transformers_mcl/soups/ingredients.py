@@ -15,7 +15,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedConfig
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils import (
+    FEATURE_EXTRACTOR_NAME,
+    GENERATION_CONFIG_NAME,
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+)
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..data.tokenizer import load_tokenizer
@@ -27,7 +32,7 @@ from ..models.loading import check_weights, load_config
 from ..models.pretraining import MclForPreTraining
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
-__all__ = ["DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
+__all__ = ["COPIED", "DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
@@ -35,6 +40,9 @@ _OF_TRAINING = re.compile(
     r"|generator_(trainable|temperature(_decay)?)|sparse_pred.*|deterministic_flash_attn|reference_compile"
     r"|_.*|architectures|auto_map|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
+
+# What lies beside the soup as it does beside the first ingredient that has it.
+COPIED = (GENERATION_CONFIG_NAME, FEATURE_EXTRACTOR_NAME)
 
 # The number formats that can be averaged, by their names in a file of safetensors.
 DTYPES = {
@@ -146,6 +154,9 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
             f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
         )
     tensors = {tensor: file for file, heads in files.items() for tensor in heads}
+    for file in COPIED:
+        if path := find_file(folder, file, **hub):
+            load_json(path)
     if any(find_file(folder, file, **hub) for file in ("tokenizer_config.json", "tokenizer.json")):
         load_tokenizer(folder, **hub)  # whatever is wrong with it, before any long work
     sums = _sums(config, tensors)

@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
+from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
 from ..errors import UserError
-from ..io import is_disk_full, one_line, read_json
+from ..io import is_disk_full, load_json, one_line, read_json
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
+from ..models.folders import tensor_heads
+from ..models.loading import check_weights
 
 __all__ = [
     "INCOMPLETE",
@@ -38,6 +42,8 @@ __all__ = [
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 INCOMPLETE = "checkpoint-is-incomplete.txt"
 _STATE, _RUN = "trainer_state.json", "run.json"
+# The beginnings of the names of what torch has saved and a Trainer reads.
+_READ = ("optimizer.pt", "scheduler.pt", "rng_state")
 # What may not change whatever becomes of the data: the optimizer's state would not fit.
 _FITTED = ("optim", "generator_learning_rate")
 # By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
@@ -156,11 +162,16 @@ def check_checkpoint(checkpoint: Path) -> None:
     for path in sorted(checkpoint.rglob("*")):
         try:
             _check_file(path)
-        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        except UserError as error:
+            raise UserError(
+                f"resume_from_checkpoint: {error}: move this checkpoint away, and go on from the one before"
+            ) from error
+        except Exception as error:  # whatever a damaged file leads to
             raise UserError(
                 f"resume_from_checkpoint: {path} is damaged ({one_line(error)}): "
                 "move this checkpoint away, and go on from the one before"
             ) from error
+    check_weights(checkpoint, "resume_from_checkpoint")
     for name in remembered(checkpoint).get("files", []):
         if not (checkpoint / name).exists():
             raise UserError(f"resume_from_checkpoint: {checkpoint} has lost its {name}: move the checkpoint away")
@@ -174,16 +185,20 @@ def check_checkpoint(checkpoint: Path) -> None:
 def _check_file(path: Path) -> None:
     """Raises what its reader raises, or a ValueError."""
     if path.suffix == ".safetensors":
-        with safe_open(path, "pt"):
-            pass
+        tensor_heads(path)
     elif path.suffix in (".pt", ".pth", ".bin"):
         with zipfile.ZipFile(path) as archive:
             if (broken := archive.testzip()) is not None:
                 raise ValueError(f"{broken} in it has another checksum")
+        if path.name.startswith(_READ):  # as it will be, but for the numbers
+            with safe_globals():
+                torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     elif path.suffix == ".json":
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = load_json(path, object)
         if path.name in (_STATE, _RUN) and not (isinstance(found, dict) and found):
             raise ValueError("it does not hold what was saved")
+        if path.name == _STATE and not all(isinstance(found.get(name), int) for name in ("global_step", "max_steps")):
+            raise ValueError("it does not say how many steps were taken")
 
 
 def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -37,7 +37,7 @@ from ..data.tokenizer import fit_tokenizer, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
-from ..io import versions, write_text
+from ..io import files_into, versions, write_text
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
@@ -273,7 +273,10 @@ class PretrainingRun:
         if trainer.is_fsdp_enabled:  # checkpoints may be sharded; what comes out is whole
             trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         with explaining_a_full_disk(self.folder, "the pair"):
-            trainer.save_model()
+            aside = self.folder / ".pair.part"  # which all processes know
+            with files_into(self.folder, aside) if trainer.is_world_process_zero() else nullcontext():
+                trainer.save_model(str(aside), _internal_call=True)  # not pushed yet
+                trainer.accelerator.wait_for_everyone()
             trainer.save_state()
             trainer.save_metrics("train", result.metrics)
         trainer.save_metrics("eval", trainer.evaluate() | self.baselines)
