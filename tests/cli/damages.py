@@ -20,7 +20,7 @@ from transformers import BertTokenizer
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.main import main
 
-__all__ = ["COMMANDS", "DAMAGES", "Outcome", "damaged", "make_models", "make_runs", "run_damaged"]
+__all__ = ["COMMANDS", "ODD", "REFUSED", "Outcome", "Table", "damaged", "make_models", "make_runs", "run_damaged"]
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked ate a meal soup who what good bad film".split()
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}
@@ -113,6 +113,7 @@ COMMANDS: dict[str, Command] = {
     "finetune resume": lambda base, model, out: _finetuning(
         base, base / "pair", model, "--resume_from_checkpoint", model / "checkpoint-2"
     ),
+    "finetune again": lambda base, model, out: _finetuning(base, base / "pair", model),
     "convert": lambda base, model, out: f"convert {model} {out}".split(),
     "recipe": lambda base, model, out: [*_from(base, "--output_dir", out), "--config", f"{model}/recipe.yaml"],
     "plan": lambda base, model, out: ["plan", *_from(base, "--model_name_or_path", model, "--output_dir", out)[1:]],
@@ -242,7 +243,7 @@ INDEX: dict[str, Damage] = JSON | {
     "weight_map lists": _field("weight_map", {"a": ["model.safetensors"]}),
     "no weight_map": lambda path: path.write_text("{}", encoding="utf-8"),
 }
-TOKENIZER: dict[str, Damage] = JSON | {
+TOKENIZER: dict[str, Damage] = {
     "an empty mapping": lambda path: path.write_text("{}", encoding="utf-8"),
     "vocab a list": _field("model.vocab", ["the"]),
     "vocab of texts": _field("model.vocab", {"the": "1"}),
@@ -258,7 +259,7 @@ TOKENIZER: dict[str, Damage] = JSON | {
     "post_processor wrong": _field("post_processor", {"type": "TemplateProcessing"}),
     "truncation wrong": _field("truncation", {"max_length": -1}),
 }
-CONFIG: dict[str, Damage] = JSON | {
+CONFIG: dict[str, Damage] = {
     "an empty mapping": lambda path: path.write_text("{}", encoding="utf-8"),
     **_fields("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     **_fields("layer_norm_eps", "mask_ratio", "loss_weights", "architectures", "dtype", "pad_token_id"),
@@ -271,41 +272,47 @@ CONFIG: dict[str, Damage] = JSON | {
     "unknown loss": _field("loss_weights", {"xyz": 1}),
     "backbone unknown": _field("backbone_config", {"model_type": "xyz"}),
 }
-TOKENIZER_CONFIG: dict[str, Damage] = JSON | {
+TOKENIZER_CONFIG: dict[str, Damage] = {
     "tokenizer_class a number": _field("tokenizer_class", 3),
     "tokenizer_class unknown": _field("tokenizer_class", "NoSuchTokenizer"),
     **_fields("model_max_length", "pad_token", "added_tokens_decoder", "extra_special_tokens", "padding_side"),
 }
-DAMAGES: dict[str, dict[str, Damage]] = {
-    "pair/config.json": CONFIG,
-    "pair/model.safetensors": WEIGHTS,
-    "shards/model.safetensors.index.json": INDEX,
-    "shards/model-00001-of-*.safetensors": WEIGHTS,
-    "pair/tokenizer.json": TOKENIZER,
-    "pair/tokenizer_config.json": TOKENIZER_CONFIG,
-    "pair/adapter_config.json": JSON,
-    "pair/generation_config.json": JSON,
-    "pair/special_tokens_map.json": JSON,
-    "pair/chat_template.jinja": ANY,
-    **{
-        f"{run}/checkpoint-2/{file}": JSON if file.endswith("json") else ANY
-        for run in ("run", "tuned")
-        for file in (
-            "config.json",
-            "model.safetensors",
-            "optimizer.pt",
-            "scheduler.pt",
-            "rng_state.pth",
-            "trainer_state.json",
-            "run.json",
-        )
-    },
-    "tuned/run.json": JSON,
-    "run/recipe.yaml": ANY | {"a list": JSON["a list"], "nested": JSON["nested"], "nested list": JSON["nested list"]},
-    "fairseq/checkpoint_1_125000.pt": ANY,
-    "fairseq/dict.txt": ANY,
-    "fairseq/sentencepiece.bpe.model": ANY,
+_OPENING = ("inspect", "export", "evaluate blimp", "evaluate losses", "evaluate probe", "pretrain from", "finetune")
+_OPENING += ("soup", "soup first")
+_RUNS = {
+    "pretrain resume": ("run", ("config.json", "trainer_state.json", "run.json")),
+    "finetune resume": ("tuned", ("config.json", "trainer_state.json")),
 }
+_SAVED = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
+YAML = {name: damage for name, damage in JSON.items() if name not in ("zeros", "null")}
+
+Table = list[tuple[str, dict[str, Damage], tuple[str, ...]]]
+"""Files, how each is damaged, and the commands that read it."""
+
+REFUSED: Table = [
+    ("pair/config.json", JSON, (*_OPENING, "pretrain from half", "plan")),
+    ("pair/model.safetensors", WEIGHTS, (*_OPENING, "pretrain from half", "plan")),
+    ("shards/model.safetensors.index.json", INDEX, _OPENING),
+    ("shards/model-00001-of-*.safetensors", ANY, _OPENING),
+    ("pair/tokenizer.json", JSON, ("inspect", "export", "finetune", "soup first", "tokenizer")),
+    ("pair/tokenizer_config.json", JSON, ("inspect", "export", "finetune", "soup first", "tokenizer")),
+    *((f"{run}/checkpoint-2/{file}", JSON, (name,)) for name, (run, files) in _RUNS.items() for file in files),
+    *((f"{run}/checkpoint-2/{file}", ANY, (name,)) for name, (run, _) in _RUNS.items() for file in _SAVED),
+    ("run/recipe.yaml", YAML, ("recipe",)),
+    ("fairseq/checkpoint_1_125000.pt", ANY, ("convert",)),
+    ("fairseq/dict.txt", ANY, ("convert",)),
+    ("fairseq/sentencepiece.bpe.model", ANY, ("convert",)),
+]
+"""What cannot be used: one line names the file."""
+ODD: Table = [
+    ("pair/config.json", CONFIG, ("inspect", "export", "soup")),
+    ("pair/tokenizer.json", TOKENIZER, ("inspect", "soup first", "tokenizer")),
+    ("pair/tokenizer_config.json", TOKENIZER_CONFIG, ("inspect", "soup first", "tokenizer")),
+    *((f"pair/{file}", JSON, ("inspect", "soup first")) for file in ("generation_config.json", "adapter_config.json")),
+    ("pair/chat_template.jinja", ANY, ("inspect", "soup first")),
+    ("tuned/run.json", JSON, ("finetune again",)),
+]
+"""What may be usable: if it is not, that is one line as well."""
 
 
 @dataclass

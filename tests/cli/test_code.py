@@ -53,8 +53,7 @@ def evil(base: Path, file: str, model_type: str) -> Path:
     for path in (base / "pair").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     said = json.loads((folder / file).read_text(encoding="utf-8"))
-    names = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForPreTraining")
-    names += ("AutoModelForSequenceClassification",)
+    names = ["AutoModel", *(f"AutoModelFor{end}" for end in ("MaskedLM", "PreTraining", "SequenceClassification"))]
     said["auto_map"] = dict.fromkeys(names, "evil.EvilModel") | {"AutoConfig": "evil.EvilConfig"}
     said["auto_map"]["AutoTokenizer"] = [None, "evil.EvilTokenizer"]
     if file == "config.json":

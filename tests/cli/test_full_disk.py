@@ -19,8 +19,9 @@ from tests.once import Once
 WRITING = ("export", "soup", "convert", "tokenizer", "evaluate blimp", "finetune", "pretrain from")
 
 
-def source(base: Path, name: str) -> Path:
-    return base / ("fairseq" if name == "convert" else "pair")
+def command(base: Path, name: str, out: Path) -> list[str]:
+    words = COMMANDS[name](base, base / ("fairseq" if name == "convert" else "pair"), out)
+    return [*words, "--save_strategy", "no"] if name == "finetune" else words
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def _full_as_safetensors_says(*arguments: Any, **options: Any) -> None:
 @pytest.mark.parametrize("name", WRITING)
 def test_one_line_and_a_second_try(name: str, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def words(out: Path) -> list[str]:
-        return COMMANDS[name](base, source(base, name), out)
+        return command(base, name, out)
 
     with monkeypatch.context() as full:
         full.setattr(transformers.modeling_utils, "safe_save_file", _full_as_safetensors_says)
@@ -84,7 +85,7 @@ def test_a_small_disk(name: str, free: int, base: Path, disk: Callable[[int], Pa
     folder = disk(free)
 
     def words(out: Path) -> list[str]:
-        return COMMANDS[name](base, source(base, name), folder / "out")
+        return command(base, name, folder / "out")
 
     found = run_damaged(base, words)
     if found.status != 0:  # it needs no more than that

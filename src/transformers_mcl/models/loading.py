@@ -203,7 +203,8 @@ def open_model(
     inside = f"{model.base_model_prefix}."
     wrong = [found for found in reshaped if not ignore_mismatched_sizes or found[0].startswith(inside)]
     if wrong:
-        raise _unfit(where, *wrong[0], len(wrong))
+        name, theirs, ours = wrong[0]
+        raise _unfit(where, name, theirs, ours, len(wrong))
     names = [name for name, *_ in reshaped]
     return Opened(model, sorted(info["missing_keys"]), names, sorted(info["unexpected_keys"]))
 
@@ -280,7 +281,8 @@ def _check_tensors(
         if own[found].shape != shape and found not in ignored:
             wrong.append((found, shape, own[found].shape))
     if wrong:
-        raise _unfit(where, *wrong[0], len(wrong))
+        name, theirs, ours = wrong[0]
+        raise _unfit(where, name, theirs, ours, len(wrong))
 
 
 def _empty(kind: Any, config: Any, where: str, trust_remote_code: bool) -> Any:

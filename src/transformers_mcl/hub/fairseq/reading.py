@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import zipfile
@@ -126,7 +127,7 @@ def _sources(name: str, checkpoint: Path) -> Sources:
     models = sorted(checkpoint.parent.glob("*.model"))
     dictionary = checkpoint.with_name("dict.txt")
     return Sources(
-        name, checkpoint, dictionary if dictionary.is_file() else None, models[0] if len(models) == 1 else None
+        name, checkpoint, dictionary if os.path.lexists(dictionary) else None, models[0] if len(models) == 1 else None
     )
 
 
