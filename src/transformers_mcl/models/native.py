@@ -9,11 +9,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedConfig
-from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
 from . import hooks
 from .backbones import native_class
-from .folders import weight_files
 from .sharing import SHARING, tie
 
 __all__ = ["auto_name", "open_native", "pair_config"]
@@ -73,8 +73,12 @@ def open_native(kind: str, folder: str | os.PathLike[str], config: Any, **argume
 
 def _read(folder: str | os.PathLike[str], prefixes: dict[str, str], hub: dict[str, Any]) -> dict[str, Tensor]:
     """The tensors of a checkpoint whose names begin with one of `prefixes`, each under what takes its place."""
-    if not (files := weight_files(folder, **hub)):
-        raise OSError(f"{folder} has no {SAFE_WEIGHTS_NAME}")
+    whole = cached_file(folder, SAFE_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False, **hub)
+    if whole is not None:
+        files = [whole]
+    else:
+        index = cached_file(folder, SAFE_WEIGHTS_INDEX_NAME, **hub)
+        files, _ = get_checkpoint_shard_files(folder, index, **hub)
     found = {}
     for file in files:
         with safe_open(file, framework="pt") as opened:
