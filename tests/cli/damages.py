@@ -277,12 +277,16 @@ TOKENIZER_CONFIG: dict[str, Damage] = {
     "tokenizer_class unknown": _field("tokenizer_class", "NoSuchTokenizer"),
     **_fields("model_max_length", "pad_token", "added_tokens_decoder", "extra_special_tokens", "padding_side"),
 }
-_OPENING = ("inspect", "export", "evaluate blimp", "evaluate losses", "evaluate probe", "pretrain from", "finetune")
-_OPENING += ("soup", "soup first")
+_OPENING = (
+    *("inspect", "export", "evaluate blimp", "evaluate losses", "evaluate probe"),
+    *("pretrain from", "finetune", "soup", "soup first"),
+)
 _RUNS = {
-    "pretrain resume": ("run", ("config.json", "trainer_state.json", "run.json")),
-    "finetune resume": ("tuned", ("config.json", "trainer_state.json")),
+    "pretrain resume": ("run", ("config.json", "run.json")),
+    "finetune resume": ("tuned", ("config.json",)),
 }
+# Without which a checkpoint, or a folder of fairseq's, is none.
+_OTHERS = {name: damage for name, damage in ANY.items() if name not in ("a folder", "unreadable")}
 _SAVED = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 YAML = {name: damage for name, damage in JSON.items() if name not in ("zeros", "null")}
 
@@ -298,8 +302,9 @@ REFUSED: Table = [
     ("pair/tokenizer_config.json", JSON, ("inspect", "export", "finetune", "soup first", "tokenizer")),
     *((f"{run}/checkpoint-2/{file}", JSON, (name,)) for name, (run, files) in _RUNS.items() for file in files),
     *((f"{run}/checkpoint-2/{file}", ANY, (name,)) for name, (run, _) in _RUNS.items() for file in _SAVED),
+    *((f"{run}/checkpoint-2/trainer_state.json", _OTHERS, (name,)) for name, (run, _) in _RUNS.items()),
     ("run/recipe.yaml", YAML, ("recipe",)),
-    ("fairseq/checkpoint_1_125000.pt", ANY, ("convert",)),
+    ("fairseq/checkpoint_1_125000.pt", _OTHERS, ("convert",)),
     ("fairseq/dict.txt", ANY, ("convert",)),
     ("fairseq/sentencepiece.bpe.model", ANY, ("convert",)),
 ]

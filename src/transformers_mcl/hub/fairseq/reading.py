@@ -137,7 +137,7 @@ def find_checkpoint(folder: str | Path) -> Path:
     Raises:
         UserError: there is none, or several and none of fairseq's names.
     """
-    names = [path.name for path in Path(folder).iterdir() if path.is_file()]
+    names = [path.name for path in Path(folder).iterdir() if not path.is_dir()]
     return Path(folder) / _choose(names, str(folder))
 
 
