@@ -16,11 +16,16 @@ from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.io import (
     atomic_folder,
     check_room,
+    files_into,
     is_disk_full,
+    load_json,
     markdown_table,
     nearest_path,
     one_line,
+    read_json,
+    to_disk,
     versions,
+    whole_file,
     write_json,
     write_text,
 )
@@ -170,3 +175,76 @@ def test_a_table() -> None:
 def test_versions_are_of_what_is_installed() -> None:
     assert list(versions()) == ["transformers-mcl", "transformers", "torch"]
     assert versions("torch") == {"torch": torch.__version__}
+
+
+def test_files_come_into_a_folder_together(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("kept", "old"):
+        (tmp_path / "out" / name).write_text("before")
+    with pytest.raises(RuntimeError), files_into(tmp_path / "out") as draft:
+        (draft / "old").write_text("half")
+        raise RuntimeError
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {
+        "kept": "before",
+        "old": "before",
+    }
+    with files_into(tmp_path / "out", tmp_path / "out" / ".known.part") as draft:
+        (draft / "inner").mkdir()
+        for name in ("old", "inner/new"):
+            (draft / name).write_text("after")
+    found = {
+        str(path.relative_to(tmp_path / "out")): path.read_text() for path in tmp_path.rglob("*") if path.is_file()
+    }
+    assert found == {"kept": "before", "old": "after", os.path.join("inner", "new"): "after"}
+    with pytest.raises(RuntimeError), files_into(tmp_path / "new"):
+        raise RuntimeError
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "before")
+    with pytest.raises(RuntimeError), whole_file(tmp_path / "file") as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_what_is_flushed(windows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows opens no folder, and flushes only what is open to be written."""
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").write_text("x")
+    opened, flushed = [], []
+
+    def watched(path: Path, flags: int) -> int:
+        opened.append((path.name, flags))
+        return before(path, flags)
+
+    before = os.open
+    monkeypatch.setattr("transformers_mcl.io._WINDOWS", windows)
+    monkeypatch.setattr("transformers_mcl.io.os.open", watched)
+    monkeypatch.setattr("transformers_mcl.io.os.fsync", flushed.append)
+    to_disk(tmp_path)
+    flags = os.O_RDWR if windows else os.O_RDONLY
+    folders = [] if windows else [("inner", flags)]
+    assert opened == [*folders, ("file", flags), *([] if windows else [(tmp_path.name, flags)])]
+    assert len(flushed) == len(opened)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is damaged: it is no JSON"),
+        (b'{"a": ', "is damaged: it is no JSON"),
+        (b"\xff{}", "is damaged: byte 0 is no UTF-8"),
+        (b"[" * 100_000, "is damaged: it is nested too deeply"),
+        (b"[1]", "is damaged: it holds a list, not a dict"),
+        (None, "cannot be read: "),
+    ],
+)
+def test_json_that_is_damaged(content: bytes | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{path} {said}"):
+        load_json(path)
+    assert read_json(path) == ([1] if content == b"[1]" else None)

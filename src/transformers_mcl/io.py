@@ -12,7 +12,7 @@ import signal
 import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,19 +31,24 @@ __all__ = [
     "check_empty_folder",
     "check_room",
     "check_writable",
+    "files_into",
     "is_disk_full",
+    "load_json",
     "local_name",
     "markdown_table",
     "nearest_path",
     "one_line",
     "printable",
     "read_json",
+    "to_disk",
     "versions",
+    "whole_file",
     "write_json",
     "write_text",
 ]
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
+_WINDOWS = os.name == "nt"
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
@@ -85,6 +90,7 @@ def atomic_folder(folder: Path, replace: bool = False) -> Iterator[Path]:
     try:
         with at_sigterm(_terminate):
             yield draft
+            to_disk(draft)
             if folder.is_dir():
                 folder.rename(old) if replace else folder.rmdir()
             draft.rename(folder)
@@ -125,15 +131,65 @@ def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[N
         signal.signal(signal.SIGTERM, before)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all; what stood there is replaced. Makes its folder."""
+@contextmanager
+def files_into(folder: Path, draft: Path | None = None) -> Iterator[Path]:
+    """A folder inside `folder`, whose files are moved to `folder` at the end, over those of the same names; they are
+    gone if something fails before. What else is in `folder` stays.
+
+    Args:
+        draft: its path, on the same disk, where other processes need to know it.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = draft or folder / f".{uuid4().hex[:8]}.part"
+    shutil.rmtree(draft, ignore_errors=True)  # of one that was killed
+    draft.mkdir()
+    try:
+        yield draft
+        to_disk(draft)
+        for path in sorted(draft.rglob("*")):
+            target = folder / path.relative_to(draft)
+            path.replace(target) if path.is_file() else target.mkdir(exist_ok=True)
+        new = False
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file beside `path`, which becomes it at the end, in place of what stood there, and is gone if something fails
+    before. Makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
+        yield draft
+        to_disk(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Has the system write what it still holds in memory of a file, or of all in a folder: after a rename, a power cut
+    finds what it names."""
+    inside = sorted(path.rglob("*")) if path.is_dir() else []
+    for each in (*inside, path):
+        if each.is_dir() and _WINDOWS:  # which opens no folder, and flushes only what may be written
+            continue
+        descriptor = os.open(each, os.O_RDWR if _WINDOWS else os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all; what stood there is replaced. Makes its folder."""
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, value: Any, **options: Any) -> None:
@@ -141,11 +197,35 @@ def write_json(path: Path, value: Any, **options: Any) -> None:
     write_text(path, json.dumps(value, **{"indent": 2, **options}) + "\n")
 
 
+def load_json(path: str | os.PathLike[str], kind: type = dict) -> Any:
+    """What a file of JSON holds.
+
+    Args:
+        kind: what that is: a mapping, say.
+
+    Raises:
+        UserError: it cannot be read, or is damaged; the message begins with its path.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or one_line(error)}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is damaged: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is damaged: byte {error.start} is no UTF-8") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: it is no JSON: {one_line(error)}") from error
+    if not isinstance(found, kind):
+        raise UserError(f"{path} is damaged: it holds a {type(found).__name__}, not a {kind.__name__}")
+    return found
+
+
 def read_json(path: Path) -> Any:
     """What a file of JSON holds; None if there is none, or half of one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        return load_json(path, object)
+    except UserError:
         return None
 
 
@@ -196,7 +276,8 @@ def is_disk_full(error: BaseException) -> bool:
         return True
     if any(words in str(error).lower() for words in _NO_SPACE):
         return True
-    return error.__cause__ is not None and is_disk_full(error.__cause__)
+    inner = error.__cause__ or error.__context__
+    return inner is not None and is_disk_full(inner)
 
 
 def one_line(error: BaseException) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from .io import whole_file
 
 __all__ = [
     "BLACK",
@@ -68,7 +71,8 @@ def picture(path: str | PathLike[str], width: float, height: float, title: str =
         figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
         yield figure
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, parse_math=False)
-        figure.savefig(path, format="png", facecolor="white")
+        with whole_file(Path(path)) as draft:
+            figure.savefig(draft, format="png", facecolor="white")
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str | None]]) -> None:

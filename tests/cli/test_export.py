@@ -43,7 +43,7 @@ def test_a_pair_without_a_tokenizer(pair: Path, tmp_path: Path, capsys: pytest.C
     assert not list((tmp_path / "out").glob("tokenizer*"))
     (tmp_path / "pair" / "tokenizer.json").write_text("{")
     assert main(words.replace("/out", "/other").split()) == 2
-    assert "is a directory without a tokenizer that can be read" in capsys.readouterr().err
+    assert "tokenizer.json is damaged: it is no JSON" in capsys.readouterr().err
 
 
 def test_mistakes_are_one_line(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from datasets import Features, Value
 
-from transformers_mcl.data.cached import write_once
+from transformers_mcl.data.cached import map_once, write_once
 from transformers_mcl.errors import UserError
 
 FEATURES = Features({"n": Value("int64"), "process": Value("int64")})
@@ -49,3 +49,37 @@ def test_a_users_error_stays_one(tmp_path: Path, processes: int | None) -> None:
     with pytest.raises(UserError, match="^-1 is no number$"):
         write(tmp_path, [0, -1, 2], num_proc=processes)
     assert write(tmp_path, [0, 1, 2], num_proc=processes)["n"][0] == 0, "nothing is left of it"
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda found: b"",
+    "cut": lambda found: found[: len(found) // 2],
+    "zeros": lambda found: bytes(len(found)),
+}
+
+
+@pytest.mark.parametrize("file", ["dataset_info.json", "*.arrow"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_table_is_made_anew(damage: str, file: str, tmp_path: Path) -> None:
+    before = write(tmp_path, [1, 2]).to_list()
+    replace(next(tmp_path.rglob(file)), DAMAGES[damage])
+    assert [row["n"] for row in write(tmp_path, [1, 2])] == [row["n"] for row in before]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_made_of_a_table_is_made_anew(damage: str, tmp_path: Path) -> None:
+    table = write(tmp_path, [1, 2])
+    assert list(map_once(table, double, load_from_cache_file=True)["n"]) == [2, 4, 4, 6]
+    replace(next(tmp_path.rglob("cache-*.arrow")), DAMAGES[damage])
+    assert list(map_once(table, double, load_from_cache_file=True)["n"]) == [2, 4, 4, 6]
+
+
+def replace(path: Path, damage: Callable[[bytes], bytes]) -> None:
+    """By another file: the old one may still be mapped into memory."""
+    found = path.read_bytes()
+    path.unlink()
+    path.write_bytes(damage(found))
+
+
+def double(row: dict[str, Any]) -> dict[str, Any]:
+    return {"n": 2 * row["n"]}

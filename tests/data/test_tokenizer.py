@@ -106,7 +106,7 @@ def test_load_tokenizer_names_what_is_wrong(tmp_path: Path, letters: BertTokeniz
     for name, words in {
         "mime": "is no directory here, .*did you mean '.*mine'",
         "other": "is a directory without a tokenizer that can be read; the files known are tokenizer.json, vocab.txt",
-        "mine": "is a directory without a tokenizer that can be read",
+        "mine": r"mine/tokenizer.json is damaged: it is no JSON",
     }.items():
         with pytest.raises(UserError, match=words) as caught:
             load_tokenizer(str(tmp_path / name))

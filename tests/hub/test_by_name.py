@@ -117,6 +117,23 @@ def test_what_is_opened_is_what_the_converter_writes(online: Any, tmp_path: Path
     assert all(weight.equal(by_name.state_dict()[key]) for key, weight in by_hand.state_dict().items())
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("damage", [lambda found: b"", lambda found: found[: len(found) // 2], None])
+def test_a_damaged_copy_is_made_anew(
+    damage: Callable[[bytes], bytes] | None, file: str, online: Any, conversions: list[str], tmp_path: Path
+) -> None:
+    weights = opened("AutoModelForPreTraining").state_dict()
+    (copy,) = {path.parent for path in tmp_path.rglob("conversion_report.json")}
+    path = copy / file
+    path.unlink() if damage is None else path.write_bytes(damage(path.read_bytes()))
+    again = opened("AutoModelForPreTraining").state_dict()
+    assert conversions == [NAME, NAME]
+    assert all(weight.equal(weights[key]) for key, weight in again.items())
+    assert path.stat().st_size > 0
+    opened("AutoModelForPreTraining")
+    assert conversions == [NAME, NAME]
+
+
 def test_own_classes_convert_too(online: Any, conversions: list[str], tmp_path: Path) -> None:
     own: Any
     for number, own in enumerate((MclConfig, MclTokenizer, MclModel, MclForPreTraining, MclForMaskedLM)):

@@ -69,7 +69,7 @@ def test_other_modules_cannot_be_averaged(
         ('[{"path": "../../elsewhere", "type": "Dense"}]', "names a folder '../../elsewhere', which is none inside"),
         ('[{"path": "/elsewhere", "type": "Dense"}]', "names a folder '/elsewhere'"),
         ('{"path": 1}', "is no list of modules"),
-        ("[", "modules.json cannot be read"),
+        ("[", "modules.json is damaged"),
     ],
 )
 def test_a_list_of_modules_that_is_none(text: str, said: str, make_ingredient: MakeIngredient, tmp_path: Path) -> None:

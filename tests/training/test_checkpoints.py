@@ -62,29 +62,6 @@ def test_a_checkpoint_cut_short_is_passed_over(tmp_path: Path) -> None:
         check_checkpoint(tmp_path / "checkpoint-12")
 
 
-def test_windows_gets_to_disk_what_it_lets_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes: dict[int, int] = {}
-    opened, flushed = os.open, os.fsync
-
-    def windows_open(path: Path, flags: int) -> int:
-        if path.is_dir():
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        modes[number := opened(path, flags)] = flags
-        return number
-
-    def windows_fsync(number: int) -> None:
-        if not modes.pop(number) & os.O_RDWR:
-            raise OSError(errno.EBADF, "Bad file descriptor")
-        flushed(number)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", windows_open)
-        patch.setattr(os, "fsync", windows_fsync)
-        patch.setattr(checkpoints, "_WINDOWS", True)
-        made = write(tmp_path, 2)
-    assert modes == {} and last_checkpoint(tmp_path) == str(made)
-
-
 def test_what_an_earlier_try_left_is_cleared_away(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), writing(tmp_path / "checkpoint-2", {"seed": 1}):
         (tmp_path / "checkpoint-2" / "rng_state_7.pth").write_text("of a process that this run does not have")
@@ -186,13 +163,13 @@ def test_old_checkpoints_are_removed_once_the_new_one_is_whole(
     make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    to_disk = checkpoints._to_disk
+    to_disk = checkpoints.to_disk
 
     def watched(path: Path) -> None:
         seen.append(sorted(os.listdir(tmp_path)))
         to_disk(path)
 
-    monkeypatch.setattr(checkpoints, "_to_disk", watched)
+    monkeypatch.setattr(checkpoints, "to_disk", watched)
     make_trainer(save_steps=2, save_total_limit=1).train()
     assert seen == [["checkpoint-2"], ["checkpoint-2", "checkpoint-4"]]
     assert os.listdir(tmp_path) == ["checkpoint-4"]

@@ -33,7 +33,7 @@ KILLS: dict[str, dict[str, Any]] = {
     "in the model's file": {"attribute": "transformers.modeling_utils.safe_save_file", "call": 2, "half": True},
     "in the optimizer's file": {"attribute": "torch.save", "call": 5, "half": True},
     "before the state": {"attribute": "transformers.TrainerState.save_to_json", "call": 2},
-    "before the mark is gone": {"attribute": "transformers_mcl.training.checkpoints._to_disk", "call": 2},
+    "before the mark is gone": {"attribute": "transformers_mcl.training.checkpoints.to_disk", "call": 2},
 }
 
 

@@ -316,6 +316,8 @@ def _read(path: Path) -> dict[str, Any]:
         problem = " must hold a mapping of argument names to values"
     except OSError as error:
         problem = f": {error.strerror}"
+    except RecursionError:
+        problem = " is nested too deeply"
     except UnicodeDecodeError as error:
         problem = f" is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
     except yaml.MarkedYAMLError as error:

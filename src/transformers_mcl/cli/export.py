@@ -14,6 +14,7 @@ from ..hub.export_card import file_of
 from ..hub.push import check_repo_name, push_folder
 from ..io import check_empty_folder
 from ..locks import claimed
+from ..models.loading import TRUST_HELP, trusting
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
 
@@ -43,6 +44,7 @@ class ExportArguments:
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
 
     def __post_init__(self) -> None:
         check_empty_folder(self.output_dir)
@@ -68,7 +70,7 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl export --help`."""
     given: ExportArguments
     (given,) = parse_arguments([ExportArguments], argv, prog=f"{PROG} export", description=COMMANDS["export"])
-    with claimed(given.output_dir, beside=True):
+    with claimed(given.output_dir, beside=True), trusting(given.trust_remote_code):
         _write(given)
 
 

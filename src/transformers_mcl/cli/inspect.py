@@ -19,7 +19,7 @@ from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
 from transformers_mcl.method.courses import COURSES
 from transformers_mcl.models.configuration_mcl import MclConfig
-from transformers_mcl.models.loading import load_config, open_model
+from transformers_mcl.models.loading import TRUST_HELP, load_config, open_model, trusting
 from transformers_mcl.models.pretraining import MclForPreTraining
 from transformers_mcl.ranges import check_numbers
 
@@ -47,6 +47,7 @@ class InspectArguments:
         default="auto", metadata={"help": "auto: on a terminal, unless NO_COLOR is set in the environment."}
     )
     json: bool = field(default=False, metadata={"help": "Print JSON in place of the picture."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -59,7 +60,8 @@ def run(argv: list[str]) -> None:
     (arguments,) = parse_arguments([InspectArguments], argv, prog=f"{PROG} inspect", description=COMMANDS["inspect"])
     names = [course.ratio_name for course in COURSES.values()]
     ratios = {name: ratio for name in names if (ratio := getattr(arguments, name, None)) is not None}
-    model, tokenizer = _open_pair(arguments.model_name_or_path, ratios)
+    with trusting(arguments.trust_remote_code):
+        model, tokenizer = _open_pair(arguments.model_name_or_path, ratios)
     inspection = inspect_text(model, tokenizer, arguments.text, seed=arguments.seed, courses=arguments.courses)
     if arguments.json:
         print(json.dumps(inspection.to_dict()))

@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from typing import NoReturn
 
 from ..errors import Interrupted, UserError
+from ..io import is_disk_full, one_line
 from .terminal import in_utf8, terminals
 
 PROG = "transformers-mcl"
@@ -65,6 +66,11 @@ def _run(words: list[str], prog: str) -> int:
         if os.environ.get(DEBUG) == "1":
             raise
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1" or not is_disk_full(error):
+            raise
+        print(f"{prog}: error: the disk is full: {one_line(error)}: make room, and run it again", file=sys.stderr)
         return 2
     except Interrupted as ended:
         print(f"{prog}: {ended}", file=sys.stderr)

@@ -115,7 +115,6 @@ def _find_rate(parsed: ParsedArguments) -> None:
         ladder = find_learning_rate(
             model_args, data_args, training_args, steps=plan.ladder_steps, disable_tqdm=training_args.disable_tqdm
         )
-    folder.mkdir(parents=True, exist_ok=True)
     ladder.plot(folder / "learning_rates.png")
     print(ladder.table())
     print(f"{ladder.reason}\nThe picture is {folder / 'learning_rates.png'}")

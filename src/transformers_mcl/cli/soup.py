@@ -12,6 +12,7 @@ import torch
 from ..errors import UserError
 from ..hub.push import check_repo_name, push_folder
 from ..locks import claimed
+from ..models.loading import TRUST_HELP, trusting
 from ..ranges import check_numbers
 from ..soups.card import soup_table
 from ..soups.diagnosis import diagnose_into
@@ -63,6 +64,7 @@ class SoupArguments:
     push_to_hub: str | None = field(default=None, metadata={"help": "Upload it to the repository of this name."})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether a new repository is private."})
     token: str | None = field(default=None, metadata={"help": "For the Hub; by default the one you logged in with."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -93,11 +95,11 @@ def run(argv: list[str]) -> None:
         description=COMMANDS["soup"],
         positional="checkpoints",
     )
-    with claimed(args.output_dir, beside=True):
-        _write(args, score)
+    with claimed(args.output_dir, beside=True), trusting(args.trust_remote_code):
+        _make(args, score)
 
 
-def _write(args: SoupArguments, score: ScoreArguments) -> None:
+def _make(args: SoupArguments, score: ScoreArguments) -> None:
     if args.diagnose:
         start, points = args.initial_model, args.diagnose_points
         more: Any = {"initial_model": start, "points": points, "token": args.token}

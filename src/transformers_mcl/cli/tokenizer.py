@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from datasets import Dataset
@@ -18,8 +17,9 @@ from ..data.coverage import measure_coverage, sample_texts
 from ..data.tokenizer import add_special_tokens, check_tokenizer, vocabulary_size
 from ..data.tokenizer_training import ModelName, NormalizerName
 from ..errors import UserError
-from ..io import check_writable, printable
+from ..io import check_writable, files_into, printable
 from ..locks import claimed
+from ..models.loading import TRUST_HELP, trusting
 from ..ranges import check_numbers
 from .arguments import parse_arguments
 from .main import COMMANDS, PROG
@@ -64,6 +64,7 @@ class TokenizerArguments:
         default=False,
         metadata={"help": "Give --tokenizer_name the special tokens of pre-training that it lacks; its ids stay."},
     )
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     overwrite_output_dir: bool = field(
         default=False,
         metadata={"help": "Write into an output_dir that is not empty, over its tokenizer."},
@@ -89,7 +90,7 @@ def run(argv: list[str]) -> None:
     arguments, data = parse_arguments(
         [TokenizerArguments, DataArguments], argv, prog=f"{PROG} tokenizer", description=COMMANDS["tokenizer"]
     )
-    with claimed(arguments.output_dir, beside=True):
+    with claimed(arguments.output_dir, beside=True), trusting(arguments.trust_remote_code):
         if arguments.tokenizer_name:
             _complete(arguments.tokenizer_name, Path(arguments.output_dir))
         else:
@@ -188,9 +189,5 @@ def _complete(name: str, output: Path) -> None:
 
 
 def _save(tokenizer: PreTrainedTokenizerBase, output: Path) -> None:
-    """Write all files aside, then move them, so that a failure leaves no half of a tokenizer."""
-    output.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=output, prefix=".") as aside:
-        tokenizer.save_pretrained(aside)
-        for path in Path(aside).iterdir():
-            path.replace(output / path.name)
+    with files_into(output) as draft:
+        tokenizer.save_pretrained(draft)

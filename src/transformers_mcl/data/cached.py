@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -11,10 +13,14 @@ import pyarrow as pa
 from datasets import ArrowBasedBuilder, BuilderConfig, Dataset, DatasetInfo, DownloadMode, Features, SplitGenerator
 from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
+from transformers.utils import logging
 
 from ..errors import UserError
+from ..io import is_disk_full, load_json
 
-__all__ = ["READER", "write_once"]
+__all__ = ["READER", "map_once", "write_once"]
+
+logger = logging.get_logger(__name__)
 
 READER = 1
 """Of what `follows_from`: another number where the same files give other rows than before: they are read anew then."""
@@ -34,6 +40,14 @@ class _Config(BuilderConfig):
 class _Builder(ArrowBasedBuilder):
     BUILDER_CONFIG_CLASS = _Config
 
+    def _build_cache_dir(self) -> str:
+        """As it is; what is there and damaged is removed, since it can be made anew."""
+        folder = str(super()._build_cache_dir())
+        if _is_damaged(Path(folder)):
+            logger.warning(f"{folder} is damaged: it is made anew")
+            shutil.rmtree(folder)
+        return folder
+
     def _info(self) -> DatasetInfo:
         return DatasetInfo(features=self.config.features)
 
@@ -45,6 +59,28 @@ class _Builder(ArrowBasedBuilder):
             yield from enumerate(self.config.generate(**arguments))
         except UserError as error:
             raise _Refused(str(error)) from error
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether the cache holds something other than what was written, as far as can be seen without reading it all."""
+    if not (info := folder / datasets.config.DATASET_INFO_FILENAME).exists():
+        return False
+    try:
+        rows = load_json(info)["splits"]["train"]["num_examples"]
+        files = [path for path in folder.glob("*.arrow") if not path.name.startswith("cache-")]
+        return rows != sum(len(Dataset.from_file(str(path))) for path in files)
+    except Exception:  # whatever a damaged file leads to
+        return True
+
+
+def map_once(table: Dataset, function: Callable[..., Any], **options: Any) -> Dataset:
+    """`table.map`, from the cache if it is there and whole."""
+    try:
+        return table.map(function, **options)
+    except (OSError, pa.ArrowException) as error:
+        if is_disk_full(error):
+            raise
+        return table.map(function, **{**options, "load_from_cache_file": False})
 
 
 def write_once(

@@ -11,6 +11,7 @@ from datasets import Dataset, Features, Value
 from transformers.utils import logging
 
 from .arguments import DataArguments
+from .cached import map_once
 
 __all__ = ["Hashes", "Watch", "first_of_each", "hash_documents", "hash_text", "warn_of_overlap"]
 
@@ -28,7 +29,8 @@ def hash_text(text: str) -> int:
 
 def hash_documents(documents: Dataset, args: DataArguments) -> Hashes:
     """The hash of each document, `(documents,)`; cached as all that is made of a text."""
-    hashed = documents.map(
+    hashed = map_once(
+        documents,
         _hash_batch,
         input_columns="text",
         remove_columns="text",

@@ -15,6 +15,7 @@ from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .arguments import DataArguments
+from .cached import map_once
 from .coverage import check_coverage
 from .tokenizer import check_tokenizer, check_words
 
@@ -176,7 +177,8 @@ def _tokenize(texts: Dataset, tokenizer: PreTrainedTokenizerBase, args: DataArgu
     """Each document's ids with `[SEP]` after them, and `[CLS]` before them where documents are kept apart: the same
     for every length of rows."""
     before = [tokenizer.cls_token_id] if args.document_attention else []
-    return texts.map(
+    return map_once(
+        texts,
         tokenize_words if args.whole_word_mask else tokenize_batch,
         input_columns="text",
         remove_columns=texts.column_names,
@@ -227,7 +229,8 @@ def _encode(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> BatchEncodi
 
 def _cut(documents: Dataset, length: int, tokenizer: PreTrainedTokenizerBase, args: DataArguments) -> Dataset:
     """Rows `[CLS] document [SEP]` of at most `length` ids."""
-    return documents.map(
+    return map_once(
+        documents,
         _cut_words if args.whole_word_mask else _cut_batch,
         input_columns="input_ids",
         features=_RAGGED_WORDS if args.whole_word_mask else _RAGGED,
@@ -254,7 +257,8 @@ def _pack(
     # The map runs over row numbers, which have no file: so we say where the result belongs, and what it follows from.
     fingerprint = Hasher.hash([documents._fingerprint, length, packer.cls, packer.sep])
     files = [Path(file["filename"]) for file in documents.cache_files]
-    return Dataset.from_dict({"row": np.arange(rows)}).map(
+    return map_once(
+        Dataset.from_dict({"row": np.arange(rows)}),
         packer,
         input_columns="row",
         remove_columns=["row"],

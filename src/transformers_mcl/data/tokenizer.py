@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from ..errors import NotConverted, UserError
-from ..io import nearest_path, one_line
+from ..io import load_json, nearest_path, one_line
 from ..models.adapters import Adapter, find_adapter
+from ..models.folders import check_config, find_file
+from ..models.loading import loading_in_silence, refused_code, with_trust
 from ..models.structure import input_names, longest_row
 from .tokenizer_training import SPECIAL_TOKENS, template
 
@@ -36,6 +40,9 @@ _CLASSES = {
     "spiece.model": "AlbertTokenizer",
     "spm.model": "DebertaV2Tokenizer",
 }
+# What else says of a tokenizer what it is.
+_JSON = ("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
+_MOST_HOLES = 16
 # The usual names of the special tokens, of BERT's and of RoBERTa's kind.
 _USUAL = {
     "pad": ("[PAD]", "<pad>"),
@@ -53,30 +60,28 @@ def load_tokenizer(
     revision: str | None = None,
     token: str | bool | None = None,
     trust_remote_code: bool | None = None,
+    **more: Any,
 ) -> PreTrainedTokenizerBase:
     """`AutoTokenizer.from_pretrained`, with one-line errors; also of a file, or of a folder that holds no more than a
     vocabulary: `tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt`, or a model of SentencePiece.
 
+    `more` are other arguments of `from_pretrained`, `local_files_only` say.
+
     Raises:
         UserError: no such file, directory or repository, or one that holds no tokenizer.
     """
-    hub = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
+    given = {"cache_dir": cache_dir, "revision": revision, "token": token, "trust_remote_code": trust_remote_code}
+    hub = with_trust({**given, **more})
     path = Path(name_or_path).expanduser()
     try:
-        if path.is_file():
-            return _open_file(path)
-        try:
-            return _with_named_tokens(_not_empty(AutoTokenizer.from_pretrained(name_or_path, **hub)))
-        except NotConverted:
-            raise
-        except Exception:  # besides OSError and ValueError, whatever a malformed file leads to
-            file = next((path / name for name in _CLASSES if (path / name).is_file()), None)
-            if file is None or file.name == "tokenizer.json":  # which has been tried
-                raise
-            return _open_file(file)
-    except NotConverted as error:
+        _check_files(name_or_path, hub)
+        with _panics_as_errors():
+            return _plausible(_with_named_tokens(_open(name_or_path, path, hub)))
+    except (NotConverted, UserError) as error:
         raise UserError(f"tokenizer: {error}") from error
     except Exception as error:
+        if refused := refused_code(error, f"tokenizer: {name_or_path!r}"):
+            raise refused from error
         if (adapter := find_adapter(name_or_path, **hub)) is not None:
             return _of_adapted(name_or_path, adapter, hub)
         raise UserError(
@@ -88,7 +93,7 @@ def _problem(path: Path) -> str:
     if path.is_file():
         return f"cannot be read as one of {', '.join(_CLASSES)}"
     if path.is_dir():
-        return f"is a directory without a tokenizer that can be read; the files known are {', '.join(_CLASSES)}"
+        return f"is a directory without a tokenizer that can be read; {_culprit(path)}"
     return "is no directory here, and the Hub gave no tokenizer"
 
 
@@ -98,6 +103,64 @@ def _of_adapted(name_or_path: str, adapter: Adapter, hub: dict[str, Any]) -> Pre
         return load_tokenizer(adapter.base, **adapter.hub(hub))
     except UserError as error:
         raise UserError(f"tokenizer: {name_or_path!r} is an adapter without one; and of its model: {error}") from error
+
+
+def _open(name_or_path: str, path: Path, hub: dict[str, Any]) -> PreTrainedTokenizerBase:
+    if path.is_file():
+        return _not_empty(_open_file(path))
+    try:
+        with loading_in_silence():
+            opened = AutoTokenizer.from_pretrained(name_or_path, **hub)
+        return _not_empty(opened)
+    except NotConverted:
+        raise
+    except Exception as error:  # besides OSError and ValueError, whatever a malformed file leads to
+        file = next((path / name for name in _CLASSES if (path / name).is_file()), None)
+        # What lies beside others has been tried, and they say what it is.
+        if file is None or file.name == "tokenizer.json" or refused_code(error, ""):
+            raise
+        return _not_empty(_open_file(file))
+
+
+def _check_files(name_or_path: str, hub: dict[str, Any]) -> None:
+    """Raises UserError if a file of the tokenizer's is no JSON."""
+    check_config(name_or_path, **hub)
+    for name in _JSON:
+        if (file := find_file(name_or_path, name, **hub)) is not None:
+            load_json(file)
+
+
+def _plausible(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Its largest id may be far beyond its entries, but a model would have a row for each."""
+    if (size := vocabulary_size(tokenizer)) > _MOST_HOLES * (len(tokenizer) + 1000):
+        raise ValueError(f"it has {len(tokenizer):,} tokens, and ids up to {size - 1:,}")
+    tokenizer("a word")  # some are damaged in what they do alone
+    return tokenizer
+
+
+def _culprit(folder: Path) -> str:
+    """Which of the files is to be looked at."""
+    there = [name for name in (*_JSON, *_CLASSES, "chat_template.jinja") if (folder / name).is_file()]
+    if not there:
+        return f"the files known are {', '.join(_CLASSES)}"
+    if "tokenizer.json" in there:
+        try:
+            with _panics_as_errors():
+                Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception:  # of no class of its own
+            there = ["tokenizer.json"]
+    return f"look at {' and '.join(there)}"
+
+
+@contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """What `tokenizers`, of which the inside is Rust, raises at some files is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ValueError(str(error)) from error
+        raise
 
 
 def _not_empty(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -115,7 +178,7 @@ def _open_file(file: Path) -> PreTrainedTokenizerBase:
     if file.name == "vocab.txt":
         entries = file.read_text(encoding="utf-8").split()
         options["do_lower_case"] = not any(entry != entry.lower() for entry in entries if entry[0] not in "[<")
-    elif file.name == "vocab.json" and "<mask>" not in json.loads(file.read_text(encoding="utf-8")):
+    elif file.name == "vocab.json" and "<mask>" not in load_json(file):
         name = "GPT2Tokenizer"
     if name == "PreTrainedTokenizerFast":
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
@@ -124,7 +187,7 @@ def _open_file(file: Path) -> PreTrainedTokenizerBase:
     given = "".join(f", {option}={value}" for option, value in options.items())
     logger.warning(f"nothing beside {str(file)!r} says what it is: it is opened as {name}{given}")
     tokenizer.name_or_path = str(file)
-    return _with_named_tokens(_not_empty(tokenizer))
+    return tokenizer
 
 
 def _with_named_tokens(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult
 from ..hub.card_results import add_results, card_of
 from ..io import check_writable, versions, write_json, write_text
 from ..locks import claimed
+from ..models.loading import TRUST_HELP, trusting
 from ..ranges import check_numbers
 from .registry import Registry
 
@@ -61,6 +62,7 @@ class EvaluationArguments:
     )
     use_cpu: bool = field(default=False, metadata={"help": "Even if there is an accelerator."})
     cache_dir: str | None = field(default=None, metadata={"help": "Where `datasets` keeps what it has read."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     update_card: bool = field(
         default=False, metadata={"help": "Add the results to the metadata of the model card in the model's folder."}
     )
@@ -142,7 +144,7 @@ def evaluate(args: EvaluationArguments, *own: Any, say: Say = lambda line: None)
     # Without cpu=True, accelerate lets each process of a launch on a CPU think that it is alone.
     state = PartialState(cpu=args.use_cpu or not torch.accelerator.is_available())
     own = (*own, *(kind() for kind in evaluation.arguments[len(own) :]))
-    with claimed(args.output_dir, process_index=state.process_index):
+    with claimed(args.output_dir, process_index=state.process_index), trusting(args.trust_remote_code):
         return _evaluate(args, own, evaluation, state, say)
 
 

@@ -80,7 +80,10 @@ class Losses(Evaluation):
                 "a pair"
             )
         model = ModelArguments(
-            model_name_or_path=args.model_name_or_path, tokenizer_name=args.tokenizer_name, cache_dir=args.cache_dir
+            model_name_or_path=args.model_name_or_path,
+            tokenizer_name=args.tokenizer_name,
+            cache_dir=args.cache_dir,
+            trust_remote_code=args.trust_remote_code,
         )
         with tempfile.TemporaryDirectory() as nothing:  # the trainer wants a folder, and writes nothing into it
             training = MclTrainingArguments(

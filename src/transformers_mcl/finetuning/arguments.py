@@ -11,6 +11,7 @@ from transformers.training_args import trainer_log_levels
 
 from ..errors import UserError
 from ..hub.card_arguments import CardArguments
+from ..models.loading import TRUST_HELP
 from ..training.precision import PrecisionArguments
 from .example_arguments import ExampleArguments
 from .task import TASKS, find_task, task_groups
@@ -89,9 +90,7 @@ class EncoderArguments(CardArguments):
     model_revision: str = field(default="main", metadata={"help": "Revision of the model and tokenizer on the Hub."})
     token: str | None = field(default=None, metadata={"help": "Token for private repositories of the Hub."})
     attn_implementation: str | None = field(default=None, metadata={"help": "eager, sdpa, flex_attention, ..."})
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "Run code that comes with the model, if it is of a type of its own."}
-    )
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     ignore_mismatched_sizes: bool = field(
         default=False, metadata={"help": "Start the head anew where the checkpoint's has other classes."}
     )

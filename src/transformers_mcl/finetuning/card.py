@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..hub.card_results import save_registered
 from ..hub.citation import INSTALL, PACKAGE, citation
-from ..io import local_name, markdown_table
+from ..io import local_name, markdown_table, write_text
 from .results import results_markdown
 from .source import Source
 from .task import LoadedTask
@@ -61,7 +61,8 @@ class FinetunedCard:
         sections += [*self._results(), "## How it was trained", self._setup(), "![The course of training](curves.png)"]
         sections.append(citation(paper=self._is_ours))
         text = "\n\n".join(sections)
-        ModelCard(f"---\n{self._data().to_yaml()}\n---\n\n{text}\n").save(folder / "README.md")
+        card = ModelCard(f"---\n{self._data().to_yaml()}\n---\n\n{text}\n")
+        write_text(folder / "README.md", str(card))
         save_registered(folder, self._eval_results())
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from transformers.utils import logging
 
 from ..errors import UserError
 from ..evaluation.squad import extract_answer, squad_metrics
+from ..io import write_json
 from .labels import check_column
 from .task import LoadedTask
 from .token_task import need_fast
@@ -229,7 +229,7 @@ def _with_text(row: Mapping[str, Any]) -> dict[str, Any]:
 def _save(predictions: Mapping[str, Any], folder: Path, prefix: str = "") -> None:
     for name, value in predictions.items():
         path = folder / f"{prefix}{name}.json"
-        path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_json(path, value, indent=1, ensure_ascii=False)
 
 
 def _context_offsets(encoded: Any, piece: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, mean, median, stdev
 from typing import Any
 
-from ..io import markdown_table, write_json
+from ..io import markdown_table, write_json, write_text
 from ..plots import BLUE, picture
 from .known_tasks import GLUE_AVERAGE
 from .task import find_task
@@ -193,7 +193,7 @@ def save_results(runs: Sequence[Mapping[str, Any]], folder: Path, title: str, **
     text = results_markdown(entries)
     results = {**more, "average": averaged(entries), "summary": entries, "runs": list(runs)}
     write_json(folder / "results.json", results)
-    (folder / "results.md").write_text(f"# {title}\n\n{text}", encoding="utf-8")
-    (folder / "results.tex").write_text(results_tex(entries), encoding="utf-8")
+    write_text(folder / "results.md", f"# {title}\n\n{text}")
+    write_text(folder / "results.tex", results_tex(entries))
     plot_results(entries, runs, folder / "results.png", title)
     return text

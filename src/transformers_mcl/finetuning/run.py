@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ from ..data.collator import padding_multiple
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
 from ..hub.push import create_repository, push_folder
-from ..io import atomic_folder, check_writable, versions, write_json
+from ..io import check_writable, files_into, load_json, versions, write_json, write_text
 from ..locks import claimed
 from ..models.loading import load_config
 from ..training.checkpoints import own_checkpoints, remove_all
@@ -285,7 +284,9 @@ class Finetuning:
             if holds_model or ((run.folder / "README.md").exists() and not own_checkpoints(run.folder)):
                 raise UserError(f"output_dir {run.folder} holds a model: choose another, or --overwrite_output_dir")
             return None
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = load_json(path)
+        if not isinstance(found.get("arguments"), dict):
+            raise UserError(f"{path} is damaged: it has no arguments; remove it, or give --overwrite_output_dir")
         mine = self._identity(run)
         for name in sorted({*found["arguments"], *mine}):
             before, now = (given.get(name, "not given") for given in (found["arguments"], mine))
@@ -323,26 +324,24 @@ class Finetuning:
         return self.encoder.save_models is None and bool(self.encoder.sweep)
 
     def _save_model(self, trainer: Trainer, task: LoadedTask, run: Run, folder: Path) -> None:
-        first = trainer.args.process_index == 0
-        # What was the best until now is replaced whole or not at all.
-        replaces = folder != run.folder and first
-        with atomic_folder(folder, replace=True) if replaces else nullcontext(folder) as aside:
+        aside = run.folder / ".model.part"  # which all processes know
+        with files_into(folder, aside) if trainer.args.process_index == 0 else nullcontext():
             trainer.save_model(str(aside))
             trainer.accelerator.wait_for_everyone()
-            if first:
-                self._describe(trainer, task, run, aside)
+            if trainer.args.process_index == 0:
+                self._save_beside(trainer, task, run, aside)
 
-    def _describe(self, trainer: Trainer, task: LoadedTask, run: Run, folder: Path) -> None:
-        """Writes the recipe and the picture beside a model that was saved."""
-        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(self._recipe(run), sort_keys=False), encoding="utf-8")
-        main, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
-        figures = {"Loss": loss, task.main_metric: main, "Learning rate": "learning_rate"}
+    def _save_beside(self, trainer: Trainer, task: LoadedTask, run: Run, aside: Path) -> None:
+        """What lies beside a model: how it was trained."""
+        (aside / "training_args.bin").unlink(missing_ok=True)  # a pickle; the recipe says the same
+        write_text(aside / "recipe.yaml", yaml.safe_dump(self._recipe(run), sort_keys=False))
+        first, loss = (trainer_name(task, name) for name in (task.main_metric, "loss"))
+        figures = {"Loss": loss, task.main_metric: first, "Learning rate": "learning_rate"}
         # The loss in training is drawn beside that of the main validation set.
         history = [
             {loss if name == "loss" else name: v for name, v in log.items()} for log in trainer.state.log_history
         ]
-        plot_curves(history, folder / "curves.png", title=str(run), figures=figures)
+        plot_curves(history, aside / "curves.png", title=str(run), figures=figures)
 
     def _recipe(self, run: Run) -> dict[str, Any]:
         """The arguments that repeat one run."""

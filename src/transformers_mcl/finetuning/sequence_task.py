@@ -22,6 +22,7 @@ from transformers.trainer_utils import PredictionOutput
 
 from ..errors import UserError
 from ..evaluation.metrics import figures_by_class
+from ..io import write_text
 from .label_kinds import LabelKind, OneClass, Score, SeveralClasses
 from .labels import check_column, class_namer
 from .task import LoadedTask
@@ -252,13 +253,13 @@ class SequenceTask(LoadedTask):
         answers = [self.labels.written(answer) for answer in self.labels.answers(logits)]
         lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(answers))]
         name = self.name + self.definition.validations[split.replace("test", "validation", 1)].replace("_", "-")
-        (folder / f"predict_results_{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(folder / f"predict_results_{name}.txt", "\n".join(lines) + "\n")
         if self.definition.submission is not None:
             self._save_submission(split, logits, folder)
         if (probabilities := self.labels.probabilities(logits)) is not None:
             rows = (dict(zip(self.labels.classes, map(float, row), strict=True)) for row in probabilities)
             text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-            (folder / f"predict_probabilities_{name}.jsonl").write_text(text, encoding="utf-8")
+            write_text(folder / f"predict_probabilities_{name}.jsonl", text)
 
     @property
     def positive_class(self) -> str | None:
@@ -273,7 +274,7 @@ class SequenceTask(LoadedTask):
             answers = answers.clip(*(self.definition.score_range or (None, None)))
         shown = map(str, answers) if self.classes and submission.numbers else map(self.labels.written, answers)
         lines = ["index\tprediction", *(f"{i}\t{answer}" for i, answer in enumerate(shown))]
-        (folder / submission.files[split]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_text(folder / submission.files[split], "\n".join(lines) + "\n")
 
     def _logits(self, split: str, predictions: Any) -> np.ndarray:
         """Of each example, `(examples, classes)`: the mean over its pieces."""

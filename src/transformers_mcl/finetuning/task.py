@@ -22,6 +22,7 @@ from transformers import (
 )
 from transformers.trainer_utils import PredictionOutput
 
+from ..data.cached import map_once
 from ..errors import UserError
 from ..evaluation.registry import Registry
 from .example_arguments import ExampleArguments
@@ -340,7 +341,8 @@ class LoadedTask(ABC):
     def map(self, split: str, encode: Callable[..., Any], with_indices: bool = False) -> Dataset:
         """`encode` over a split's columns, whose own are dropped."""
         table, workers = self.tables[split], self.args.preprocessing_num_workers
-        return table.map(
+        return map_once(
+            table,
             encode,
             batched=True,
             remove_columns=table.column_names,

@@ -25,6 +25,7 @@ from transformers.utils import logging
 from ..errors import UserError
 from ..evaluation.metrics import figures_by_class
 from ..evaluation.tagging import mark_spans, span_figures, tagging_metrics
+from ..io import whole_file, write_text
 from .labels import check_column, class_namer, model_order
 from .task import LoadedTask
 
@@ -268,8 +269,11 @@ class TokenTask(LoadedTask):
         """`predictions.txt`, the tags of an example a line, as `run_ner.py` does; and how likely each was, as JSON
         lines, `predicted_probabilities.jsonl`: null of a word without tokens."""
         tags = self._tags(split, predicted.predictions)
-        (folder / "predictions.txt").write_text("".join(f"{' '.join(row)}\n" for row in tags), encoding="utf-8")
-        with (folder / "predicted_probabilities.jsonl").open("w", encoding="utf-8") as file:
+        write_text(folder / "predictions.txt", "".join(f"{' '.join(row)}\n" for row in tags))
+        with (
+            whole_file(folder / "predicted_probabilities.jsonl") as draft,
+            draft.open("w", encoding="utf-8", newline="") as file,
+        ):
             for row, found in zip(tags, self._words(split, predicted.predictions), strict=True):
                 likely = {i: round(float(softmax(logits.astype(float)).max()), 6) for i, logits in found.items()}
                 file.write(json.dumps([likely.get(i) for i in range(len(row))]) + "\n")

@@ -19,13 +19,16 @@ from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
-from ..errors import Interrupted, NotConverted
+from ..errors import Interrupted, NotConverted, UserError
+from ..io import is_disk_full, read_json, write_json
+from ..models.folders import weight_files
 
 __all__ = ["locate"]
 
 logger = logging.get_logger(__name__)
 
-_FORMAT = "1"  # part of where converted files lie; another one makes every copy in a cache obsolete
+_FORMAT = "2"  # part of where converted files lie; another one makes every copy in a cache obsolete
+_FILES, _LARGE = "converted_files.json", 10_000_000  # bytes
 _QUIETLY: dict[str, Any] = {
     f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors")
 }
@@ -65,7 +68,7 @@ def locate(
     try:
         commit = HfApi().resolve_revision(str(name_or_path), revision=revision, **hub)
         target = _home(str(name_or_path), cache_dir) / commit.resolved
-        if target.is_dir():
+        if _is_whole(target):
             return str(target)
         # Given a commit, this costs a request only if it was not made before.
         if cached_file(str(name_or_path), "config.json", revision=commit, **hub, **_QUIETLY):
@@ -90,7 +93,7 @@ def _locate_folder(folder: Path, cache_dir: str | Path | None) -> str | None:
     key = hashlib.sha256(repr((str(folder.resolve()), states)).encode()).hexdigest()[:40]
     assets = Path(cache_dir or constants.HF_ASSETS_CACHE).expanduser()
     target = assets / "transformers-mcl" / "converted" / _FORMAT / key
-    if not target.is_dir():
+    if not _is_whole(target):
         _convert(str(folder), target)
     return str(target)
 
@@ -113,6 +116,24 @@ def _is_fairseq(files: Collection[str]) -> bool:
     return bool(checkpoints) and "dict.txt" in files and "config.json" not in files
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a converted copy is there, and as it was written, as far as can be seen without reading the weights."""
+    said = read_json(folder / _FILES)
+    try:
+        return isinstance(said, dict) and _states(folder) == said and bool(weight_files(folder))
+    except (OSError, UserError):
+        return False
+
+
+def _states(folder: Path) -> dict[str, str | int]:
+    """The files of a converted copy: the hash of each, of large ones the size."""
+    paths = [path for path in folder.iterdir() if path.name != _FILES]
+    return {
+        path.name: size if (size := path.stat().st_size) > _LARGE else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+
+
 def _convert(source: str, target: Path, **hub: Any) -> None:
     """Converts `source` to the folder `target`, which is there whole or not at all."""
     from .fairseq import convert_fairseq_checkpoint
@@ -121,12 +142,16 @@ def _convert(source: str, target: Path, **hub: Any) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(f"{target}.lock"):
-            if target.is_dir():  # by another process, while this one waited
+            if _is_whole(target):  # by another process, while this one waited
                 return
+            if target.is_dir():
+                logger.warning(f"{target} is damaged: it is made anew")
+                shutil.rmtree(target)
             logger.warning(f"{source} is a fairseq repository: it is converted, this once, to {target}")
             try:
                 shutil.rmtree(begun, ignore_errors=True)  # of one that was killed
                 convert_fairseq_checkpoint(source, begun / "model", **hub)
+                write_json(begun / "model" / _FILES, _states(begun / "model"))
                 (begun / "model").rename(target)
             finally:
                 shutil.rmtree(begun, ignore_errors=True)
@@ -134,6 +159,6 @@ def _convert(source: str, target: Path, **hub: Any) -> None:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        if "No space left" in reason:
+        if is_disk_full(error):
             reason += f": make room for twice the checkpoint at {target.parent}, or set HF_HOME to another place"
         raise NotConverted(f"{source!r} is a fairseq repository that could not be converted: {reason}") from error

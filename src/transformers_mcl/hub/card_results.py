@@ -41,7 +41,7 @@ def add_results(checkpoint: str, results: Sequence[EvalResult]) -> None:
     ]
     card.data.eval_results = [*kept, *results]
     card.data.model_name = getattr(card.data, "model_name", None) or path.absolute().parent.name
-    card.save(path)
+    write_text(path, str(card))
     save_registered(path.parent, results)
 
 

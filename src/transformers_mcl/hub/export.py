@@ -13,7 +13,7 @@ from transformers import ElectraConfig, ElectraModel, PreTrainedConfig, PreTrain
 
 from ..data.tokenizer import fit_tokenizer
 from ..errors import UserError, check_name
-from ..io import check_empty_folder
+from ..io import atomic_folder, check_empty_folder
 from ..method.courses import OBJECTIVES
 from ..models import modeling_mcl
 from ..models.configuration_mcl import MclConfig
@@ -79,17 +79,19 @@ def export_model(
         taken = as_electra(taken)
     if tokenizer is not None:
         fit_tokenizer(tokenizer := copy.deepcopy(tokenizer), taken)
-    if format == "onnx":
-        from .onnx import save_onnx  # its packages are an extra
+    with atomic_folder(folder) as draft:
+        if format == "onnx":
+            from .onnx import save_onnx  # its packages are an extra
 
-        save_onnx(taken, folder, tokenizer.model_input_names if tokenizer else None)
-    else:
-        if format == "remote-code":  # which saving brings, then and ever after: `remote_code.bring_code`
-            taken.config.auto_map = dict(_GENERATORS if isinstance(taken, MclForMaskedLM) else _DISCRIMINATORS)
-        taken.save_pretrained(folder)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
-    export_card(taken, folder, format, str(model.name_or_path or ""), name).save(folder / "README.md")
+            save_onnx(taken, draft, tokenizer.model_input_names if tokenizer else None)
+        else:
+            if format == "remote-code":  # which saving brings, then and ever after: `remote_code.bring_code`
+                taken.config.auto_map = dict(_GENERATORS if isinstance(taken, MclForMaskedLM) else _DISCRIMINATORS)
+            taken.save_pretrained(draft)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(draft)
+        card = export_card(taken, draft, format, str(model.name_or_path or ""), name or folder.name)
+        card.save(draft / "README.md")
     return taken
 
 

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
+from ..io import write_text
 from ..method.courses import COURSES, all_losses
 from ..method.metrics import COURSE_FIGURES
 from ..models.backbones import native_class
@@ -73,7 +74,7 @@ class RunSummary:
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Writes the card, `README.md`, into the checkpoint's folder."""
-        model_card(self).save(Path(folder) / "README.md")
+        write_text(Path(folder) / "README.md", str(model_card(self)))
 
 
 def model_card(summary: RunSummary) -> ModelCard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,22 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedConfig
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-from transformers.utils.hub import cached_file, get_checkpoint_shard_files
+from transformers.utils import (
+    FEATURE_EXTRACTOR_NAME,
+    GENERATION_CONFIG_NAME,
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+)
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
+from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
-from ..io import check_empty_folder, one_line
+from ..io import check_empty_folder, load_json
 from ..models.adapters import find_adapter
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import load_config
+from ..models.folders import Head, find_file, tensor_heads
+from ..models.loading import check_weights, load_config
 from ..models.pretraining import MclForPreTraining
 from ..training.checkpoints import INCOMPLETE, last_checkpoint
 
-__all__ = ["DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
+__all__ = ["COPIED", "DTYPES", "Ingredient", "check_alike", "check_apart", "common_config", "open_ingredients"]
 
 # Fields that say how a model was trained, and not what its weights mean.
 _OF_TRAINING = re.compile(
@@ -36,6 +41,9 @@ _OF_TRAINING = re.compile(
     r"|generator_(trainable|temperature(_decay)?)|sparse_pred.*|deterministic_flash_attn|reference_compile"
     r"|_.*|architectures|auto_map|dtype|torch_dtype|transformers_version|use_cache|output_.*|return_dict"
 )
+
+# What lies beside the soup as it does beside the first ingredient that has it.
+COPIED = (GENERATION_CONFIG_NAME, FEATURE_EXTRACTOR_NAME)
 
 # The number formats that can be averaged, by their names in a file of safetensors.
 DTYPES = {
@@ -73,14 +81,9 @@ class Ingredient:
     hub: Mapping[str, Any]
 
     @cached_property
-    def _heads(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        heads = {}
-        for path in set(self.files.values()):
-            with safe_open(path, framework="pt") as file:
-                for tensor in file.keys():
-                    head = file.get_slice(tensor)
-                    heads[tensor] = (tuple(head.get_shape()), head.get_dtype())
-        return {tensor: heads[tensor] for tensor in self.files}
+    def _heads(self) -> dict[str, Head]:
+        files = {path: tensor_heads(path) for path in set(self.files.values())}
+        return {tensor: files[path][tensor] for tensor, path in self.files.items()}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -110,8 +113,7 @@ class Ingredient:
 
     def file(self, name: str) -> str | None:
         """Where another file of the checkpoint lies here, fetched if need be; None if it has none."""
-        path: str | None = cached_file(self.folder, name, **_OPTIONAL, **self.hub)
-        return path
+        return find_file(self.folder, name, **self.hub)
 
 
 def open_ingredients(checkpoints: Sequence[str | os.PathLike[str]], **hub: Any) -> list[Ingredient]:
@@ -145,21 +147,16 @@ def _open(name: str, hub: Mapping[str, Any]) -> Ingredient:
             "with peft's merge_and_unload(), and save that"
         )
     config = load_config(folder, "ingredient", **hub)
-    try:
-        if (whole := cached_file(folder, SAFE_WEIGHTS_NAME, **_OPTIONAL, **hub)) is not None:
-            files = [whole]
-        elif (index := cached_file(folder, SAFE_WEIGHTS_INDEX_NAME, **_OPTIONAL, **hub)) is not None:
-            files, _ = get_checkpoint_shard_files(folder, index, **hub)
-        else:
-            raise UserError(
-                f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
-            )
-        tensors = {}
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
-                tensors.update(dict.fromkeys(opened.keys(), str(file)))
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"ingredient {name!r} cannot be read: {one_line(error)}") from error
+    if not (files := check_weights(folder, f"ingredient {name!r}", **hub)):
+        raise UserError(
+            f"ingredient {name!r} has no {SAFE_WEIGHTS_NAME}; open it with from_pretrained and save it again"
+        )
+    tensors = {tensor: file for file, heads in files.items() for tensor in heads}
+    for file in COPIED:
+        if path := find_file(folder, file, **hub):
+            load_json(path)
+    if any(find_file(folder, file, **hub) for file in ("tokenizer_config.json", "tokenizer.json")):
+        load_tokenizer(folder, **hub)  # whatever is wrong with it, before any long work
     sums = _sums(config, tensors)
     return Ingredient(name, folder, config, {t: file for t, file in tensors.items() if t not in sums}, sums, hub)
 
@@ -191,9 +188,6 @@ def common_config(ingredients: Sequence[Ingredient]) -> PreTrainedConfig:
     if len({getattr(ingredient.config, "course_schedule", "all") for ingredient in ingredients}) > 1:
         config.course_schedule = "all"
     return config
-
-
-_OPTIONAL = {"_raise_exceptions_for_missing_entries": False}
 
 
 def check_alike(first: Ingredient, other: Ingredient) -> None:
@@ -251,7 +245,7 @@ def check_apart(output_dir: str | os.PathLike[str], checkpoints: Sequence[str]) 
 
 def _tokenizer(ingredient: Ingredient) -> dict[str, Any]:
     path = ingredient.file("tokenizer.json")
-    said: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    said: dict[str, Any] = load_json(path) if path else {}
     # These two are what the last call to it was, not what it is.
     return {key: value for key, value in said.items() if key not in ("truncation", "padding")}
 
@@ -260,7 +254,7 @@ def _check_tokenizers(ours: dict[str, Any], its: dict[str, Any], refuse: Any) ->
     """One that is not there, as beside a Trainer's checkpoint of a run without one, cannot differ."""
     if not ours or not its or ours == its:
         return
-    ids, its_ids = (tokenizer.get("model", {}).get("vocab") for tokenizer in (ours, its))
+    ids, its_ids = ((tokenizer.get("model") or {}).get("vocab") for tokenizer in (ours, its))
     if isinstance(ids, dict) and isinstance(its_ids, dict):
         for token in sorted(ids.keys() | its_ids.keys()):
             if ids.get(token) != its_ids.get(token):

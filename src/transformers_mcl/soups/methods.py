@@ -12,17 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
-from transformers.utils import FEATURE_EXTRACTOR_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_NAME, logging
+from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
-from ..data.tokenizer import fit_tokenizer
+from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError, check_name, check_names
 from ..io import atomic_folder, check_room
 from ..models.hooks import HUB_ARGUMENTS
+from ..models.loading import with_trust
 from .averaging import Coefficients, average, check_weights, formats, parts
 from .card import soup_card
-from .ingredients import Ingredient, check_apart, common_config, open_ingredients
+from .ingredients import COPIED, Ingredient, check_apart, common_config, open_ingredients
 from .modules import MODULES, check_modules, write_modules
 from .score_arguments import ScoreArguments
 from .soup import METHODS, Soup
@@ -118,7 +119,7 @@ def write_soup(
     config.dtype = max(fractions, key=fractions.count, default=None)  # the first's may be another
     config.save_pretrained(folder)
     write_modules(ingredients, coefficients, folder)
-    for name in (GENERATION_CONFIG_NAME, FEATURE_EXTRACTOR_NAME, "tokenizer_config.json"):
+    for name in (*COPIED, "tokenizer_config.json"):
         found = next((ingredient for ingredient in ingredients if ingredient.file(name)), None)
         if found is None:
             continue
@@ -130,10 +131,10 @@ def write_soup(
 
 def _save_tokenizer(ingredient: Ingredient, folder: Path) -> None:
     """As it is, but that it knows the length of the model's rows."""
-    tokenizer = AutoTokenizer.from_pretrained(ingredient.folder, **ingredient.hub)
+    tokenizer = load_tokenizer(ingredient.folder, **ingredient.hub)
     if tokenizer.model_max_length >= VERY_LARGE_INTEGER:
         with suppress(ValueError), torch.device("meta"):  # of a class that is none of transformers'
-            fit_tokenizer(tokenizer, AutoModel.from_config(ingredient.config))
+            fit_tokenizer(tokenizer, AutoModel.from_config(ingredient.config, **with_trust({})))
     tokenizer.save_pretrained(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -10,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from ..errors import UserError
-from ..io import one_line
+from ..io import load_json
+from ..models.folders import tensor_heads
 from .averaging import Coefficients, average
 from .ingredients import Ingredient
 
@@ -66,7 +65,7 @@ def _copy(ingredient: Ingredient, name: str, folder: Path) -> None:
 
 def _modules(ingredient: Ingredient) -> dict[str, Any]:
     """What is in a folder of its own, by that: its class and its settings."""
-    found = _json(ingredient, MODULES) or []
+    found = _json(ingredient, MODULES, list) or []
     try:
         named = {str(module["path"]): str(module["type"]) for module in found if module["path"]}
     except (KeyError, TypeError) as error:
@@ -77,27 +76,26 @@ def _modules(ingredient: Ingredient) -> dict[str, Any]:
     return {path: (kind, _json(ingredient, f"{path}/{CONFIG_NAME}")) for path, kind in named.items()}
 
 
-def _json(ingredient: Ingredient, name: str) -> Any:
+def _json(ingredient: Ingredient, name: str, kind: type = object) -> Any:
     """What a file of JSON holds; `None` if there is none."""
     if (path := ingredient.file(name)) is None:
         return None
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"ingredient {ingredient.name!r}: {name} cannot be read: {one_line(error)}") from error
+        return load_json(path, kind)
+    except UserError as error:
+        raise UserError(f"ingredient {ingredient.name!r}: {error}") from error
 
 
-def _weights(ingredient: Ingredient, module: str) -> dict[str, list[int]]:
+def _weights(ingredient: Ingredient, module: str) -> dict[str, tuple[int, ...]]:
     """The shapes of a module's tensors."""
     if (path := ingredient.file(f"{module}/{SAFE_WEIGHTS_NAME}")) is None:
         if ingredient.file(f"{module}/pytorch_model.bin"):
             raise UserError(f"ingredient {ingredient.name!r}: the weights of {module} are no {SAFE_WEIGHTS_NAME}")
         return {}
     try:
-        with safe_open(path, framework="pt") as file:
-            return {tensor: file.get_slice(tensor).get_shape() for tensor in file.keys()}
-    except SafetensorError as error:
-        raise UserError(f"ingredient {ingredient.name!r}: {module} cannot be read: {one_line(error)}") from error
+        return {tensor: shape for tensor, (shape, _) in tensor_heads(path).items()}
+    except UserError as error:
+        raise UserError(f"ingredient {ingredient.name!r}: {error}") from error
 
 
 def _part(ingredient: Ingredient, module: str) -> Ingredient:

@@ -28,7 +28,7 @@ from ..finetuning.loading import Wanted, load_task
 from ..finetuning.task import TASKS, LoadedTask
 from ..method.courses import all_losses
 from ..models.configuration_mcl import MclConfig
-from ..models.loading import open_whole
+from ..models.loading import open_whole, with_trust
 from ..models.pretraining import MclForPreTraining
 from ..models.structure import longest_row
 from ..training.preflight import check_seq_length
@@ -204,7 +204,7 @@ class TaskScore(LossScore):
         self.is_loss = self.metric == "loss"
         self.device = device or torch.device("cpu")
         with torch.device("meta"):
-            model = task.auto.from_config(config)
+            model = task.auto.from_config(config, **with_trust({}))
         most = min(longest_row(model) or tokenizer.model_max_length, tokenizer.model_max_length)
         if length is not None and length > most:
             raise UserError(f"max_seq_length={length} is more than the {most} tokens that the ingredients take")

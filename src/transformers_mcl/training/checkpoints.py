@@ -19,14 +19,18 @@ from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
+from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..io import is_disk_full, one_line, read_json
+from ..io import is_disk_full, load_json, one_line, read_json, to_disk
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
+from ..models.folders import tensor_heads
+from ..models.loading import check_weights
 
 __all__ = [
     "INCOMPLETE",
@@ -49,9 +53,9 @@ logger = logging.get_logger(__name__)
 
 # The name that transformers gives such a file, in its own checkpoints at SIGTERM.
 INCOMPLETE = "checkpoint-is-incomplete.txt"
-# Which opens no folder, and flushes only what may be written.
-_WINDOWS = os.name == "nt"
 _STATE, _RUN = "trainer_state.json", "run.json"
+# The beginnings of the names of what torch has saved and a Trainer reads.
+_READ = ("optimizer.pt", "scheduler.pt", "rng_state")
 # What may not change whatever becomes of the data: the optimizer's state would not fit.
 _FITTED = ("optim", "generator_learning_rate")
 # By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
@@ -161,7 +165,7 @@ def writing(checkpoint: Path, run: Mapping[str, Any] | None) -> Iterator[None]:
                 files = sorted(str(path.relative_to(checkpoint)) for path in checkpoint.rglob("*") if path.is_file())
                 run = {**mark, **run, "files": [name for name in files if name != INCOMPLETE]}
                 (checkpoint / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
-                _to_disk(checkpoint)
+                to_disk(checkpoint)
                 (checkpoint / INCOMPLETE).unlink()
     except UserError:
         if _is_own(checkpoint):
@@ -202,17 +206,6 @@ def explaining_a_full_disk(folder: Path, name: str) -> Iterator[None]:
             + (f"the last good checkpoint is {last}" if last else "no earlier checkpoint is there")
             + ": make room, or keep fewer with --save_total_limit, and go on with --resume_from_checkpoint true"
         ) from error
-
-
-def _to_disk(checkpoint: Path) -> None:
-    """Has the system write what it still holds in memory, so that a power cut finds the checkpoint whole or marked."""
-    files = (path for path in checkpoint.rglob("*") if path.is_file())
-    for path in files if _WINDOWS else (*files, checkpoint):
-        descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_old(folder: Path, limit: int | None, best: str | None) -> None:
@@ -268,11 +261,16 @@ def check_checkpoint(checkpoint: Path) -> None:
     for path in sorted(checkpoint.rglob("*")):
         try:
             _check_file(path)
-        except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as error:
+        except UserError as error:
+            raise UserError(
+                f"resume_from_checkpoint: {error}: move this checkpoint away, and go on from the one before"
+            ) from error
+        except Exception as error:  # whatever a damaged file leads to
             raise UserError(
                 f"resume_from_checkpoint: {path} is damaged ({one_line(error)}): "
                 "move this checkpoint away, and go on from the one before"
             ) from error
+    check_weights(checkpoint, "resume_from_checkpoint")
     for name in remembered(checkpoint).get("files", []):
         if not (checkpoint / name).exists():
             raise UserError(f"resume_from_checkpoint: {checkpoint} has lost its {name}: move the checkpoint away")
@@ -286,16 +284,20 @@ def check_checkpoint(checkpoint: Path) -> None:
 def _check_file(path: Path) -> None:
     """Raises what its reader raises, or a ValueError."""
     if path.suffix == ".safetensors":
-        with safe_open(path, "pt"):
-            pass
+        tensor_heads(path)
     elif path.suffix in (".pt", ".pth", ".bin"):
         with zipfile.ZipFile(path) as archive:
             if (broken := archive.testzip()) is not None:
                 raise ValueError(f"{broken} in it has another checksum")
+        if path.name.startswith(_READ):  # as it will be, but for the numbers
+            with safe_globals():
+                torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     elif path.suffix == ".json":
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = load_json(path, object)
         if path.name in (_STATE, _RUN) and not (isinstance(found, dict) and found):
             raise ValueError("it does not hold what was saved")
+        if path.name == _STATE and not all(isinstance(found.get(name), int) for name in ("global_step", "max_steps")):
+            raise ValueError("it does not say how many steps were taken")
 
 
 def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:

@@ -23,6 +23,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from ..data import load_tokenizer, vocabulary_size
@@ -212,12 +213,24 @@ def load_pair(name: str, config: MclConfig, **arguments: Any) -> MclForPreTraini
         as_saved.generator_shares, as_saved.generator_trainable = shares, True
         opened = open_model(MclForPreTraining, name, where, config=as_saved, **arguments)
         pair = _sharing_otherwise(opened.model, config, arguments.get("attn_implementation"))
-    if new := [key for key in opened.missing if not key.startswith("course_predictions.")]:
+    new = [key for key in opened.missing if not key.startswith("course_predictions.")]
+    if lost := sorted(_names_of_pair(shared).intersection(new)):
+        raise UserError(
+            f"{where} is no whole pair: it lacks {lost[0]} ({len(lost)} tensors in all); give one half as "
+            f"--{DISCRIMINATOR} or --{GENERATOR}"
+        )
+    if new:
         logger.warning(f"{name!r} lacks {len(new)} of a pair's weights, {new[0]} for one: they start new")
     for course, head in pair.course_predictions.items():
         if f"course_predictions.{course}.dense_prediction.weight" in opened.missing:
             head.load_state_dict(pair.discriminator_predictions.state_dict())
     return pair
+
+
+def _names_of_pair(config: MclConfig) -> set[str]:
+    """The weights of a pair of this configuration."""
+    with no_init_weights(), torch.device("meta"):
+        return set(MclForPreTraining(config).state_dict())
 
 
 def _sharing_otherwise(pair: MclForPreTraining, config: MclConfig, attn: str | None) -> MclForPreTraining:

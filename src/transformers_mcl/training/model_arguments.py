@@ -17,6 +17,7 @@ from ..io import YamlLoader, one_line
 from ..method.courses import COURSES
 from ..models.backbones import undeclared_fields
 from ..models.configuration_mcl import MclConfig
+from ..models.loading import TRUST_HELP
 from ..ranges import check_field
 
 __all__ = ["ModelArguments", "backbone_overrides", "config_overrides"]
@@ -125,6 +126,7 @@ class ModelArguments(CardArguments):
     cache_dir: str | None = field(default=None, metadata={"help": "Where downloads and prepared text are kept."})
     model_revision: str = field(default="main", metadata={"help": "Revision of the model and tokenizer on the Hub."})
     token: str | None = field(default=None, metadata={"help": "Token for private repositories of the Hub."})
+    trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Start anew in a folder that holds another run, removing its checkpoints."}
     )
@@ -167,7 +169,8 @@ class ModelArguments(CardArguments):
     @property
     def hub(self) -> dict[str, Any]:
         """Where configuration, weights and tokenizer alike come from: keywords of `from_pretrained`."""
-        return {"cache_dir": self.cache_dir, "revision": self.model_revision, "token": self.token}
+        given = {"cache_dir": self.cache_dir, "revision": self.model_revision, "token": self.token}
+        return {**given, "trust_remote_code": self.trust_remote_code}
 
 
 def config_overrides(model_args: ModelArguments) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
@@ -38,7 +38,7 @@ from ..data.tokenizer import fit_tokenizer, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
 from ..inspection import Inspection, inspect_text
-from ..io import versions
+from ..io import files_into, versions, write_text
 from ..locks import claimed
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
@@ -303,7 +303,7 @@ class PretrainingRun:
             # Another run's, which the arguments allow to overwrite: only now that nothing can be refused any more.
             if self.checkpoint is None:
                 remove_all(self.folder)
-            (self.folder / "recipe.yaml").write_text(self.recipe, encoding="utf-8")
+            write_text(self.folder / "recipe.yaml", self.recipe)
         if broadcast_object_list([self.compiling.on])[0] and not trainer.compiled:
             trainer.compile()
         try:
@@ -321,7 +321,10 @@ class PretrainingRun:
         if trainer.is_fsdp_enabled:  # checkpoints may be sharded; what comes out is whole
             trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         with explaining_a_full_disk(self.folder, "the pair"):
-            trainer.save_model()
+            aside = self.folder / ".pair.part"  # which all processes know
+            with files_into(self.folder, aside) if trainer.is_world_process_zero() else nullcontext():
+                trainer.save_model(str(aside), _internal_call=True)  # not pushed yet
+                trainer.accelerator.wait_for_everyone()
             trainer.save_state()
             if result.metrics:  # not of a run that had reached its end
                 trainer.save_metrics("train", result.metrics)

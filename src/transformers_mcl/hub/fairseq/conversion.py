@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from ...errors import UserError, check_name
-from ...io import atomic_folder, check_empty_folder, local_name
+from ...io import atomic_folder, check_empty_folder, local_name, one_line
 from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ...models.configuration_mcl import MclConfig
 from ...models.loading import loading_in_silence
@@ -82,10 +82,16 @@ def convert_fairseq_checkpoint(
         path_or_repo, revision=revision, token=token, cache_dir=cache_dir, local_files_only=local_files_only
     )
     given = {"num_attention_heads": num_attention_heads, "mask_token_id": mask_token_id}
-    conversion = _Conversion(sources, read_checkpoint(sources.checkpoint), given, course_heads or {})
-    model = conversion.model()
-    tokenizer = conversion.tokenizer()
-    report = conversion.report(folder, type(model).__name__)
+    checkpoint = read_checkpoint(sources.checkpoint)
+    try:
+        conversion = _Conversion(sources, checkpoint, given, course_heads or {})
+        model = conversion.model()
+        tokenizer = conversion.tokenizer()
+        report = conversion.report(folder, type(model).__name__)
+    except UserError:
+        raise
+    except Exception as error:  # whatever tensors and settings that fit nothing lead to
+        raise UserError(f"{sources.checkpoint} is damaged, or its layout is not known: {one_line(error)}") from error
     with loading_in_silence(), atomic_folder(folder, replace=True) as temporary:
         model.save_pretrained(temporary)
         if conversion.extra:
@@ -141,8 +147,11 @@ class _Conversion:
     def _dictionary_lines(self) -> int | None:
         if self.sources.dictionary is None:
             return None
-        with self.sources.dictionary.open(encoding="utf-8") as lines:
-            return sum(1 for line in lines if line.strip())
+        try:
+            with self.sources.dictionary.open(encoding="utf-8") as lines:
+                return sum(1 for line in lines if line.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.sources.dictionary} cannot be read: {one_line(error)}") from error
 
     def _task(self) -> str | None:
         """The name of the fine-tuned head, if there is one; of several, the usual one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import pickle
 import re
 import zipfile
@@ -126,7 +127,7 @@ def _sources(name: str, checkpoint: Path) -> Sources:
     models = sorted(checkpoint.parent.glob("*.model"))
     dictionary = checkpoint.with_name("dict.txt")
     return Sources(
-        name, checkpoint, dictionary if dictionary.is_file() else None, models[0] if len(models) == 1 else None
+        name, checkpoint, dictionary if os.path.lexists(dictionary) else None, models[0] if len(models) == 1 else None
     )
 
 
@@ -136,7 +137,7 @@ def find_checkpoint(folder: str | Path) -> Path:
     Raises:
         UserError: there is none, or several and none of fairseq's names.
     """
-    names = [path.name for path in Path(folder).iterdir() if path.is_file()]
+    names = [path.name for path in Path(folder).iterdir() if not path.is_dir()]
     return Path(folder) / _choose(names, str(folder))
 
 
@@ -171,7 +172,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if names := re.findall(r"GLOBAL ([\w.]+)", str(error)):
             raise _refused(path, names) from error
         raise UserError(f"{path} is no checkpoint that can be read safely: {one_line(error)}") from error
-    except (RuntimeError, ValueError, EOFError, OSError, LookupError, AttributeError, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a damaged file leads to
         raise UserError(f"{path} is damaged, or no PyTorch checkpoint: {one_line(error)}") from error
     where, tensors = _model_in(content, path)
     settings = Settings(content if where else {})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...io import local_name
+from ...io import local_name, write_json
 
 __all__ = ["REPORT_NAME", "ConversionReport"]
 
@@ -48,8 +47,7 @@ class ConversionReport:
     def save(self, folder: str | Path) -> None:
         """Writes `conversion_report.json`, which may be uploaded: of folders here it has the names alone."""
         names = {"source": local_name(self.source), "output_dir": Path(self.output_dir).resolve().name}
-        text = json.dumps(asdict(self) | names, indent=2, ensure_ascii=False)
-        (Path(folder) / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
+        write_json(Path(folder) / REPORT_NAME, asdict(self) | names, ensure_ascii=False)
 
     def __str__(self) -> str:
         lines = [
