@@ -223,7 +223,7 @@ def test_sigterm_ends_a_conversion(online: Any, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_what_a_killed_process_left(online: Any, tmp_path: Path) -> None:
-    converted = tmp_path / "cache" / "models--McmanusChen--MCL-base" / "converted" / "1"
+    converted = tmp_path / "cache" / "models--McmanusChen--MCL-base" / "converted" / "2"
     left = converted / f"{'0' * 40}.incomplete" / "model"
     left.mkdir(parents=True)
     (left / "config.json").touch()
