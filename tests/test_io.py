@@ -214,7 +214,8 @@ def test_what_is_flushed(windows: bool, tmp_path: Path, monkeypatch: pytest.Monk
     """Windows opens no folder, and flushes only what is open to be written."""
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "file").write_text("x")
-    opened, flushed = [], []
+    opened: list[tuple[str, int]] = []
+    flushed: list[int] = []
 
     def watched(path: Path, flags: int) -> int:
         opened.append((path.name, flags))

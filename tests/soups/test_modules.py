@@ -68,7 +68,8 @@ def test_other_modules_cannot_be_averaged(
     [
         ('[{"path": "../../elsewhere", "type": "Dense"}]', "names a folder '../../elsewhere', which is none inside"),
         ('[{"path": "/elsewhere", "type": "Dense"}]', "names a folder '/elsewhere'"),
-        ('{"path": 1}', "is no list of modules"),
+        ('{"path": 1}', "modules.json is damaged: it holds a dict, not a list"),
+        ("[1]", "is no list of modules"),
         ("[", "modules.json is damaged"),
     ],
 )

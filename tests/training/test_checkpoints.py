@@ -216,7 +216,7 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(checkpoint: Path, name: str) -> None:
     check_checkpoint(checkpoint)
     os.truncate(checkpoint / name, (checkpoint / name).stat().st_size // 2)
-    with pytest.raises(UserError, match=rf"{name} is damaged .*move this checkpoint away"):
+    with pytest.raises(UserError, match=rf"{name} is damaged.*move this checkpoint away"):
         check_checkpoint(checkpoint)
 
 
