@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.C
     assert "(chance)" in result
     assert "pos1" in result
     assert "itd" not in result
+    table, steps = result.strip().rsplit("\n\n", 1)
+    assert max(map(len, table.splitlines())) <= 80
+    there, look, tune = steps.splitlines()
+    pair = folder / "said"
+    assert there == f"The pair, its tokenizer, model card and curves.png are in {pair}"
+    assert look.startswith(f"Next: transformers-mcl inspect --model_name_or_path {pair} --text '")
+    assert tune.startswith(f"Next: transformers-mcl finetune --model_name_or_path {pair} --task_name cola ")
+    assert main(shlex.split(look.partition("transformers-mcl ")[2])) == 0
 
 
 def test_the_recipe_repeats_the_run(folder: Path) -> None:
@@ -334,13 +343,11 @@ def test_the_sentence_that_is_shown_is_one_that_is_known(folder: Path, tmp_path:
         ),
         MclTrainingArguments(output_dir=str(tmp_path / "none"), max_steps=1, use_cpu=True, report_to="none"),
     )
-    run.folder.mkdir()
     unk = run.tokenizer.unk_token_id
     assert set(run.rows["validation"][0]["input_ids"][1:-1]) == {unk}
-    shown = run.finish()
-    assert shown is not None and shown.text.startswith("the chef cooked")
+    assert (run.held_out_text or "").startswith("the chef cooked")
     run.rows["validation"] = run.rows["validation"].map(lambda row: {"input_ids": [unk for _ in row["input_ids"]]})
-    assert run.finish() is None
+    assert run.held_out_text is None
 
 
 def test_text_that_the_tokenizer_does_not_know(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datasets import disable_progress_bars
+
 from ..data import DataArguments
+from ..data.shipped import SHIPPED_PAIR, shipped_figures
 from ..errors import UserError
+from ..io import printable
 from ..training.arguments import LENGTHS, MclTrainingArguments
-from ..training.report import results_table
-from ..training.run import ModelArguments, prepare, preset_path
+from ..training.report import comparison_table, results_table
+from ..training.run import ModelArguments, PretrainingRun, prepare, preset_path
 from .arguments import ParsedArguments, parse_arguments
-from .inspect import show
 from .main import PROG
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
@@ -35,6 +40,9 @@ def run(argv: list[str]) -> None:
     dry, model_args, data_args, training_args = parsed
     if dry.dry_run:
         training_args.push_to_hub = False  # for which a repository would be made
+    if training_args.disable_tqdm:
+        disable_progress_bars()
+    demo = not (data_args.train_file or data_args.dataset_name)
     run = prepare(model_args, data_args, training_args, parsed.recipe)
     speaks = run.trainer.is_world_process_zero()
     measured = run.measure() if dry.dry_run else None
@@ -45,14 +53,32 @@ def run(argv: list[str]) -> None:
             print("  time       not measured: what FSDP or DeepSpeed shards could not be trained after it was tried")
         return
     run.train()
-    inspection = run.finish()
+    run.finish()
     if speaks:
-        print(results_table(run.evaluation, run.baselines))
-        if inspection is None:
-            print("No held-out row has a token that is known, so there is no sentence to show")
-        else:
-            show(inspection)
-        print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
+        print(_results(run, demo))
+
+
+def _results(run: PretrainingRun, demo: bool) -> str:
+    """What was learnt, with `demo` beside what the pair inside the package knows, and what to do next."""
+    lines = ["", results_table(run.evaluation, run.baselines), ""]
+    if demo:
+        lines += [
+            f"Beside it {SHIPPED_PAIR}, the pair inside the package, trained for longer on more text, of",
+            "which other documents were held out:",
+            comparison_table({"this run": run.evaluation, SHIPPED_PAIR: shipped_figures()}),
+            "",
+        ]
+    folder = run.trainer.args.output_dir
+    text = printable(run.held_out_text or "A sentence of your own.", sys.stdout.encoding or "utf-8")
+    look = ("inspect", "--model_name_or_path", folder, "--text", text)
+    tune = ("finetune", "--model_name_or_path", folder, "--task_name", "cola", "--output_dir", "my-cola")
+    return "\n".join(
+        [
+            *lines,
+            f"The pair, its tokenizer, model card and curves.png are in {folder}",
+            *(f"Next: {shlex.join([PROG, *map(str, words)])}" for words in (look, tune)),
+        ]
+    )
 
 
 Underlay = Callable[[Mapping[str, Any], Callable[[Path], dict[str, Any]]], dict[str, Any]]

@@ -16,7 +16,7 @@ from transformers.utils import logging
 from ..errors import NotConverted, UserError
 from ..io import nearest_path, one_line
 
-__all__ = ["Opened", "load_config", "loading_in_silence", "open_model", "open_whole"]
+__all__ = ["Opened", "load_config", "loading_in_silence", "open_model", "open_whole", "without_bars"]
 
 
 def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: Any) -> PreTrainedConfig:
@@ -148,14 +148,24 @@ def open_whole(kind: Any, name_or_path: str | os.PathLike[str], where: str, **ar
 
 
 @contextmanager
-def loading_in_silence() -> Iterator[None]:
-    """No progress bar and no list of missing weights, for callers who look for those and say so themselves."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+def without_bars() -> Iterator[None]:
+    """No progress bar of transformers' own, such as that of the files of a checkpoint, for who has one already."""
+    bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def loading_in_silence() -> Iterator[None]:
+    """No progress bar and no list of missing weights, for callers who look for those and say so themselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with without_bars():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
