@@ -63,7 +63,7 @@ def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: 
 def test_commands(workplace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for number, command in enumerate(commands):
         words = shlex.split(command)
         assert words[:2] == ["transformers-mcl", "finetune"]

@@ -63,8 +63,8 @@ def _results(run: PretrainingRun, demo: bool) -> str:
     lines = ["", results_table(run.evaluation, run.baselines), ""]
     if demo:
         lines += [
-            f"Beside it {SHIPPED_PAIR}, the pair inside the package, trained for longer on more text, of",
-            "which other documents were held out:",
+            f"Beside it {SHIPPED_PAIR}, the pair inside the package, trained for longer on more",
+            "text, of which other documents were held out:",
             comparison_table({"this run": run.evaluation, SHIPPED_PAIR: shipped_figures()}),
             "",
         ]

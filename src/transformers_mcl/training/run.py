@@ -324,14 +324,14 @@ class PretrainingRun:
 
     @property
     def held_out_text(self) -> str | None:
-        """The first twenty held-out tokens, of the first row that has a known one; None if there is no such row."""
+        """The first twelve held-out tokens, of the first row that has a known one; None if there is no such row."""
         texts = (self._known_text(row["input_ids"]) for row in self.rows["validation"])
         return next(filter(None, texts), None)
 
     def _known_text(self, ids: Sequence[int]) -> str:
-        """The first twenty known tokens of a row as text; nothing if they make none that can be read again."""
+        """The first twelve known tokens of a row as text; nothing if they make none that can be read again."""
         special = set(self.tokenizer.all_special_ids)
-        text = str(self.tokenizer.decode([i for i in ids if i not in special][:20])).strip()
+        text = str(self.tokenizer.decode([i for i in ids if i not in special][:12])).strip()
         return text if self.tokenizer.tokenize(text) else ""
 
 
