@@ -105,8 +105,10 @@ def preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, 
     """The training arguments that go with a preset, under those that were given; an underlay of `parse_arguments`."""
     if given.get("model_name_or_path") or given.get("discriminator_name_or_path"):
         return {}
-    preset = given.get("preset") or ("small" if given.get("train_file") or given.get("dataset_name") else "tiny")
-    values = read(preset_path(preset))
+    preset, text = given.get("preset"), given.get("train_file") or given.get("dataset_name")
+    values = read(preset_path(preset or ("small" if text else "tiny")))
+    if not (preset or text or given.get("backbone")):
+        values |= read(preset_path("demo"))
     if lengths_in(given):
         values.pop("max_steps", None)
     return values
