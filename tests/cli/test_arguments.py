@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from transformers_mcl.cli import arguments as module
 from transformers_mcl.cli.arguments import ParsedArguments, as_user_error, parse_arguments
+from transformers_mcl.data.shipped import shipped_pair
 from transformers_mcl.errors import UserError
 
 
@@ -327,3 +328,25 @@ def test_result_unpacks_as_a_tuple() -> None:
     assert isinstance(parsed, tuple)
     (small,) = parsed
     assert (small, parsed.recipe) == (Small("n"), "name: n\n")
+
+
+def test_the_pair_inside_the_package_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given, or by default; a folder of that name here comes first, and the recipe keeps the name."""
+
+    @dataclass
+    class Named:
+        model_name_or_path: str = "mcl-pair"
+
+    @dataclass
+    class Asked:
+        model_name_or_path: str
+
+    monkeypatch.chdir(tmp_path)
+    given = ["--model_name_or_path", "mcl-pair"]
+    assert parse(kind=Named).model_name_or_path == str(shipped_pair())
+    assert parse(*given, kind=Asked).model_name_or_path == str(shipped_pair())
+    assert parse("--model_name_or_path", "another", kind=Named).model_name_or_path == "another"
+    recipe = parse_arguments([Asked], given, prog="transformers-mcl x", description="A test.").recipe
+    assert yaml.safe_load(recipe) == {"model_name_or_path": "mcl-pair"}
+    (tmp_path / "mcl-pair").mkdir()
+    assert parse(kind=Named).model_name_or_path == parse(*given, kind=Asked).model_name_or_path == "mcl-pair"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertTokenizer
+from transformers import AutoTokenizer, BertConfig, BertTokenizer
 
 from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl import MclConfig, MclForPreTraining, MclForSequenceClassification
 from transformers_mcl.cli.main import main
+from transformers_mcl.data.shipped import shipped_pair
 from transformers_mcl.inspection import inspect_text, render
 
 TEXT = "the chef cooked the meal"
@@ -58,6 +59,14 @@ def test_prints_the_picture_plain_when_not_on_a_terminal(
     monkeypatch.setenv("COLUMNS", "70")
     pair = MclForPreTraining.from_pretrained(checkpoint)
     assert inspect() == render(inspect_text(pair, tokenizer, TEXT), color=False, width=70) + "\n"
+
+
+def test_the_pair_inside_the_package_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--text", "The old man walked slowly down the street.", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert list(shown["courses"]) == ["rtd", "std", "itd"]
+    pair, tokenizer = (kind.from_pretrained(shipped_pair()) for kind in (MclForPreTraining, AutoTokenizer))
+    assert shown == inspect_text(pair, tokenizer, shown["text"], seed=42).to_dict()
 
 
 def test_json(inspect: Callable[..., str], checkpoint: Path, tokenizer: BertTokenizer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from transformers_mcl import MclForMaskedLM, MclForPreTraining, MclModel, MclTra
 from transformers_mcl.cli.main import main
 from transformers_mcl.cli.pretrain import DryRun, arguments_of
 from transformers_mcl.data import DataArguments
-from transformers_mcl.method.courses import OBJECTIVES
+from transformers_mcl.data.shipped import shipped_figures
+from transformers_mcl.method.courses import COURSES, OBJECTIVES
 from transformers_mcl.training.checkpoints import writing
 from transformers_mcl.training.run import ModelArguments, prepare, preset_path
 
@@ -104,6 +106,36 @@ def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.C
     assert "(chance)" in result
     assert "pos1" in result
     assert "itd" not in result
+    table, steps = result.strip().rsplit("\n\n", 1)
+    assert max(map(len, table.splitlines())) <= 80
+    there, look, tune = steps.splitlines()
+    pair = folder / "said"
+    assert there == f"The pair, its tokenizer, model card and curves.png are in {pair}"
+    assert look.startswith(f"Next: transformers-mcl inspect --model_name_or_path {pair} --text '")
+    assert tune.startswith(f"Next: transformers-mcl finetune --model_name_or_path {pair} --task_name cola ")
+    assert main(shlex.split(look.partition("transformers-mcl ")[2])) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "alone"),
+    [([], 0.2), (["--preset", "tiny"], 0), (["--train_file", "text.txt"], 0), (["--backbone", "bert"], 0)],
+)
+def test_the_demo_begins_with_the_generator(given: list[str], alone: float) -> None:
+    """Which no preset does by being named, nor a run on other text."""
+    training: MclTrainingArguments
+    *_, training = arguments_of(["--output_dir", "out", "--use_cpu", *given], "pretrain", "", DryRun)
+    assert training.generator_warmup_steps == alone
+
+
+def test_the_demo_ends_beside_the_pair_inside_the_package(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--max_steps", "2", "--max_train_samples", "64", "--max_eval_samples", "16", "--config_overrides", SMALL]
+    demo = ["pretrain", "--output_dir", str(folder / "demo"), "--use_cpu", "--disable_tqdm", "true", *small]
+    assert main(demo) == 0
+    table, steps = capsys.readouterr().out.split("Beside it mcl-pair", 1)[1].rsplit("\n\n", 1)
+    auc = next(line for line in table.splitlines() if line.startswith("disc_auc")).split()
+    assert auc[4:] == [f"{shipped_figures()[f'{course}_disc_auc']:.3f}" for course in COURSES]
+    assert max(map(len, table.splitlines())) <= 80
+    assert len(steps.splitlines()) == 3
 
 
 def test_the_recipe_repeats_the_run(folder: Path) -> None:
@@ -402,13 +434,11 @@ def test_the_sentence_that_is_shown_is_one_that_is_known(folder: Path, tmp_path:
         ),
         MclTrainingArguments(output_dir=str(tmp_path / "none"), max_steps=1, use_cpu=True, report_to="none"),
     )
-    run.folder.mkdir()
     unk = run.tokenizer.unk_token_id
     assert set(run.rows["validation"][0]["input_ids"][1:-1]) == {unk}
-    shown = run.finish()
-    assert shown is not None and shown.text.startswith("the chef cooked")
+    assert (run.held_out_text or "").startswith("the chef cooked")
     run.rows["validation"] = run.rows["validation"].map(lambda row: {"input_ids": [unk for _ in row["input_ids"]]})
-    assert run.finish() is None
+    assert run.held_out_text is None
 
 
 def test_text_that_the_tokenizer_does_not_know(

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tqdm.auto import tqdm
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from transformers_mcl import MclTrainer, UserError
-from transformers_mcl.training.callbacks import CourseProgressCallback, bars_closed, format_seconds, summary_line
+from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
+from transformers_mcl.finetuning.arguments import FinetuningArguments
+from transformers_mcl.method.courses import COURSES
+from transformers_mcl.training.callbacks import (
+    CourseLinesCallback,
+    CourseProgressCallback,
+    bars_closed,
+    format_seconds,
+    summary_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +33,10 @@ def test_durations_are_said_as_a_person_would(seconds: float, said: str) -> None
 
 def test_summary_line_of_logs_and_evaluations() -> None:
     assert summary_line({"loss": 61.234, "rtd_disc_auc": 0.5, "learning_rate": 1e-3}) == "loss 61.23  auc rtd 0.500"
-    assert summary_line({"eval_loss": 2.0, "eval_mlm_loss": 1.0}) == "held out: loss 2.00  mlm 1.000"
+    assert summary_line({"eval_loss": 2.0, "eval_mlm_loss": 1.0}) == "loss 2.00  mlm 1.000"
+    assert (
+        summary_line({"loss": 1.0, "std_disc_auc": 0.6, "itd_disc_auc": 0.7}) == "loss 1.00  auc std 0.600  itd 0.700"
+    )
     assert summary_line({"train_runtime": 3.0}) == ""
 
 
@@ -30,7 +46,87 @@ def test_says_how_long_it_will_take_once_steps_were_measured(
     make_trainer(max_steps=14, disable_tqdm=False, logging_steps=7).train()
     out = capsys.readouterr().out
     assert out.count("s a step: about") == 1
-    assert "step       7  loss" in out
+    assert "step  7/14  loss" in out
+
+
+def test_a_log_file_has_one_short_line_a_log(
+    make_trainer: Callable[..., MclTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At most 80 columns, evaluations marked, no figures but the main ones, and none of what comes after training."""
+    trainer = make_trainer(max_steps=14, logging_steps=7, eval_strategy="steps", eval_steps=14)
+    trainer.train()
+    trainer.evaluate()
+    out, err = capsys.readouterr()
+    assert err == ""
+    first, estimate, *others = out.splitlines()
+    assert "s a step: about" in estimate
+    lines = [first, *others]
+    assert [line.partition("  loss ")[0] for line in lines] == ["step  7/14", "step 14/14", "eval 14/14"]
+    assert all(line.count("auc rtd 0.") == 1 and len(line) <= 80 for line in lines)
+
+
+def test_lines_fit_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run of a million steps, from its first loss on."""
+    state, control = TrainerState(max_steps=1_000_000, global_step=999_999), TrainerControl()
+    args, lines = TrainingArguments(use_cpu=True), CourseLinesCallback()
+    lines.on_train_begin(args, state, control)
+    figures = {f"eval_{course}_disc_auc": 0.5 for course in COURSES} | {"eval_loss": 99.25, "eval_mlm_loss": 9.75}
+    lines.on_log(args, state, control, figures)
+    assert len(capsys.readouterr().out.rstrip("\n")) <= 80
+
+
+@pytest.mark.parametrize(("terminal", "bar"), [(True, False), (False, True)])
+def test_bars_are_for_terminals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, terminal: bool, bar: bool) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert MclTrainingArguments(str(tmp_path), use_cpu=True).disable_tqdm is bar
+    assert FinetuningArguments(str(tmp_path), use_cpu=True).disable_tqdm is bar
+    assert not MclTrainingArguments(str(tmp_path), use_cpu=True, disable_tqdm=False).disable_tqdm
+
+
+def test_a_cpu_is_not_warned_of_memory_that_cannot_be_pinned(
+    make_trainer: Callable[..., MclTrainer], recwarn: pytest.WarningsRecorder
+) -> None:
+    make_trainer(max_steps=1).train()
+    assert not [warning for warning in recwarn if "pin_memory" in str(warning.message)]
+
+
+class _Screen:
+    """What IPython.display does with what a notebook is shown: the last of it is seen."""
+
+    def __init__(self) -> None:
+        self.html = ""
+
+    def display(self, html: str, display_id: bool = False) -> _Screen:
+        self.update(html)
+        return self
+
+    def update(self, html: str) -> None:
+        self.html = html
+
+
+def test_a_notebook_has_a_small_table(
+    make_trainer: Callable[..., MclTrainer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the main figures by step, under a bar with the time left and the speed."""
+    screen, display = _Screen(), ModuleType("IPython.display")
+    vars(display).update(display=screen.display, HTML=str)
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(sys.modules["IPython"], "display", display, raising=False)
+    monkeypatch.delitem(sys.modules, "transformers.utils.notebook", raising=False)
+    monkeypatch.delitem(sys.modules, "transformers_mcl.training.notebook_progress", raising=False)
+    theirs = import_module("transformers.utils.notebook").NotebookProgressCallback
+    for module in ("transformers.trainer", "transformers_mcl.training.trainer"):
+        monkeypatch.setattr(f"{module}.DEFAULT_PROGRESS_CALLBACK", theirs)
+    trainer = make_trainer(max_steps=4, disable_tqdm=False, eval_strategy="steps", eval_steps=4, course_warmup_steps=2)
+    trainer.train()
+    assert re.findall("<th>(.*?)</th>", screen.html) == ["step", "loss", "mlm", "auc rtd", "std", "itd"]
+    rows = [re.findall("<td>(.*?)</td>", row) for row in screen.html.split("<tr>")[1:]]
+    assert [row[0] for row in rows] == ["2", "4", "4, held out"]
+    assert all(re.fullmatch(r"\d+\.\d+", value) for row in rows[1:] for value in row[1:])
+    assert re.search(r"\[4/4 \d\d:\d\d, [\d,]+ tokens/s\]", screen.html)
+    assert capsys.readouterr().out == ""
+    trainer.evaluate()
 
 
 def test_the_bar_shows_tokens_per_second(

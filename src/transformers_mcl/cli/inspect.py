@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.cli.terminal import print_drawn
+from transformers_mcl.data.shipped import SHIPPED_PAIR
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
@@ -32,10 +33,14 @@ class InspectArguments:
         UserError: empty text.
     """
 
-    model_name_or_path: str = field(
-        metadata={"help": "The pair that `pretrain` wrote: its directory, or its name on the Hub."}
-    )
     text: str = field(metadata={"help": "The sentence."})
+    model_name_or_path: str = field(
+        default=SHIPPED_PAIR,
+        metadata={
+            "help": "The pair that `pretrain` wrote: its directory or name on the Hub; mcl-pair is the one inside "
+            "the package."
+        },
+    )
     seed: int = field(default=42, metadata={"help": "Seed of all draws: positions and the generator's samples."})
     courses: list[str] | None = field(
         default=None, metadata={"help": "Courses to show (rtd, std, itd); by default all that the pair takes."}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datasets import disable_progress_bars
+
 from ..data import DataArguments
+from ..data.shipped import SHIPPED_PAIR, shipped_figures
 from ..errors import UserError
+from ..io import printable
 from ..locks import claimed
 from ..training.arguments import LENGTHS, MclTrainingArguments
-from ..training.report import results_table
-from ..training.run import ModelArguments, prepare, preset_path
+from ..training.report import comparison_table, results_table
+from ..training.run import ModelArguments, PretrainingRun, prepare, preset_path
 from .arguments import ParsedArguments, parse_arguments
-from .inspect import show
 from .main import PROG
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
@@ -34,6 +39,8 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl pretrain --help`."""
     parsed = arguments_of(argv, "pretrain", _DESCRIPTION, DryRun)
     dry, _, _, training_args = parsed
+    if training_args.disable_tqdm:
+        disable_progress_bars()
     if dry.dry_run:
         training_args.push_to_hub = False  # for which a repository would be made
         _run(parsed)
@@ -44,6 +51,7 @@ def run(argv: list[str]) -> None:
 
 def _run(parsed: ParsedArguments) -> None:
     dry, model_args, data_args, training_args = parsed
+    demo = not (data_args.train_file or data_args.dataset_name)
     run = prepare(model_args, data_args, training_args, parsed.recipe)
     speaks = run.trainer.is_world_process_zero()
     measured = run.measure() if dry.dry_run else None
@@ -54,14 +62,32 @@ def _run(parsed: ParsedArguments) -> None:
             print("  time       not measured: what FSDP or DeepSpeed shards could not be trained after it was tried")
         return
     run.train()
-    inspection = run.finish()
+    run.finish()
     if speaks:
-        print(results_table(run.evaluation, run.baselines))
-        if inspection is None:
-            print("No held-out row has a token that is known, so there is no sentence to show")
-        else:
-            show(inspection)
-        print(f"The pair, its tokenizer, model card and curves.png are in {training_args.output_dir}")
+        print(_results(run, demo))
+
+
+def _results(run: PretrainingRun, demo: bool) -> str:
+    """What was learnt, with `demo` beside what the pair inside the package knows, and what to do next."""
+    lines = ["", results_table(run.evaluation, run.baselines), ""]
+    if demo:
+        lines += [
+            f"Beside it {SHIPPED_PAIR}, the pair inside the package, trained for longer on more",
+            "text, of which other documents were held out:",
+            comparison_table({"this run": run.evaluation, SHIPPED_PAIR: shipped_figures()}),
+            "",
+        ]
+    folder = run.trainer.args.output_dir
+    text = printable(run.held_out_text or "A sentence of your own.", sys.stdout.encoding or "utf-8")
+    look = ("inspect", "--model_name_or_path", folder, "--text", text)
+    tune = ("finetune", "--model_name_or_path", folder, "--task_name", "cola", "--output_dir", "my-cola")
+    return "\n".join(
+        [
+            *lines,
+            f"The pair, its tokenizer, model card and curves.png are in {folder}",
+            *(f"Next: {shlex.join([PROG, *map(str, words)])}" for words in (look, tune)),
+        ]
+    )
 
 
 Underlay = Callable[[Mapping[str, Any], Callable[[Path], dict[str, Any]]], dict[str, Any]]
@@ -88,8 +114,10 @@ def preset_arguments(given: Mapping[str, Any], read: Callable[[Path], dict[str, 
     """The training arguments that go with a preset, under those that were given; an underlay of `parse_arguments`."""
     if given.get("model_name_or_path") or given.get("discriminator_name_or_path"):
         return {}
-    preset = given.get("preset") or ("small" if given.get("train_file") or given.get("dataset_name") else "tiny")
-    values = read(preset_path(preset))
+    preset, text = given.get("preset"), given.get("train_file") or given.get("dataset_name")
+    values = read(preset_path(preset or ("small" if text else "tiny")))
+    if not (preset or text or given.get("backbone")):
+        values |= read(preset_path("demo"))
     if lengths_in(given):
         values.pop("max_steps", None)
     return values

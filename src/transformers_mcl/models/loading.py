@@ -35,6 +35,7 @@ __all__ = [
     "refused_code",
     "trusting",
     "with_trust",
+    "without_bars",
 ]
 
 TRUST_HELP = "Run code that comes with a model or a tokenizer; without it, what needs such code is refused."
@@ -360,14 +361,24 @@ def open_whole(kind: Any, name_or_path: str | os.PathLike[str], where: str, **ar
 
 
 @contextmanager
-def loading_in_silence() -> Iterator[None]:
-    """No progress bar and no list of missing weights, for callers who look for those and say so themselves."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
+def without_bars() -> Iterator[None]:
+    """No progress bar of transformers' own, such as that of the files of a checkpoint, for who has one already."""
+    bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def loading_in_silence() -> Iterator[None]:
+    """No progress bar and no list of missing weights, for callers who look for those and say so themselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with without_bars():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

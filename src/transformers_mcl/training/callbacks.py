@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +18,12 @@ from .seeds import stream_seed
 
 __all__ = [
     "BoundaryCallback",
+    "CourseLinesCallback",
     "CourseProgressCallback",
     "RankSeedCallback",
     "bars_closed",
     "format_seconds",
+    "main_figures",
     "summary_line",
 ]
 
@@ -28,19 +31,23 @@ __all__ = [
 _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
 
 
-class CourseProgressCallback(ProgressCallback):
-    """Progress bars, a line of the main figures at each log, and an estimate of the time once steps were measured."""
+class CourseLinesCallback(TrainerCallback):
+    """A line of the main figures at each log, and an estimate of the time once steps were measured: what a log file
+    shows of a run."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
-        self.training_bar: tqdm[Any] | None = None
-        self._first_step, self._started = 0, 0.0
+        self._training, self._first_step, self._started = False, 0, 0.0
+
+    def write(self, line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()  # into a file, too: it is looked at while the run goes on
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         super().on_train_begin(args, state, control, **kwargs)
-        self._first_step = state.global_step
+        self._training, self._first_step = state.is_world_process_zero, state.global_step
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -49,10 +56,10 @@ class CourseProgressCallback(ProgressCallback):
         steps = state.global_step - self._first_step
         if steps == _IGNORED_STEPS:
             self._started = time.perf_counter()
-        elif steps == _IGNORED_STEPS + _MEASURED_STEPS and self.training_bar is not None:
+        elif steps == _IGNORED_STEPS + _MEASURED_STEPS and self._training:
             a_step = (time.perf_counter() - self._started) / _MEASURED_STEPS
             left = format_seconds(a_step * (state.max_steps - state.global_step))
-            self.training_bar.write(f"{a_step:.3g} s a step: about {left} to go, evaluations not counted")
+            self.write(f"{a_step:.3g} s a step: about {left} to go, evaluations not counted")
 
     def on_log(
         self,
@@ -62,10 +69,39 @@ class CourseProgressCallback(ProgressCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        if self.training_bar is not None and logs is not None and (line := summary_line(logs)):
-            self.training_bar.write(f"step {state.global_step:>7}  {line}")
-            if speed := logs.get("tokens_per_second"):  # of the time left, the bar itself knows
-                self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s")
+        if self._training and logs is not None and (line := summary_line(logs)):
+            kind, of = "eval" if "eval_loss" in logs else "step", str(state.max_steps)
+            self.write(f"{kind} {state.global_step:>{len(of)}}/{of}  {line}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        super().on_train_end(args, state, control, **kwargs)
+        self._training = False  # what is evaluated afterwards is a result, and no line of a run
+
+
+class CourseProgressCallback(CourseLinesCallback, ProgressCallback):
+    """The same above progress bars, which know the speed and the time left."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.training_bar: tqdm[Any] | None = None
+
+    def write(self, line: str) -> None:
+        if self.training_bar is not None:
+            self.training_bar.write(line)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().on_log(args, state, control, logs, **kwargs)
+        if self.training_bar is not None and (speed := (logs or {}).get("tokens_per_second")):
+            self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s")
 
 
 @contextmanager
@@ -103,21 +139,20 @@ class BoundaryCallback(TrainerCallback):
         self._end()
 
 
-def summary_line(logs: dict[str, float]) -> str:
-    """The main figures of a training log or an evaluation in one line; empty for any other log."""
-    held_out = "eval_loss" in logs
-    prefix = "eval_" if held_out else ""
-    main = COURSES[MAIN_COURSE]
-    # What one line has room for.
-    columns = {"loss": "loss {:.2f}"}
+def main_figures(logs: Mapping[str, float]) -> dict[str, str]:
+    """What there is room for of a training log or an evaluation, by what it is called; empty for any other log."""
+    prefix, main = "eval_" if "eval_loss" in logs else "", COURSES[MAIN_COURSE]
+    columns = {"loss": ("loss", "{:.2f}")}
     if main.generate is not None:
-        columns |= {
-            f"{main.generate.name}_loss": f"{main.generate.name} {{:.3f}}",
-            f"{main.name}_masked_lm_accuracy": f"{main.generate.name} acc {{:.3f}}",
-        }
-    columns |= {f"{name}_disc_auc": f"{'auc ' * (name == MAIN_COURSE)}{name} {{:.3f}}" for name in COURSES}
-    parts = [form.format(logs[prefix + name]) for name, form in columns.items() if prefix + name in logs]
-    return ("held out: " if held_out else "") + "  ".join(parts) if parts else ""
+        columns[main.generate.name] = (f"{main.generate.name}_loss", "{:.3f}")
+    judged = [name for name in COURSES if f"{prefix}{name}_disc_auc" in logs]
+    columns |= {f"{'auc ' * (not i)}{name}": (f"{name}_disc_auc", "{:.3f}") for i, name in enumerate(judged)}
+    return {name: form.format(logs[prefix + key]) for name, (key, form) in columns.items() if prefix + key in logs}
+
+
+def summary_line(logs: Mapping[str, float]) -> str:
+    """The main figures of a training log or an evaluation in one line; empty for any other log."""
+    return "  ".join(f"{name} {value}" for name, value in main_figures(logs).items())
 
 
 def format_seconds(seconds: float) -> str:

@@ -1,13 +1,15 @@
-"""The precision of a training, by the machine where nothing is asked for."""
+"""What depends on the machine and the terminal of a training where nothing is asked for: its precision, above all."""
 
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.utils import is_in_notebook
 from transformers.utils.import_utils import is_torch_tf32_available
 
 from ..errors import UserError
@@ -19,7 +21,9 @@ __all__ = ["PrecisionArguments", "multiplies_bf16"]
 @dataclass
 class PrecisionArguments(CheckedArguments):
     """[`CheckedArguments`] that train under bfloat16 autocast where the hardware multiplies in it, and
-    say why (`precision_reason`); what stays float32 on CUDA is multiplied in TF32.
+    say why (`precision_reason`); what stays float32 on CUDA is multiplied in TF32. Batches are pinned for an
+    accelerator alone, since torch warns of it elsewhere, and progress bars are for terminals and notebooks: what is
+    written into a file has none.
 
     Raises:
         UserError: a precision that the device does not have.
@@ -52,6 +56,9 @@ class PrecisionArguments(CheckedArguments):
             self.use_cpu = True  # transformers takes bf16 for a GPU's without
         if device == "cuda" and self.tf32 is None and is_torch_tf32_available():
             self.tf32 = True
+        self.dataloader_pin_memory = self.dataloader_pin_memory and device != "cpu"
+        if self.disable_tqdm is None and not sys.stderr.isatty() and not is_in_notebook():
+            self.disable_tqdm = True
         super().__post_init__()
 
     def __getstate__(self) -> dict[str, Any]:

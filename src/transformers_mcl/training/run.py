@@ -37,7 +37,6 @@ from ..data.sources import name_sources
 from ..data.tokenizer import fit_tokenizer, tokens_a_word
 from ..errors import Interrupted, UserError
 from ..hub.model_card import RunSummary
-from ..inspection import Inspection, inspect_text
 from ..io import files_into, versions, write_text
 from ..locks import claimed
 from ..method.courses import COURSES
@@ -360,10 +359,8 @@ class PretrainingRun:
             **self.card,
         )
 
-    def finish(self) -> Inspection | None:
-        """Writes the picture of the curves and the model card beside the checkpoint, pushes them all if asked to, and
-        looks at the first twenty held-out tokens through the trained pair: of the first row that has a known one, None
-        if there is no such row."""
+    def finish(self) -> None:
+        """Writes the picture of the curves and the model card beside the checkpoint, and pushes all if asked to."""
         trainer = self.trainer
         if trainer.is_world_process_zero():
             a_step = f"{self.workload.tokens_per_step:,} tokens"
@@ -376,14 +373,17 @@ class PretrainingRun:
             trainer.create_model_card()
         if trainer.args.push_to_hub:
             trainer.push_to_hub()
+
+    @property
+    def held_out_text(self) -> str | None:
+        """The first twelve held-out tokens, of the first row that has a known one; None if there is no such row."""
         texts = (self._known_text(row["input_ids"]) for row in self.rows["validation"])
-        text = next(filter(None, texts), None)
-        return None if text is None else inspect_text(self.model, self.tokenizer, text)
+        return next(filter(None, texts), None)
 
     def _known_text(self, ids: Sequence[int]) -> str:
-        """The first twenty known tokens of a row as text; nothing if they make none that can be read again."""
+        """The first twelve known tokens of a row as text; nothing if they make none that can be read again."""
         special = set(self.tokenizer.all_special_ids)
-        text = str(self.tokenizer.decode([i for i in ids if i not in special][:20])).strip()
+        text = str(self.tokenizer.decode([i for i in ids if i not in special][:12])).strip()
         return text if self.tokenizer.tokenize(text) else ""
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
-from transformers.trainer_callback import ProgressCallback
+from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
@@ -29,10 +30,17 @@ from ..method.metrics import detection_sums, summarize_metrics, verdicts
 from ..method.schedules import SCHEDULES
 from ..models.configuration_mcl import MclConfig
 from ..models.flops import step_flops
+from ..models.loading import without_bars
 from ..models.pretraining import MclForPreTraining
 from .arguments import MclTrainingArguments, changed
 from .baselines import token_entropy, token_shares
-from .callbacks import BoundaryCallback, CourseProgressCallback, RankSeedCallback, bars_closed
+from .callbacks import (
+    BoundaryCallback,
+    CourseLinesCallback,
+    CourseProgressCallback,
+    RankSeedCallback,
+    bars_closed,
+)
 from .checked_arguments import scheduler_arguments
 from .checkpoints import data_digest, last_checkpoint, remembered
 from .health import HealthCallback
@@ -90,8 +98,7 @@ class MclTrainer(ResumableTrainer):
                 "where a batch of few rows leaves courses out: leave one of them out"
             )
         super().__init__(model, args, **kwargs)
-        if self.pop_callback(ProgressCallback) is not None:
-            self.add_callback(CourseProgressCallback)
+        self._show_progress()
         self.add_callback(BoundaryCallback(self._begin, self._end))
         self.add_callback(RankSeedCallback)
         self._on_signal = SaveOnSignalCallback()
@@ -121,6 +128,17 @@ class MclTrainer(ResumableTrainer):
                 "correction_average='own': a correction's places are counted batch by batch, so its loss is a mean of "
                 "the means of micro-batches and processes; 'all' is exact"
             )
+
+    def _show_progress(self) -> None:
+        """Puts what shows the main figures in place of transformers' callback, which shows all of them or the loss."""
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(CourseProgressCallback)
+        elif self.pop_callback(PrinterCallback) is not None:
+            self.add_callback(CourseLinesCallback)
+        elif self.pop_callback(DEFAULT_PROGRESS_CALLBACK) is not None:  # a notebook's, which needs IPython
+            from .notebook_progress import CourseNotebookCallback
+
+            self.add_callback(CourseNotebookCallback)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Trainer's; accelerate would compile the whole forward, which leaves one backward for all passes."""
@@ -396,6 +414,10 @@ class MclTrainer(ResumableTrainer):
         if self.is_fsdp_enabled:
             complete_state(self.optimizer)
         super()._save_checkpoint(model, trial)
+
+    def _save(self, *arguments: Any, **more: Any) -> None:
+        with without_bars():  # of one file, beneath that of training
+            super()._save(*arguments, **more)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
