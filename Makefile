@@ -15,7 +15,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(addpref
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-upstream test-gpu test-deepspeed lint format docs build clean
+.PHONY: help install demo test test-slow test-upstream test-gpu test-deepspeed test-browser lint format docs build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -50,6 +50,10 @@ test-gpu: $(INSTALLED) ## run the tests that need a GPU, in one process: cards a
 test-deepspeed: $(INSTALLED) ## install DeepSpeed, and run its tests on the CPU; needs a C++ compiler
 	$(PIP_INSTALL) -e '.[deepspeed]'
 	$(PYTEST) -m deepspeed $(ARGS) tests/training
+
+test-browser: $(INSTALLED) ## install Gradio and a driver, and test the pages in the Chromium or Chrome that is here
+	$(PIP_INSTALL) -e '.[app,browser]'
+	$(PYTEST) $(ARGS) tests/inspection/test_browser.py tests/inspection/test_app.py
 
 lint: $(INSTALLED) ## check style, types and layers
 	$(BIN)/ruff check

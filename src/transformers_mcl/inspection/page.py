@@ -51,7 +51,7 @@ def render_page(frames: Sequence[dict[str, Any]], title: str = "The method, seen
     text = json.dumps(data, separators=(",", ":"))  # all of it ASCII
     for character in "<>&":  # which may end the script that the data is in
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return _TEMPLATE.read_text(encoding="utf-8").replace(_PLACE, text, 1)
+    return _template().replace(_PLACE, text, 1)
 
 
 def write_page(path: Path, frames: Sequence[dict[str, Any]], title: str = "The method, seen") -> None:
@@ -66,16 +66,18 @@ def write_page(path: Path, frames: Sequence[dict[str, Any]], title: str = "The m
         raise UserError(f"{str(path)!r} cannot be written: {one_line(error)}") from error
 
 
-def read_frames(path: Path) -> list[dict[str, Any]]:
-    """The frames of a page that was written; none if there is no page, or half of one."""
-    before, after = _TEMPLATE.read_text(encoding="utf-8").split(_PLACE)
+def read_frames(path: Path, step: int) -> list[dict[str, Any]]:
+    """The frames of a page of a training, up to a step of it; none if there is no page, or half of one."""
+    begin, end = (part.splitlines()[side] for part, side in zip(_template().split(_PLACE), (-1, 0), strict=True))
     try:
-        page = path.read_text(encoding="utf-8")
-        data = page.split(before[-40:])[1].split(after[:40])[0]
-        frames: list[dict[str, Any]] = json.loads(data)["frames"]
+        data = path.read_text(encoding="utf-8").split(begin)[1].split(end)[0]
+        return [frame for frame in json.loads(data)["frames"] if frame["step"] <= step]
     except (OSError, ValueError, LookupError, TypeError):
         return []
-    return frames
+
+
+def _template() -> str:
+    return _TEMPLATE.read_text(encoding="utf-8")
 
 
 def check_page(path: str) -> Path:
