@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.families import save_encoder
+from tests.inspection.pages import lively_pair, tiny_tokenizer
 from transformers_mcl import MclTrainingArguments
 from transformers_mcl.cli.app import AppArguments
 from transformers_mcl.cli.arguments import parse_arguments
@@ -279,6 +280,16 @@ def test_the_commands_of_the_pages_on_looking_inside() -> None:
                     parse_arguments((kinds[command],), words, prog="", description="")
                     ran.append(command)
     assert ran == ["inspect", "inspect", "app"]
+
+
+def test_the_python_of_the_page_on_looking_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lively_pair().save_pretrained("mcl-demo")
+    tiny_tokenizer().save_pretrained("mcl-demo")
+    names: dict[str, Any] = {}
+    for block in blocks_of("inspect.md"):
+        exec(compile(block, "docs/inspect.md", "exec"), names)
+    assert (tmp_path / "page.html").stat().st_size > 30_000
 
 
 def test_every_public_name_is_on_a_page() -> None:

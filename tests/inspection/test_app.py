@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import html
 import re
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.inspection.pages import TEXT, browser_page, lively_pair, tiny_tokenizer
 from tests.inspection.test_browser import CELLS, cells_of, counts
 from tests.inspection.test_page import HOSTILE, data_of
 from transformers_mcl import UserError
 from transformers_mcl.cli.main import main
-from transformers_mcl.inspection import inspect_text
+from transformers_mcl.inspection import app, inspect_text
 from transformers_mcl.inspection.app import build_app, look
 
+ROOT = Path(__file__).parents[2]
 RATIOS = {"mask_ratio": 0.3, "swap_ratio": 0.3, "insert_ratio": 0.3}
 
 
@@ -79,18 +83,34 @@ def test_the_command_refuses_in_one_line(
         assert main(["app", *words]) == 2
         error = capsys.readouterr().err
         assert error.startswith("transformers-mcl app: error: ") and said in error and error.count("\n") == 1
-    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match="pip install 'transformers-mcl\\[app\\]'"):
         build_app(pairs, TEXT)
+
+
+def test_the_space_has_what_a_space_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ROOT / "examples" / "space"
+    settings = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    assert settings["sdk"] == "gradio" and (folder / settings["app_file"]).is_file()
+    assert f"gradio=={settings['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()
+    assert (folder / "requirements.txt").read_text() == "transformers-mcl[app]\n"
+    monkeypatch.delenv("PAIRS", raising=False)
+    with pytest.raises(SystemExit, match="PAIRS"):
+        runpy.run_path(str(folder / "app.py"), run_name="__main__")
+    asked: list[Any] = []
+    monkeypatch.setattr(app, "serve", lambda *given, **options: asked.append((given, options)))
+    monkeypatch.setenv("PAIRS", "a/b c/d")
+    runpy.run_path(str(folder / "app.py"), run_name="__main__")
+    assert asked == [((["a/b", "c/d"], "The chef cooked the meal."), {"server_name": "0.0.0.0"})]
 
 
 @pytest.fixture(scope="module")
 def served(pairs: list[str]) -> Iterator[str]:
     pytest.importorskip("gradio")
-    app = build_app(pairs, TEXT)
-    _, address, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    blocks = build_app(pairs, TEXT)
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     yield address
-    app.close()
+    blocks.close()
 
 
 def test_a_sentence_typed_the_slider_moved_the_cells_read(served: str) -> None:

@@ -26,6 +26,7 @@ from transformers_mcl.inspection import (
 
 # Markup, an end of the script, terminal codes, signs that turn text around, NUL, emoji of several parts.
 HOSTILE = "chef </script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> & \x1b[2J \u202e\u2066 \0 \u2028 "
+JOINT = {"mlm": 1.0, "slm": 1.0, "rtd": 50.0, "std": 50.0, "itd": 50.0}
 HOSTILE += "👩\u200d🔬 {{ data }}"
 
 
@@ -167,7 +168,11 @@ def test_a_text_of_5000_tokens(pair: MclForPreTraining, tokenizer: BertTokenizer
 
 
 def test_a_pair_without_corrections_and_a_generator_alone(tokenizer: BertTokenizer) -> None:
-    for config in ({"objective": "electra"}, {"loss_weights": {"mlm": 1.0}}, {"course_schedule": "joint"}):
+    for config in (
+        {"objective": "electra"},
+        {"loss_weights": {"mlm": 1.0}},
+        {"course_schedule": "joint", "loss_weights": JOINT},
+    ):
         found = inspect_text(lively_pair(**config), tokenizer, TEXT, thresholds=True)
         assert render_page([page_frame({"": [found]})])
         assert {loss for course in found.courses.values() for loss in course.losses} <= {
@@ -201,10 +206,11 @@ def test_where_no_page_can_be_written(tmp_path: Path, inspection: Inspection) ->
     (tmp_path / "file").touch()
     for path, said in (
         (tmp_path, "is a folder"),
-        (tmp_path / "file" / "page.html", "is a file"),
+        (tmp_path / "file" / "page.html", "Not a directory"),
         ("", "is a folder"),
-        ("nul\0", "null"),
+        ("nul\0", "null byte"),
         ("/proc/page.html", "cannot be written"),
+        (str(tmp_path / ("n" * 300)), "too long"),
     ):
         with pytest.raises(UserError, match=said):
             write_page(check_page(str(path)), [page_frame({"": [inspection]})])

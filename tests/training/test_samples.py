@@ -75,7 +75,7 @@ def test_a_resumed_run_keeps_the_steps_up_to_its_checkpoint(train: Callable[...,
 def test_a_long_run_has_few_steps(train: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "_MOST", 4)
     train(max_steps=6)
-    assert steps(tmp_path / "run") == [0, 2, 4, 5, 6]
+    assert steps(tmp_path / "run") == [0, 4, 6]
     assert [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")] == []
 
 

@@ -44,7 +44,7 @@ def serve(models: Sequence[str], text: str, **options: Any) -> None:
     theme = gradio.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     try:
         app.launch(theme=theme, footer_links=[], **options)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(f"the app cannot be served: {error}; give another --server_port or --server_name") from error
 
 

@@ -297,7 +297,7 @@ class _Looker:
         if record.notebook is None or record.logits is None or record.labels is None:
             return shown
         if self.thresholds:  # a token more is caught just below its logit
-            caught = record.logits[record.labels].unique().flip(0)
+            caught = record.logits[record.labels].float().unique().flip(0)
             parts = torch.cat([caught, caught.new_tensor([-torch.inf])]).split(_ROWS)
             shown.corrections = [c for cuts in parts for c in self._correct(course, _at_cuts(record, cuts), row)]
         else:
@@ -339,7 +339,7 @@ def _at_cuts(record: CourseRecord, cuts: Tensor) -> CourseRecord:
     token is called replaced."""
     assert record.labels is not None and record.logits is not None and record.discriminator_input is not None
     read = record.corruption
-    notebook = correction_notebook(record.labels, record.logits - cuts[:, None], read.attention_mask)
+    notebook = correction_notebook(record.labels, record.logits.float() - cuts[:, None], read.attention_mask)
     again: dict[str, Tensor] = {}
     if record.regeneration_input is not None:
         again["regeneration_input"] = regeneration_input(record.original, read.input_ids, notebook)
@@ -391,7 +391,7 @@ def describe_course(
         shown.replaced = row.values(record.labels.bool())
         shown.logits = row.values(record.logits.float())
         shown.probability = row.values(record.logits.float().sigmoid())
-        shown.judged_replaced = row.values(record.logits > math.log(threshold / (1 - threshold)))
+        shown.judged_replaced = row.values(record.logits.float() > math.log(threshold / (1 - threshold)))
     if record.notebook is not None:
         cells = {name: row.values(cell) for name, cell in vars(record.notebook).items()}
         shown.cells = [next(name for name in cells if cells[name][i]) for i in range(len(reads))]

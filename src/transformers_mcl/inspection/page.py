@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from ..errors import UserError
@@ -86,16 +86,13 @@ def check_page(path: str) -> Path:
     Raises:
         UserError: it is a folder, or nothing can be written there.
     """
-    try:
+    try:  # asking for permission says less: an administrator has it everywhere
         page = Path(path).expanduser()
-        folder = next(folder for folder in page.absolute().parents if folder.exists())
         wrong = "is a folder: give the name of a file" if page.is_dir() else ""
-        if not folder.is_dir():
-            wrong = f"cannot be written: {str(folder)!r} is a file"
-        elif not os.access(folder, os.W_OK):
-            wrong = wrong or f"cannot be written: permission denied in {str(folder)!r}"
+        folder = next(folder for folder in page.absolute().parents if folder.exists())
+        NamedTemporaryFile(dir=folder, suffix=page.name).close()
     except (OSError, ValueError, RuntimeError) as error:
-        wrong = f"cannot be written: {one_line(error)}"
+        wrong = f"cannot be written: {getattr(error, 'strerror', '') or error}"
     if wrong:
         raise UserError(f"html: {path!r} {wrong}")
     return page
