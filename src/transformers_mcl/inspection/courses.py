@@ -214,7 +214,7 @@ def inspect_text(
 @contextmanager
 def _at_rest(model: MclForPreTraining) -> Iterator[None]:
     """The pair as in use, and its passes not compiled, which would take minutes for every new shape."""
-    was_training, turn, own = model.training, model.turn, vars(model)
+    was_training, own = model.training, vars(model)
     compiled = {name: own.pop(name) for name in ("_encode", "_predict_at") if name in own}
     model.eval()
     try:
@@ -222,7 +222,6 @@ def _at_rest(model: MclForPreTraining) -> Iterator[None]:
     finally:
         own.update(compiled)
         model.train(was_training)
-        model.turn = turn
 
 
 def check_text(text: str) -> None:
