@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
@@ -75,7 +75,7 @@ def run(argv: list[str]) -> None:
     (arguments,) = parse_arguments([InspectArguments], argv, prog=f"{PROG} inspect", description=COMMANDS["inspect"])
     names = [course.ratio_name for course in COURSES.values()]
     ratios = {name: ratio for name in names if (ratio := getattr(arguments, name, None)) is not None}
-    given = {"seed": arguments.seed, "courses": arguments.courses, "threshold": arguments.threshold}
+    given: dict[str, Any] = {"seed": arguments.seed, "courses": arguments.courses, "threshold": arguments.threshold}
     model, tokenizer = open_pair(arguments.model_name_or_path, ratios)
     inspection = inspect_text(model, tokenizer, arguments.text, thresholds=arguments.html is not None, **given)
     if arguments.html is not None:

@@ -215,7 +215,7 @@ def inspect_text(
 def _at_rest(model: MclForPreTraining) -> Iterator[None]:
     """The pair as in use, and its passes not compiled, which would take minutes for every new shape."""
     was_training, own = model.training, vars(model)
-    compiled = {name: own.pop(name) for name in ("_encode", "_predict_at") if name in own}
+    compiled: dict[str, Any] = {name: own.pop(name) for name in ("_encode", "_predict_at") if name in own}
     model.eval()
     try:
         yield
@@ -304,7 +304,7 @@ class _Looker:
         assert shown.cells is not None
         now = next(c for c in shown.corrections if c.caught == shown.cells.count("pos4"))
         if now.predictions is not None:
-            shown.generator_says_again = [p and next(iter(p.likeliest)) for p in now.predictions]
+            shown.generator_says_again = [None if p is None else next(iter(p.likeliest)) for p in now.predictions]
         if now.logits is not None:
             probability = torch.tensor(now.logits).sigmoid().tolist()
             shown.probability_again = only(probability, shown.cells, "pos2", "pos3")
@@ -339,7 +339,7 @@ def _at_cuts(record: CourseRecord, cuts: Tensor) -> CourseRecord:
     assert record.labels is not None and record.logits is not None and record.discriminator_input is not None
     read = record.corruption
     notebook = correction_notebook(record.labels, record.logits.float() - cuts[:, None], read.attention_mask)
-    again: dict[str, Tensor] = {}
+    again: dict[str, Any] = {}
     if record.regeneration_input is not None:
         again["regeneration_input"] = regeneration_input(record.original, read.input_ids, notebook)
     if record.rediscrimination_input is not None:
@@ -442,7 +442,7 @@ class _Row:
         return self._place(
             Prediction(
                 likeliest=dict(zip(_tokens(self.tokenizer, ids[i].tolist()), values[i].tolist(), strict=True)),
-                drawn=drawn and drawn[i],
+                drawn=None if drawn is None else drawn[i],
                 loss=None if labels[i] < 0 else losses[i],
             )
             for i in range(len(losses))
