@@ -191,9 +191,10 @@ def test_compiled_passes_and_the_turn_are_left_as_they_were(tokenizer: BertToken
     def compiled(*given: object) -> None:
         raise AssertionError("a pass was compiled anew")
 
-    pair._encode, pair._predict_at = compiled, compiled  # type: ignore[assignment]
+    own: dict[str, Any] = vars(pair)
+    own |= {"_encode": compiled, "_predict_at": compiled}
     inspect_text(pair, tokenizer, TEXT, thresholds=True)
-    assert pair._encode is compiled and pair._predict_at is compiled and pair.turn == 1
+    assert own["_encode"] is compiled and own["_predict_at"] is compiled and pair.turn == 1
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.5, 1.5, float("nan")])
