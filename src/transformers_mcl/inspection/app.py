@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..io import one_line
 from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
@@ -45,7 +46,8 @@ def serve(models: Sequence[str], text: str, **options: Any) -> None:
     try:
         app.launch(theme=theme, footer_links=[], **options)
     except (OSError, OverflowError) as error:
-        raise UserError(f"the app cannot be served: {error}; give another --server_port or --server_name") from error
+        where = ", ".join(f"{name}={options[name]}" for name in ("server_name", "server_port") if name in options)
+        raise UserError(f"{where}: the app cannot be served there, give another: {one_line(error)}") from error
 
 
 def build_app(models: Sequence[str], text: str) -> Any:
