@@ -21,7 +21,7 @@ RESOLUTION ?= lowest-direct
 UV_ARGS ?= --torch-backend cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-versions test-upstream test-gpu test-deepspeed lint format docs build clean
+.PHONY: help install demo test test-slow test-versions test-upstream test-gpu test-deepspeed test-browser lint format docs build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -62,6 +62,10 @@ test-gpu: $(INSTALLED) ## run the tests that need a GPU, in one process: cards a
 test-deepspeed: $(INSTALLED) ## install DeepSpeed, and run its tests on the CPU; needs a C++ compiler
 	$(PIP_INSTALL) -e '.[deepspeed]'
 	$(PYTEST) -m deepspeed $(ARGS) tests/training
+
+test-browser: $(INSTALLED) ## install Gradio and a driver, and test the pages in the Chromium or Chrome that is here
+	$(PIP_INSTALL) -e '.[app,browser]'
+	$(PYTEST) $(ARGS) tests/inspection/test_browser.py tests/inspection/test_app.py
 
 lint: $(INSTALLED) ## check style, types and layers
 	$(BIN)/ruff check

@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from tests.families import save_encoder
+from tests.inspection.pages import lively_pair, tiny_tokenizer
 from transformers_mcl import MclTrainingArguments
+from transformers_mcl.cli.app import AppArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
 from transformers_mcl.cli.evaluate import evaluation_kinds
 from transformers_mcl.cli.export import ExportArguments
+from transformers_mcl.cli.inspect import InspectArguments
 from transformers_mcl.cli.plan import PlanArguments
 from transformers_mcl.cli.pretrain import DryRun, arguments_of, preset_arguments
 from transformers_mcl.cli.soup import SoupArguments
@@ -264,6 +267,29 @@ def test_the_page_on_soups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         kinds = (SoupArguments, ScoreArguments)
         args, _ = parse_arguments(kinds, shlex.split(line)[2:], prog="", description="", positional="checkpoints")
         assert len(args.checkpoints) >= 2
+
+
+def test_the_commands_of_the_pages_on_looking_inside() -> None:
+    kinds = {"inspect": InspectArguments, "app": AppArguments}
+    ran = []
+    for name in ("inspect.md", "app.md"):
+        for block in re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL):
+            for line in block.splitlines():
+                program, command, *words = shlex.split(line)
+                if program == "transformers-mcl":
+                    parse_arguments((kinds[command],), words, prog="", description="")
+                    ran.append(command)
+    assert ran == ["inspect", "inspect", "app"]
+
+
+def test_the_python_of_the_page_on_looking_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lively_pair().save_pretrained("mcl-demo")
+    tiny_tokenizer().save_pretrained("mcl-demo")
+    names: dict[str, Any] = {}
+    for block in blocks_of("inspect.md"):
+        exec(compile(block, "docs/inspect.md", "exec"), names)
+    assert (tmp_path / "page.html").stat().st_size > 30_000
 
 
 def test_every_public_name_is_on_a_page() -> None:

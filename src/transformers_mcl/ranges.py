@@ -40,7 +40,7 @@ _OF_ARGUMENTS = _by_name(
             neftune_noise_alpha early_stopping_threshold discriminator_weight loss_weights weights
         """,
         _SHARE: "adam_beta1 adam_beta2 label_smoothing_factor lora_dropout",
-        ("above 0 and below 1", lambda value: 0 < value < 1): "mask_ratio swap_ratio insert_ratio",
+        ("above 0 and below 1", lambda value: 0 < value < 1): "mask_ratio swap_ratio insert_ratio threshold",
         ("above 0 and at most 1", lambda value: 0 < value <= 1): "layerwise_learning_rate_decay",
         ("above 0 and below 100", lambda value: 0 < value < 100): "validation_split_percentage",
         ("0 or more", lambda value: value >= 0): "max_grad_norm",
@@ -58,6 +58,7 @@ _OF_ARGUMENTS = _by_name(
             validation_documents length_warmup_lengths ladder_steps vocab_size min_frequency max_train_documents
             max_evaluations diagnose_points num_attention_heads
         """,
+        ("from 1 to 65535", lambda value: 1 <= value < 2**16 and value % 1 == 0): "server_port",
         ("at least 2", lambda value: value >= 2 and value % 1 == 0): "folds",
         (
             "a share above 0 and below 1, or a whole number from 1 on",

@@ -11,10 +11,11 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertTokenizer
 
 from tests.families import demo_tokenizer, tiny_pair
+from tests.inspection.test_page import data_of
 from transformers_mcl import MclConfig, MclForPreTraining, MclForSequenceClassification
 from transformers_mcl.cli.main import main
 from transformers_mcl.data.shipped import shipped_pair
-from transformers_mcl.inspection import inspect_text, render
+from transformers_mcl.inspection import inspect_text, page_frame, render
 
 TEXT = "the chef cooked the meal"
 ESCAPE = "\x1b["
@@ -150,6 +151,12 @@ def broken(checkpoint: Path, tokenizer: BertTokenizer, config: MclConfig, tmp_pa
         ("electra", ["--seed", "-1"], ["seed=-1"]),
         ("electra", ["--color", "red"], ["--color", "'red'"]),
         ("missing", ["--text", " "], ["text ' ' is empty"]),
+        ("missing", ["--threshold", "1.5"], ["threshold=1.5", "between 0 and 1"]),
+        ("missing", ["--threshold", "nan"], ["threshold=nan"]),
+        ("missing", ["--html", "."], ["html: '.'", "is a folder"]),
+        ("missing", ["--html", f"{__file__}/page.html"], ["html: ", "cannot be written: Not a directory"]),
+        ("missing", ["--compare_with", "other"], ["compare_with", "--html FILE"]),
+        ("classifier", ["--html", "never.html"], ["MclForSequenceClassification", "generator"]),
     ],
 )
 def test_mistakes_are_one_line(
@@ -161,6 +168,31 @@ def test_mistakes_are_one_line(
     assert out == ""
     assert err.startswith("transformers-mcl inspect: error: ") and err.count("\n") == 1
     assert [word for word in words if word not in err] == []
+
+
+def test_a_page_of_one_pair_or_two(
+    inspect: Callable[..., str], checkpoint: Path, tokenizer: BertTokenizer, tmp_path: Path
+) -> None:
+    page = tmp_path / "pages" / "page.html"
+    assert inspect("--html", str(page), "--threshold", "0.3") == f"{page}: open it in a browser\n"
+    pair = MclForPreTraining.from_pretrained(checkpoint)
+    expected = inspect_text(pair, tokenizer, TEXT, threshold=0.3, thresholds=True)
+    assert data_of(page.read_text())["frames"] == [page_frame({str(checkpoint): [expected]})]
+    assert data_of(page.read_text())["threshold"] == 0.3
+    other = tmp_path / "other"
+    pair.save_pretrained(other)
+    tokenizer.save_pretrained(other)
+    said = json.loads(inspect("--html", str(page), "--compare_with", str(other), "--json"))
+    panels = data_of(page.read_text())["frames"][0]["panels"]
+    assert [panel["model"] for panel in panels] == [str(checkpoint), str(other)]
+    assert panels[0]["inspections"] == panels[1]["inspections"]
+    assert said == inspect_text(pair, tokenizer, TEXT, thresholds=True).to_dict()
+
+
+def test_a_threshold_decides_the_picture(inspect: Callable[..., str]) -> None:
+    picture = inspect("--threshold", "0.01", "--mask_ratio", "0.9")
+    assert picture.startswith("Note: D calls a token replaced above a probability of 0.01; ")
+    assert "pos4" in picture.partition("Signs")[0]
 
 
 def test_a_pair_of_another_family(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

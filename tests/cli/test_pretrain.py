@@ -29,6 +29,7 @@ from transformers_mcl.cli.main import main
 from transformers_mcl.cli.pretrain import DryRun, arguments_of
 from transformers_mcl.data import DataArguments
 from transformers_mcl.data.shipped import shipped_figures
+from transformers_mcl.inspection import read_frames
 from transformers_mcl.method.courses import COURSES, OBJECTIVES
 from transformers_mcl.training.checkpoints import writing
 from transformers_mcl.training.run import ModelArguments, prepare, preset_path
@@ -81,6 +82,15 @@ def test_leaves_a_card_figures_and_a_picture(folder: Path) -> None:
     assert {"eval_rtd_disc_auc", "eval_itd_disc_auc", "eval_slm_loss", "unigram_entropy"} <= set(figures)
     with Image.open(run / "curves.png") as picture:
         assert min(picture.size) > 400
+
+
+def test_samples_are_written_at_every_evaluation_unless_turned_off(folder: Path) -> None:
+    assert [frame["step"] for frame in read_frames(folder / "run" / "samples.html", 3)] == [0, 1, 2, 3]
+    for name, more in {"quiet": ["--samples", "false"], "blind": ["--eval_strategy", "no"]}.items():
+        assert main(command(folder, "--output_dir", str(folder / name), *more)) == 0
+        assert not (folder / name / "samples.html").exists()
+        one, other = (load_file(folder / run / "model.safetensors") for run in ("run", name))
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
 def test_the_card_lists_what_the_run_was_warned_of(folder: Path) -> None:

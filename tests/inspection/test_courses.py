@@ -119,7 +119,9 @@ def worked_example(tokenizer: BertTokenizer) -> Inspection:
         regeneration_input(clean, masked, notebook),
         rediscrimination_input(clean, judged, notebook),
     )
-    course = describe_course("rtd", clean, record, tokenizer, ids("served a a a"), -torch.tensor([[-1.0, 1, 1, 1, 1]]))
+    course = describe_course("rtd", clean, record, tokenizer)
+    course.generator_says_again = [None, None, "served", None, None]
+    course.probability_again = [0.73, None, None, None, 0.27]
     return Inspection("", [], 0, {"rtd": course})
 
 
@@ -218,7 +220,7 @@ def test_what_is_shown_is_what_the_model_did(
         assert filled == shown.discriminator_reads
         assert [fill is not None for fill in shown.generator_fills] == shown.operated
         assert sum(shown.operated) == int(record.corruption.valid.sum()) > 0
-        lengths = {len(values) for values in vars(shown).values() if isinstance(values, list)}
+        lengths = {len(v) for name, v in vars(shown).items() if isinstance(v, list) and name != "corrections"}
         assert lengths == {length}
     assert inspection.courses["itd"].cells is None
 

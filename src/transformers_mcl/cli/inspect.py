@@ -7,21 +7,26 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass, field
-from typing import Literal
-
-from transformers import PreTrainedTokenizerBase
+from typing import Any, Literal
 
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.cli.terminal import print_drawn
 from transformers_mcl.data.shipped import SHIPPED_PAIR
-from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
-from transformers_mcl.inspection import Inspection, check_text, inspect_text, render
+from transformers_mcl.inspection import (
+    Inspection,
+    check_page,
+    check_text,
+    check_threshold,
+    inspect_text,
+    open_pair,
+    page_frame,
+    render,
+    write_page,
+)
 from transformers_mcl.method.courses import COURSES
-from transformers_mcl.models.configuration_mcl import MclConfig
-from transformers_mcl.models.loading import TRUST_HELP, load_config, open_model, trusting
-from transformers_mcl.models.pretraining import MclForPreTraining
+from transformers_mcl.models.loading import TRUST_HELP, trusting
 from transformers_mcl.ranges import check_numbers
 
 
@@ -30,7 +35,7 @@ class InspectArguments:
     """Which pair, which sentence, and how to show them.
 
     Raises:
-        UserError: empty text.
+        UserError: empty text, a threshold that no probability is above, or a page that cannot be written.
     """
 
     text: str = field(metadata={"help": "The sentence."})
@@ -53,10 +58,25 @@ class InspectArguments:
     )
     json: bool = field(default=False, metadata={"help": "Print JSON in place of the picture."})
     trust_remote_code: bool = field(default=False, metadata={"help": TRUST_HELP})
+    threshold: float = field(
+        default=0.5, metadata={"help": "Probability above which a token is called replaced; in training 0.5."}
+    )
+    html: str | None = field(
+        default=None,
+        metadata={"help": "Write a page to look at and play with into this file, in place of the picture."},
+    )
+    compare_with: str | None = field(
+        default=None, metadata={"help": "A second pair, which the page shows beside the first."}
+    )
 
     def __post_init__(self) -> None:
         check_numbers(self)
         check_text(self.text)
+        check_threshold(self.threshold)
+        if self.html is not None:
+            check_page(self.html)
+        elif self.compare_with is not None:
+            raise UserError("compare_with: two pairs are shown side by side in a page: give --html FILE as well")
 
 
 def run(argv: list[str]) -> None:
@@ -66,12 +86,27 @@ def run(argv: list[str]) -> None:
     names = [course.ratio_name for course in COURSES.values()]
     ratios = {name: ratio for name in names if (ratio := getattr(arguments, name, None)) is not None}
     with trusting(arguments.trust_remote_code):
-        model, tokenizer = _open_pair(arguments.model_name_or_path, ratios)
-    inspection = inspect_text(model, tokenizer, arguments.text, seed=arguments.seed, courses=arguments.courses)
+        inspection = _inspect(arguments, ratios)
     if arguments.json:
         print(json.dumps(inspection.to_dict()))
+    elif arguments.html is not None:
+        print(f"{arguments.html}: open it in a browser")
     else:
         show(inspection, arguments.color)
+
+
+def _inspect(arguments: InspectArguments, ratios: dict[str, float]) -> Inspection:
+    """What the pair does to the sentence, and the page of it, if one is asked for."""
+    given: dict[str, Any] = {"seed": arguments.seed, "courses": arguments.courses, "threshold": arguments.threshold}
+    model, tokenizer = open_pair(arguments.model_name_or_path, ratios)
+    inspection = inspect_text(model, tokenizer, arguments.text, thresholds=arguments.html is not None, **given)
+    if arguments.html is not None:
+        models = {arguments.model_name_or_path: [inspection]}
+        if arguments.compare_with is not None:
+            model, tokenizer = open_pair(arguments.compare_with, ratios, "compare_with")
+            models[arguments.compare_with] = [inspect_text(model, tokenizer, arguments.text, thresholds=True, **given)]
+        write_page(check_page(arguments.html), [page_frame(models)])
+    return inspection
 
 
 def show(inspection: Inspection, color: str = "auto") -> None:
@@ -85,21 +120,3 @@ def show(inspection: Inspection, color: str = "auto") -> None:
     colored = color == "always" or (color == "auto" and terminal)
     encoding = sys.stdout.encoding or "utf-8"
     print_drawn(render(inspection, color=colored, width=shutil.get_terminal_size().columns, encoding=encoding))
-
-
-def _open_pair(name_or_path: str, ratios: dict[str, float]) -> tuple[MclForPreTraining, PreTrainedTokenizerBase]:
-    """A pair and its tokenizer, with other ratios than those it was trained with."""
-    where = f"model_name_or_path: {name_or_path!r}"
-    config = load_config(name_or_path)
-    if not isinstance(config, MclConfig):
-        raise UserError(f"{where} is a {config.model_type!r} checkpoint; give a pair that `{PROG} pretrain` wrote")
-    config = MclConfig.from_dict({**config.to_dict(), **ratios})
-    tokenizer = load_tokenizer(name_or_path)
-    opened = open_model(MclForPreTraining, name_or_path, where, config=config)
-    if opened.missing:
-        kind = ", ".join(config.architectures or ["unknown architecture"])
-        parts = ", ".join(sorted({key.split(".")[0] for key in opened.missing}))
-        raise UserError(
-            f"{where} ({kind}) is not a whole pair: weights of {parts} are missing; give what `{PROG} pretrain` wrote"
-        )
-    return opened.model, tokenizer

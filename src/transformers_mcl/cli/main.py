@@ -22,6 +22,7 @@ COMMANDS = {
     "tokenizer": "train a tokenizer on text",
     "finetune": "fine-tune an encoder on GLUE, SQuAD or a task of your own",
     "inspect": "show what a pre-trained pair does to a sentence",
+    "app": "the same in a browser, for any sentence and pair",
     "evaluate": "judge an encoder without fine-tuning: minimal pairs (BLiMP), probes, losses, choices",
     "convert": "make a checkpoint of fairseq's, MCL-base say, one of this package",
     "soup": "average the weights of checkpoints: uniform, weighted, greedy or learned",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from tokenizers.decoders import ByteLevel
@@ -15,9 +17,72 @@ from ..data.tokenizer import check_tokenizer
 from ..errors import UserError, check_name
 from ..method.corruptions import Corruption
 from ..method.courses import COURSES, CourseRecord
-from ..models.pretraining import MclForPreTraining
+from ..method.notebook import correction_notebook, rediscrimination_input, regeneration_input
+from ..models.pretraining import MclForPreTraining, MclForPreTrainingOutput
 
-__all__ = ["CourseInspection", "Inspection", "check_text", "describe_course", "inspect_text", "only"]
+__all__ = [
+    "Correction",
+    "CourseInspection",
+    "Inspection",
+    "LossInspection",
+    "Prediction",
+    "check_text",
+    "check_threshold",
+    "describe_course",
+    "inspect_text",
+    "only",
+]
+
+T = TypeVar("T")
+
+_LIKELIEST = 5  # tokens that are named of a prediction
+_ROWS = 8  # that go through a network at a time
+
+
+@dataclass
+class Prediction:
+    """What the generator says of one place.
+
+    Attributes:
+        likeliest: tokens and their probabilities, as they are sampled from, the highest first.
+        drawn: the probability of the token that it drew; `None` in a second answer, of which nothing is drawn.
+        loss: of the original token, in nats; `None` at inserted slots, which have none.
+    """
+
+    likeliest: dict[str, float]
+    drawn: float | None
+    loss: float | None
+
+
+@dataclass
+class Correction:
+    """The second answers of both networks at the thresholds at which so many replaced tokens are caught: their inputs
+    depend on nothing else.
+
+    Attributes:
+        caught: how many tokens are in pos4.
+        predictions: the generator's, at pos4, `None` elsewhere; `None` where the pair does not take this course.
+        logits: the discriminator's, of each token that it reads; `None` where the pair does not take this course.
+    """
+
+    caught: int
+    predictions: list[Prediction | None] | None = None
+    logits: list[float] | None = None
+
+
+@dataclass
+class LossInspection:
+    """One loss on this sentence.
+
+    Attributes:
+        value: its mean, in nats.
+        weight: in the sum of all losses.
+        places: what its sum is divided by; `None` where that is the number of tokens in its cells.
+    """
+
+    value: float
+    weight: float
+    places: float | None
 
 
 @dataclass
@@ -40,6 +105,11 @@ class CourseInspection:
         discriminator_reads_again, probability_again: the discriminator's second input, and its probability of
             `replaced` at pos2 and pos3. `None` where the pair does not take this correction course.
         dropped: how many of the sentence's last tokens gave way to inserted slots, at the model's longest length.
+        predictions: the generator's, where operated.
+        logits: the discriminator's: `probability` is their sigmoid.
+        corrections: the second answers at every threshold, those at which fewest tokens are caught first; or at one
+            threshold alone.
+        losses: those that the pair takes, by name, at the threshold of training, 0.5.
     """
 
     original: list[str | None]
@@ -56,6 +126,10 @@ class CourseInspection:
     discriminator_reads_again: list[str] | None = None
     probability_again: list[float | None] | None = None
     dropped: int = 0
+    predictions: list[Prediction | None] = field(default_factory=list)
+    logits: list[float] | None = None
+    corrections: list[Correction] = field(default_factory=list)
+    losses: dict[str, LossInspection] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,6 +142,7 @@ class Inspection:
         seed: seed of all draws.
         courses: by name (`"rtd"`, `"std"`, ...), in the order they are run, those shown.
         notes: what the reader has to know besides, a sentence each.
+        threshold: the probability above which the discriminator's verdict is `replaced`; in training 0.5.
     """
 
     text: str
@@ -75,6 +150,7 @@ class Inspection:
     seed: int
     courses: dict[str, CourseInspection]
     notes: list[str] = field(default_factory=list)
+    threshold: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
         """The same as dictionaries, ready for `json.dumps`."""
@@ -88,6 +164,8 @@ def inspect_text(
     *,
     seed: int = 42,
     courses: Collection[str] | None = None,
+    threshold: float = 0.5,
+    thresholds: bool = False,
 ) -> Inspection:
     """Runs the courses on one sentence, without dropout, and keeps what happened.
 
@@ -99,11 +177,16 @@ def inspect_text(
         text: the sentence.
         seed: of all draws: the positions, and the generator's samples.
         courses: their names (`"rtd"`, `"std"`, ...); all that the pair takes by default.
+        threshold: the probability above which the discriminator's verdict is `replaced`; it decides the notebook.
+        thresholds: whether to ask for the second answers at all other thresholds as well, a pass more of each network
+            for each replaced token.
 
     Raises:
-        UserError: text without a token, a course that the pair does not take, a tokenizer that is not the pair's.
+        UserError: text without a token, a course that the pair does not take, a tokenizer that is not the pair's, a
+            threshold that is not between 0 and 1.
     """
     check_text(text)
+    check_threshold(threshold)
     if seed not in range(2**63):
         raise UserError(f"seed={seed} must be a whole number from 0 to 2**63 - 1")
     check_tokenizer(tokenizer, model.config.vocab_size)
@@ -113,19 +196,32 @@ def inspect_text(
             raise UserError(f"tokenizer: its {name} is {ours}, the model's is {theirs}: use the pair's own tokenizer")
     shown = _shown_courses(model, courses)
     input_ids, notes = _encode(text, tokenizer, model.config.max_position_embeddings)
+    if threshold != 0.5:
+        notes.append(f"D calls a token replaced above a probability of {threshold:g}; in training it is 0.5.")
 
-    was_training = model.training
+    with _at_rest(model), torch.no_grad():
+        clean = torch.tensor([input_ids], device=model.device)
+        draws = torch.Generator(model.device).manual_seed(seed)
+        # All courses run, also those not shown, so that each draws the same whatever is shown.
+        output = model(clean, generator=draws, output_records=True)
+        looker = _Looker(model, tokenizer, clean, threshold, thresholds)
+        described = {name: looker.look(name, output.records[name]) for name in shown}
+    for name, course in described.items():
+        course.losses = _losses(model, name, output)
+    return Inspection(text, _tokens(tokenizer, input_ids), seed, described, notes, threshold)
+
+
+@contextmanager
+def _at_rest(model: MclForPreTraining) -> Iterator[None]:
+    """The pair as in use, and its passes not compiled, which would take minutes for every new shape."""
+    was_training, own = model.training, vars(model)
+    compiled: dict[str, Any] = {name: own.pop(name) for name in ("_encode", "_predict_at") if name in own}
     model.eval()
     try:
-        with torch.no_grad():
-            clean = torch.tensor([input_ids], device=model.device)
-            draws = torch.Generator(model.device).manual_seed(seed)
-            # All courses run, also those not shown, so that each draws the same whatever is shown.
-            records = model(clean, generator=draws, output_records=True).records
-            described = {name: _inspect_course(model, tokenizer, name, clean, records[name]) for name in shown}
+        yield
     finally:
+        own.update(compiled)
         model.train(was_training)
-    return Inspection(text, _tokens(tokenizer, input_ids), seed, described, notes)
 
 
 def check_text(text: str) -> None:
@@ -140,6 +236,16 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UserError(f"text {text!r} is not valid Unicode at character {error.start}") from error
+
+
+def check_threshold(threshold: float) -> None:
+    """That a probability can be above it, and another not.
+
+    Raises:
+        UserError: it is not between 0 and 1.
+    """
+    if not 0.0 < threshold < 1.0:
+        raise UserError(f"threshold={threshold} must lie between 0 and 1, both excluded; in training it is 0.5")
 
 
 def _shown_courses(model: MclForPreTraining, courses: Collection[str] | None) -> tuple[str, ...]:
@@ -168,36 +274,106 @@ def _encode(text: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> t
     return [tokenizer.cls_token_id, *kept, tokenizer.sep_token_id], notes
 
 
-def _inspect_course(
-    model: MclForPreTraining, tokenizer: PreTrainedTokenizerBase, course: str, clean: Tensor, record: CourseRecord
-) -> CourseInspection:
-    """Describes the course, and asks both networks what they say to the second inputs that they are trained on."""
-    mask, positions = record.corruption.attention_mask, record.corruption.positions
-    says_again = judged_again = None
+@dataclass
+class _Looker:
+    """Finds what there is to say of the courses on one sentence, `clean` of shape `(1, length)`."""
+
+    model: MclForPreTraining
+    tokenizer: PreTrainedTokenizerBase
+    clean: Tensor
+    threshold: float
+    thresholds: bool
+
+    def look(self, course: str, record: CourseRecord) -> CourseInspection:
+        """Describes the course, with all that the generator may draw, and what both networks say to the second inputs
+        that they are trained on."""
+        corruption, row = record.corruption, _Row(self.tokenizer, record.corruption)
+        cut = math.log(self.threshold / (1 - self.threshold))
+        own = record if record.notebook is None else _at_cuts(record, self.clean.new_tensor([cut], dtype=torch.float))
+        shown = describe_course(course, self.clean, own, self.tokenizer, self.threshold)
+        logits = self.model.predict_at(corruption.input_ids, corruption.attention_mask, corruption.positions)
+        shown.predictions = row.predictions(logits, record.samples, self.model.temperature)
+        if record.notebook is None or record.logits is None or record.labels is None:
+            return shown
+        if self.thresholds:  # a token more is caught just below its logit
+            caught = record.logits[record.labels].float().unique().flip(0)
+            parts = torch.cat([caught, caught.new_tensor([-torch.inf])]).split(_ROWS)
+            shown.corrections = [c for cuts in parts for c in self._correct(course, _at_cuts(record, cuts), row)]
+        else:
+            shown.corrections = list(self._correct(course, own, row))
+        assert shown.cells is not None
+        now = next(c for c in shown.corrections if c.caught == shown.cells.count("pos4"))
+        if now.predictions is not None:
+            shown.generator_says_again = [None if p is None else next(iter(p.likeliest)) for p in now.predictions]
+        if now.logits is not None:
+            probability = torch.tensor(now.logits).sigmoid().tolist()
+            shown.probability_again = only(probability, shown.cells, "pos2", "pos3")
+        return shown
+
+    def _correct(self, course: str, record: CourseRecord, row: _Row) -> Iterator[Correction]:
+        """The answers to a record's second inputs, of several rows, a row each."""
+        assert record.notebook is not None
+        caught = record.notebook.pos4
+        mask = record.corruption.attention_mask
+        mask = None if mask is None else mask.expand(len(caught), -1)
+        says = judged = None
+        if record.regeneration_input is not None:
+            slots = record.corruption.positions.expand(len(caught), -1)
+            says = self.model.predict_at(record.regeneration_input, mask, slots)
+        if record.rediscrimination_input is not None:
+            judged = self.model.detect(course, record.rediscrimination_input, mask)
+        for i in range(len(caught)):
+            pos4 = row.values(caught[i : i + 1])
+            correction = Correction(pos4.count(True))
+            if says is not None:
+                predictions = row.predictions(says[i : i + 1])
+                correction.predictions = [p if c else None for p, c in zip(predictions, pos4, strict=True)]
+            if judged is not None:
+                correction.logits = row.values(judged[i : i + 1].float())
+            yield correction
+
+
+def _at_cuts(record: CourseRecord, cuts: Tensor) -> CourseRecord:
+    """The record of one row with a notebook and second inputs of several, one for each logit in `cuts`, above which a
+    token is called replaced."""
+    assert record.labels is not None and record.logits is not None and record.discriminator_input is not None
+    read = record.corruption
+    notebook = correction_notebook(record.labels, record.logits.float() - cuts[:, None], read.attention_mask)
+    again: dict[str, Any] = {}
     if record.regeneration_input is not None:
-        says_again = model.predict_at(record.regeneration_input, mask, positions).argmax(-1)
+        again["regeneration_input"] = regeneration_input(record.original, read.input_ids, notebook)
     if record.rediscrimination_input is not None:
-        judged_again = model.detect(course, record.rediscrimination_input, mask)
-    return describe_course(course, clean, record, tokenizer, says_again, judged_again)
+        first = record.discriminator_input
+        again["rediscrimination_input"] = rediscrimination_input(record.original, first, notebook)
+    return replace(record, notebook=notebook, **again)
+
+
+def _losses(model: MclForPreTraining, course: str, output: MclForPreTrainingOutput) -> dict[str, LossInspection]:
+    """A course's losses on a sentence, as the pair computed them."""
+    assert output.losses is not None and output.metrics is not None
+    own_cells = model.config.curriculum().own_cells
+    return {
+        loss.name: LossInspection(
+            value=output.losses[loss.name].item(),
+            weight=model.loss_weights[loss.name],
+            places=None if loss.corrects and own_cells else output.metrics[loss.name][1].item(),
+        )
+        for loss in COURSES[course].losses
+        if loss.name in output.losses
+    }
 
 
 def describe_course(
-    course: str,
-    clean: Tensor,
-    record: CourseRecord,
-    tokenizer: PreTrainedTokenizerBase,
-    says_again: Tensor | None = None,
-    judged_again: Tensor | None = None,
+    course: str, clean: Tensor, record: CourseRecord, tokenizer: PreTrainedTokenizerBase, threshold: float = 0.5
 ) -> CourseInspection:
-    """The first row of a course's record in words.
+    """The first row of a course's record in words, but for what both networks say again.
 
     Args:
         course: its name.
         clean (`LongTensor` of shape `(batch, length)`): the ids before the course.
         record: what happened in the course.
         tokenizer: turns ids into tokens.
-        says_again (`LongTensor` of shape `(batch, slots)`, *optional*): the generator's answer to its second input.
-        judged_again (`Tensor` of shape `(batch, length)`, *optional*): the discriminator's logits for its own.
+        threshold: the probability above which the discriminator's verdict is `replaced`.
     """
     row = _Row(tokenizer, record.corruption)
     fills = row.spread(record.samples)
@@ -212,8 +388,9 @@ def describe_course(
     if record.discriminator_input is not None and record.labels is not None and record.logits is not None:
         shown.discriminator_reads = row.tokens(record.discriminator_input)
         shown.replaced = row.values(record.labels.bool())
+        shown.logits = row.values(record.logits.float())
         shown.probability = row.values(record.logits.float().sigmoid())
-        shown.judged_replaced = row.values(record.logits > 0)
+        shown.judged_replaced = row.values(record.logits.float() > math.log(threshold / (1 - threshold)))
     if record.notebook is not None:
         cells = {name: row.values(cell) for name, cell in vars(record.notebook).items()}
         shown.cells = [next(name for name in cells if cells[name][i]) for i in range(len(reads))]
@@ -221,10 +398,6 @@ def describe_course(
         shown.generator_reads_again = row.tokens(record.regeneration_input)
     if record.rediscrimination_input is not None:
         shown.discriminator_reads_again = row.tokens(record.rediscrimination_input)
-    if says_again is not None:
-        shown.generator_says_again = only(row.spread(says_again), shown.cells, "pos4")
-    if judged_again is not None:
-        shown.probability_again = only(row.values(judged_again.float().sigmoid()), shown.cells, "pos2", "pos3")
     return shown
 
 
@@ -238,7 +411,7 @@ class _Row:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, corruption: Corruption):
         mask, used = corruption.attention_mask, corruption.valid[0]
-        self.tokenizer = tokenizer
+        self.tokenizer, self.labels = tokenizer, corruption.labels
         self.length = corruption.input_ids.shape[1] if mask is None else int(mask[0].sum())
         self.used = used
         self.positions: list[int] = corruption.positions[0][used].tolist()
@@ -251,7 +424,32 @@ class _Row:
 
     def spread(self, slots: Tensor) -> list[str | None]:
         """The tokens of the slots in use, at their positions."""
-        found = dict(zip(self.positions, _tokens(self.tokenizer, slots[0][self.used].tolist()), strict=True))
+        return self._place(_tokens(self.tokenizer, slots[0][self.used].tolist()))
+
+    def predictions(
+        self, logits: Tensor, samples: Tensor | None = None, temperature: float = 1.0
+    ) -> list[Prediction | None]:
+        """What vocabulary logits `(1, slots, vocabulary)` say of the slots in use, at their positions.
+
+        Args:
+            samples (`LongTensor` of shape `(1, slots)`, *optional*): what was drawn, at `temperature`.
+        """
+        logits, labels = logits[0][self.used].float(), self.labels[0][self.used]
+        probabilities = (logits / temperature).softmax(-1)
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
+        values, ids = probabilities.topk(min(_LIKELIEST, probabilities.shape[-1]))
+        drawn = None if samples is None else probabilities.gather(1, samples[0][self.used][:, None])[:, 0].tolist()
+        return self._place(
+            Prediction(
+                likeliest=dict(zip(_tokens(self.tokenizer, ids[i].tolist()), values[i].tolist(), strict=True)),
+                drawn=None if drawn is None else drawn[i],
+                loss=None if labels[i] < 0 else losses[i],
+            )
+            for i in range(len(losses))
+        )
+
+    def _place(self, values: Iterable[T]) -> list[T | None]:
+        found = dict(zip(self.positions, values, strict=True))
         return [found.get(position) for position in range(self.length)]
 
 

@@ -64,22 +64,24 @@ def render(inspection: Inspection, *, color: bool, width: int, encoding: str = "
     """
     terminal = _Terminal(color, width, encoding)
     parts = [textwrap.fill(terminal.text(f"Note: {note}"), max(width, 20)) for note in inspection.notes]
-    parts += [_draw_course(terminal, name, course) for name, course in inspection.courses.items()]
+    parts += [
+        _draw_course(terminal, name, course, inspection.threshold) for name, course in inspection.courses.items()
+    ]
     return "\n\n".join([*parts, _draw_legend(terminal, inspection)])
 
 
-def _draw_course(terminal: _Terminal, name: str, course: CourseInspection) -> str:
+def _draw_course(terminal: _Terminal, name: str, course: CourseInspection, threshold: float) -> str:
     its = COURSES[name]
     lines = [terminal.paint(f"{its.title} ({name.upper()})", "title"), terminal.fill(its.summary)]
     rows = [
         row._replace(values=[terminal.dot if v is None else terminal.text(v) for v in row.values])
-        for row in _course_rows(name, course, terminal.dot)
+        for row in _course_rows(name, course, terminal.dot, threshold)
     ]
     lines += _draw_rows(terminal, rows)
     return "\n".join([*lines, "", terminal.fill(_result(name, course))])
 
 
-def _course_rows(name: str, course: CourseInspection, dot: str) -> list[_Line]:
+def _course_rows(name: str, course: CourseInspection, dot: str, threshold: float) -> list[_Line]:
     """The steps of a course in their order; those that did not happen are left out."""
     sign = _sign(COURSES[name])
     plain: list[str | None] = [None] * len(course.operated)
@@ -111,7 +113,9 @@ def _course_rows(name: str, course: CourseInspection, dot: str) -> list[_Line]:
     if course.discriminator_reads_again:
         rows.append(_Line("D reads again", course.discriminator_reads_again, again_d))
     if course.probability_again:
-        said_again = [None if p is None else f"{p:.2f} {sign if p > 0.5 else dot}" for p in course.probability_again]
+        said_again = [
+            None if p is None else f"{p:.2f} {sign if p > threshold else dot}" for p in course.probability_again
+        ]
         rows.append(_Line("D says again", said_again, again_d))
     return rows
 

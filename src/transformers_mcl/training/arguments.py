@@ -117,6 +117,10 @@ class MclTrainingArguments(OptimizerArguments):
         },
     )
     eval_seed: int = field(default=0, metadata={"help": "Seed of the draws of every evaluation."})
+    samples: bool = field(
+        default=True,
+        metadata={"help": "Write samples.html, what the pair does to three held-out sentences at each evaluation."},
+    )
     # Looking for NaN here costs a host sync a step.
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave NaN and infinite losses out of the logged mean."}

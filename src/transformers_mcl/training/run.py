@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -56,6 +56,7 @@ from .memory import format_bytes
 from .model_arguments import ModelArguments
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
 from .processes import check_processes, describe_engine, engine_warnings
+from .samples import SamplesCallback, known_texts
 from .stream_state import check_max_steps
 from .trainer import MclTrainer
 from .workload import Workload
@@ -65,6 +66,7 @@ __all__ = ["DEMO_FOLDER", "ModelArguments", "PretrainingRun", "build_config", "p
 logger = logging.get_logger(__name__)
 
 _SHARDS_TRIED, _DOCUMENTS_TRIED = 8, 50
+_SAMPLES = 3  # sentences that are looked at while training
 
 
 _LONG_WORD = 10  # tokens in the mean: of a language that writes without spaces, and is not split into words
@@ -377,14 +379,16 @@ class PretrainingRun:
     @property
     def held_out_text(self) -> str | None:
         """The first twelve held-out tokens, of the first row that has a known one; None if there is no such row."""
-        texts = (self._known_text(row["input_ids"]) for row in self.rows["validation"])
-        return next(filter(None, texts), None)
+        return next(known_texts(self.rows["validation"], self.tokenizer), None)
 
-    def _known_text(self, ids: Sequence[int]) -> str:
-        """The first twelve known tokens of a row as text; nothing if they make none that can be read again."""
-        special = set(self.tokenizer.all_special_ids)
-        text = str(self.tokenizer.decode([i for i in ids if i not in special][:12])).strip()
-        return text if self.tokenizer.tokenize(text) else ""
+    def show_samples(self) -> None:
+        """Has what the pair does to three held-out sentences written at every evaluation, if there are any and it is
+        not in shards."""
+        trainer, args = self.trainer, self.trainer.args
+        texts = list(islice(known_texts(self.rows["validation"], self.tokenizer), _SAMPLES))
+        sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        if args.samples and args.eval_strategy != "no" and texts and not sharded:
+            trainer.add_callback(SamplesCallback(texts, self.tokenizer))
 
 
 def prepare(
@@ -451,6 +455,7 @@ def prepare(
         card=_of_card(model_args, data_args),
     )
     run.trainer.summarize = run.summary
+    run.show_samples()
     _warn_of_long_words(run)
     if checkpoint:
         check_same_run(Path(checkpoint), run.trainer.identity, model.config, training_args.ignore_data_skip)
