@@ -71,21 +71,24 @@ def test_what_cannot_be_looked_at_is_one_line(pairs: list[str], tmp_path: Path) 
     assert shown(look(pairs, pairs[:1], HOSTILE, 0, RATIOS))
 
 
-def test_the_command_refuses_in_one_line(
-    pairs: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_refuses_in_one_line(pairs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gradio")
     for words, said in (
         ([], "missing --model_name_or_path"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
         (["--model_name_or_path", pairs[0], "--text", " "], "is empty"),
+        (["--model_name_or_path", pairs[0], "--server_port", "99999"], "server_port=99999: the app cannot be served"),
     ):
         capsys.readouterr()
         assert main(["app", *words]) == 2
         error = capsys.readouterr().err
         assert error.startswith("transformers-mcl app: error: ") and said in error and error.count("\n") == 1
+
+
+def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match="pip install 'transformers-mcl\\[app\\]'"):
-        build_app(pairs, TEXT)
+        build_app(["pair"], TEXT)
 
 
 def test_the_space_has_what_a_space_needs(monkeypatch: pytest.MonkeyPatch) -> None:
