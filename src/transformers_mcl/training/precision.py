@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
-from transformers.utils import is_in_notebook
-from transformers.utils.import_utils import is_torch_tf32_available
+from transformers.utils.import_utils import is_in_notebook, is_torch_tf32_available
 
 from ..errors import UserError
 
