@@ -50,6 +50,15 @@ def test_says_how_long_it_will_take_once_steps_were_measured(
     assert "step  7/14  loss" in out
 
 
+def test_the_time_is_estimated_anew_where_losses_begin(
+    make_trainer: Callable[..., MclTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trainer(max_steps=30, generator_warmup_steps=15, logging_steps=30).train()
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.endswith(" to go without evaluations and later losses")
+    assert second.endswith(" to go without evaluations")
+
+
 def test_a_log_file_has_one_short_line_a_log(
     make_trainer: Callable[..., MclTrainer], capsys: pytest.CaptureFixture[str]
 ) -> None:
