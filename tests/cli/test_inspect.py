@@ -66,7 +66,7 @@ def test_the_pair_inside_the_package_is_the_default(capsys: pytest.CaptureFixtur
     assert main(["inspect", "--text", "The old man walked slowly down the street.", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert list(shown["courses"]) == ["rtd", "std", "itd"]
-    pair, tokenizer = (kind.from_pretrained(shipped_pair()) for kind in (MclForPreTraining, AutoTokenizer))
+    pair, tokenizer = MclForPreTraining.from_pretrained(shipped_pair()), AutoTokenizer.from_pretrained(shipped_pair())
     assert shown == inspect_text(pair, tokenizer, shown["text"], seed=42).to_dict()
 
 

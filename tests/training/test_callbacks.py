@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +50,15 @@ def test_says_how_long_it_will_take_once_steps_were_measured(
     assert "step  7/14  loss" in out
 
 
+def test_the_time_is_estimated_anew_where_losses_begin(
+    make_trainer: Callable[..., MclTrainer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trainer(max_steps=30, generator_warmup_steps=15, logging_steps=30).train()
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.endswith(" to go without evaluations and later losses")
+    assert second.endswith(" to go without evaluations")
+
+
 def test_a_log_file_has_one_short_line_a_log(
     make_trainer: Callable[..., MclTrainer], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,10 +94,15 @@ def test_bars_are_for_terminals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
 
 def test_a_cpu_is_not_warned_of_memory_that_cannot_be_pinned(
-    make_trainer: Callable[..., MclTrainer], recwarn: pytest.WarningsRecorder
+    make_trainer: Callable[..., MclTrainer], tmp_path: Path
 ) -> None:
-    make_trainer(max_steps=1).train()
-    assert not [warning for warning in recwarn if "pin_memory" in str(warning.message)]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        trainer = make_trainer(max_steps=1)
+        trainer.train()
+    assert not [warning for warning in said if "pin_memory" in str(warning.message)]
+    assert not trainer.get_train_dataloader().pin_memory
+    assert not FinetuningArguments(str(tmp_path), use_cpu=True).dataloader_pin_memory
 
 
 class _Screen:

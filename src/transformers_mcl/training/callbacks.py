@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ProgressCallback
 
 from ..method.courses import COURSES, MAIN_COURSE
+from .arguments import WARMUPS
 from .seeds import stream_seed
 
 __all__ = [
@@ -32,8 +33,8 @@ _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
 
 
 class CourseLinesCallback(TrainerCallback):
-    """A line of the main figures at each log, and an estimate of the time once steps were measured: what a log file
-    shows of a run."""
+    """A line of the main figures at each log, and an estimate of the time once steps were measured, anew where further
+    losses begin: what a log file shows of a run."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -53,13 +54,15 @@ class CourseLinesCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         super().on_step_end(args, state, control, **kwargs)
-        steps = state.global_step - self._first_step
+        begins = {self._first_step, *(warmup(state.max_steps) for warmup in _warmups(args))}
+        steps = state.global_step - max(begin for begin in begins if begin < state.global_step)
         if steps == _IGNORED_STEPS:
             self._started = time.perf_counter()
         elif steps == _IGNORED_STEPS + _MEASURED_STEPS and self._training:
             a_step = (time.perf_counter() - self._started) / _MEASURED_STEPS
             left = format_seconds(a_step * (state.max_steps - state.global_step))
-            self.write(f"{a_step:.3g} s a step: about {left} to go, evaluations not counted")
+            later = " and later losses" * (max(begins) > state.global_step)
+            self.write(f"{a_step:.3g} s a step: about {left} to go without evaluations{later}")
 
     def on_log(
         self,
@@ -78,6 +81,11 @@ class CourseLinesCallback(TrainerCallback):
     ) -> None:
         super().on_train_end(args, state, control, **kwargs)
         self._training = False  # what is evaluated afterwards is a result, and no line of a run
+
+
+def _warmups(args: Any) -> list[Callable[[int], int]]:
+    """The steps at which further losses begin, by the length of the run."""
+    return [getattr(args, f"get_{name}") for name in WARMUPS if hasattr(args, name)]
 
 
 class CourseProgressCallback(CourseLinesCallback, ProgressCallback):

@@ -45,7 +45,7 @@ class CourseNotebookCallback(NotebookProgressCallback):
         self._force_next_update = True
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
     ) -> None:
         self.prediction_bar = None
         if self.training_tracker is not None:

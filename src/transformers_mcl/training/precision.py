@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
-from transformers.utils import is_in_notebook
-from transformers.utils.import_utils import is_torch_tf32_available
+from transformers.utils.import_utils import is_in_notebook, is_torch_tf32_available
 
 from ..errors import UserError
 from .checked_arguments import CheckedArguments
