@@ -1,13 +1,13 @@
-"""A Space of the Hub that shows what pairs do to a sentence: those named in the variable `PAIRS`."""
+"""A Space of the Hub that shows what pairs do to a sentence: those named in the variable `PAIRS`, by default the one
+inside the package."""
 
 from __future__ import annotations
 
 import os
 
+from transformers_mcl.data.shipped import shipped_pair
 from transformers_mcl.inspection.app import serve
 
 if __name__ == "__main__":
-    pairs = os.environ.get("PAIRS", "").split()
-    if not pairs:
-        raise SystemExit("Set the variable PAIRS to the name of a pair on the Hub, or to several, with spaces between")
+    pairs = os.environ.get("PAIRS", "").split() or [str(shipped_pair())]
     serve(pairs, "The chef cooked the meal.", server_name="0.0.0.0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from transformers import BertConfig, BertForMaskedLM
 
@@ -373,7 +374,7 @@ def write_inputs(folder: Path) -> None:
     ids = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("pad", "cls", "sep", "mask")}
     config = MclConfig.tiny(vocab_size=len(tokenizer), num_hidden_layers=1, generator_num_hidden_layers=1, **ids)
     MclForPreTraining(config).save_pretrained(folder / "pair")
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: Any = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     bert = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=32, **sizes)
     BertForMaskedLM(bert).save_pretrained(folder / "bert")
     config.save_pretrained(folder / "no_weights")

@@ -66,7 +66,8 @@ def test_the_pair_inside_the_package_is_the_default(capsys: pytest.CaptureFixtur
     assert main(["inspect", "--text", "The old man walked slowly down the street.", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert list(shown["courses"]) == ["rtd", "std", "itd"]
-    pair, tokenizer = MclForPreTraining.from_pretrained(shipped_pair()), AutoTokenizer.from_pretrained(shipped_pair())
+    pair = MclForPreTraining.from_pretrained(shipped_pair())
+    tokenizer = AutoTokenizer.from_pretrained(shipped_pair())
     assert shown == inspect_text(pair, tokenizer, shown["text"], seed=42).to_dict()
 
 
@@ -151,7 +152,7 @@ def broken(checkpoint: Path, tokenizer: BertTokenizer, config: MclConfig, tmp_pa
         ("electra", ["--seed", "-1"], ["seed=-1"]),
         ("electra", ["--color", "red"], ["--color", "'red'"]),
         ("missing", ["--text", " "], ["text ' ' is empty"]),
-        ("missing", ["--threshold", "1.5"], ["threshold=1.5", "between 0 and 1"]),
+        ("missing", ["--threshold", "1.5"], ["threshold=1.5", "above 0 and below 1"]),
         ("missing", ["--threshold", "nan"], ["threshold=nan"]),
         ("missing", ["--html", "."], ["html: '.'", "is a folder"]),
         ("missing", ["--html", f"{__file__}/page.html"], ["html: ", "cannot be written: Not a directory"]),

@@ -16,7 +16,7 @@ from datasets import Dataset
 from transformers.trainer_utils import get_last_checkpoint
 
 from tests import families
-from transformers_mcl import MclTrainer, UserError
+from transformers_mcl import MclTrainer, UserError, io
 from transformers_mcl.training import checkpoints
 from transformers_mcl.training.checkpoints import (
     check_checkpoint,
@@ -163,7 +163,7 @@ def test_old_checkpoints_are_removed_once_the_new_one_is_whole(
     make_trainer: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    to_disk = checkpoints.to_disk
+    to_disk = io.to_disk
 
     def watched(path: Path) -> None:
         seen.append(sorted(os.listdir(tmp_path)))

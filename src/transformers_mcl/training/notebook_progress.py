@@ -44,9 +44,7 @@ class CourseNotebookCallback(NotebookProgressCallback):
         self.training_tracker.write_line(known | {"step": f"{state.global_step:,}{held_out}"} | figures)
         self._force_next_update = True
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
-    ) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         self.prediction_bar = None
         if self.training_tracker is not None:
             self.training_tracker.remove_child()
