@@ -27,6 +27,7 @@ BEGINNINGS = {
     " --validation_file dev.csv",
     "evaluate": "evaluate --use_cpu true --output_dir out --model_name_or_path pair --task",
     "inspect": "inspect --model_name_or_path pair --text the",
+    "app": "app --model_name_or_path pair",
     "soup": "soup pair full --output_dir out --use_cpu true",
     "export": "export --model_name_or_path pair --output_dir out",
     "convert": "convert",
@@ -41,7 +42,7 @@ _LINES = r"""
  --verzion => unknown command '--verzion'
  tokenizer => missing --output_dir
  tokenizer out => stray 'out'
- inspect --text a => missing --model_name_or_path
+ inspect => missing --text
  evaluate --output_dir out --model_name_or_path pair => missing --task
  soup --output_dir out => missing --checkpoints
  convert pair => missing --destination
@@ -113,7 +114,7 @@ pretrain --per_device_train_batch_size 0 => per_device_train_batch_size=0 must b
 pretrain --gradient_accumulation_steps 0 => gradient_accumulation_steps=0 must be at least 1
 pretrain --dataloader_num_workers -1 => dataloader_num_workers=-1 must be 0 or more
 pretrain --dataloader_persistent_workers true => dataloader_persistent_workers needs a dataloader_num_workers
-pretrain --save_total_limit -1 => save_total_limit=-1 must be 0 or more
+pretrain --save_steps 4 --save_total_limit -1 => save_total_limit=-1 must be 0 or more
 pretrain --save_steps 0 => save_steps=0.0 must be above 0
 pretrain --eval_steps 0 => eval_steps=0.0 must be above 0
 pretrain --eval_steps 1.5 => eval_steps must be an integer if bigger than 1: 1.5
@@ -174,6 +175,10 @@ evaluate probe --train_file train.csv --validation_file dev.csv --C nan => C=nan
 evaluate probe --train_file train.csv --validation_file dev.csv --folds 1 => folds=1 must be at least 2
 inspect --seed -1 => seed=-1 must be from 0 to 2**32 - 1
 inspect --mask_ratio 1 => mask_ratio=1.0 must be above 0 and below 1
+inspect --threshold 1 => threshold=1.0 must be above 0 and below 1
+inspect --compare_with pair => compare_with: two pairs are shown side by side in a page
+app --server_port 70000 => server_port=70000 must be from 1 to 65535
+app --text '' => text '' is empty
 soup --weights 1 -1 => weights=-1.0 must be 0 or more
 soup --weights 1 nan => weights=nan must be 0 or more, and finite
 soup --weights 0 0 => weights: all are 0
@@ -229,7 +234,7 @@ pretrain --generator_name_or_path bert => generator_name_or_path 'bert' alone
 bert --model_name_or_path pair => backbone 'bert' is the shape of a new encoder
 pair --discriminator_name_or_path bert => give one of them
 text --train_file text.txt --streaming true --deduplicate true => streaming does not go with deduplicate
-labels --load_best_model_at_end true => load_best_model_at_end needs --save_strategy
+labels --load_best_model_at_end true --save_strategy no => load_best_model_at_end needs --save_strategy
 labels --do_train false --do_eval false => nothing to do
 labels --lora true --layerwise_learning_rate_decay 0.9 => layerwise_learning_rate_decay has no meaning beside lora
 labels --prediction_loss_only true => prediction_loss_only=True: figures of a task
@@ -314,7 +319,7 @@ pretrain --backbone birt --tokenizer_name tokenizer => birt
 pretrain --backbone gpt2 --tokenizer_name tokenizer => gpt2
 pair --tokenizer_name other => other
 pair --max_seq_length 1000 => max_seq_length=1000 exceeds the model's max_position_embeddings=128
-pair --resume_from_checkpoint missing => resume_from_checkpoint=missing: there is no whole checkpoint
+pair --resume_from_checkpoint missing => resume_from_checkpoint=missing: there is no such folder
 labels --model_name_or_path pare => did you mean 'pair'?
 labels --model_name_or_path nothing => model_name_or_path: 'nothing' is a directory without a checkpoint
 labels --model_name_or_path file => model_name_or_path: 'file'
@@ -322,7 +327,7 @@ labels --model_name_or_path '' => model_name_or_path: ''
 labels --model_name_or_path a/b/c => model_name_or_path: 'a/b/c'
 labels --model_name_or_path 'so bad' => model_name_or_path: 'so bad'
 labels --model_name_or_path no_weights => 'no_weights' has no weights
-labels --model_name_or_path broken_config => is not a valid JSON file
+labels --model_name_or_path broken_config => is damaged: it is no JSON
 labels --lora true --lora_target_modules nothing => lora_target_modules: No modules were targeted
 evaluate losses --validation_file text.txt --model_name_or_path bert => losses need a pair
 evaluate blimp --pairs_file pairs.jsonl --update_card true => update_card: 'pair' is no folder with a model card

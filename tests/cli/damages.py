@@ -96,7 +96,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate blimp": _evaluating("blimp", "--pairs_file", "BASE/pairs.csv"),
     "evaluate losses": _evaluating("losses", "--validation_file", "BASE/text.txt", "--max_seq_length", "16"),
     "evaluate probe": _evaluating(
-        "probe", "--train_file", "BASE/train.jsonl", "--validation_file", "BASE/validation.jsonl"
+        "probe", "--C", "1", "--train_file", "BASE/train.jsonl", "--validation_file", "BASE/validation.jsonl"
     ),
     "pretrain from": lambda base, model, out: _from(base, "--model_name_or_path", model, "--output_dir", out),
     "pretrain from half": lambda base, model, out: _from(

@@ -15,7 +15,8 @@ from tests.cli.damages import COMMANDS, make_models, run_damaged
 from tests.once import Once
 from transformers_mcl.cli.main import main
 
-_OPENING = [name for name in COMMANDS if not name.endswith("resume") and name not in ("convert", "recipe")]
+_OTHERS = ("convert", "recipe", "finetune again")  # which take a folder for something else
+_OPENING = [name for name in COMMANDS if not name.endswith("resume") and name not in _OTHERS]
 _CODE = """from pathlib import Path
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -24,7 +24,7 @@ from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
-from ..data.shipped import SHIPPED_PAIR, shipped_pair
+from ..data.shipped import find_pair
 from ..errors import UserError
 from ..io import YamlLoader
 
@@ -76,8 +76,8 @@ def parse_arguments(
         positional: a field of texts that words which stand before, or after the value of, other arguments are for.
 
     Returns:
-        The instances; unpack it as a tuple. A `model_name_or_path` or `compare_with` of "mcl-pair", unless there is
-        such a folder here, is the pair inside the package.
+        The instances; unpack it as a tuple. A `model_name_or_path` of "mcl-pair", unless there is such a folder here,
+        is the pair inside the package.
 
     Raises:
         UserError: a name that does not exist, a value of the wrong type, a missing argument, a file that cannot be
@@ -99,11 +99,9 @@ def parse_arguments(
     missing = [f"--{name}" for name, default in parser.defaults.items() if default is MISSING and name not in filled]
     if missing:
         raise UserError(f"missing {', '.join(missing)}: give it on the command line or in a --config file")
-    for name in ("model_name_or_path", "compare_with"):
-        named = filled.get(name, parser.defaults.get(name))
-        if SHIPPED_PAIR in (named if isinstance(named, list) else [named]) and not Path(SHIPPED_PAIR).exists():
-            here = str(shipped_pair())
-            filled[name] = [here if one == SHIPPED_PAIR else one for one in named] if isinstance(named, list) else here
+    named = filled.get("model_name_or_path", parser.defaults.get("model_name_or_path"))
+    if isinstance(named, str):
+        filled["model_name_or_path"] = find_pair(named)
     with as_user_error():
         parsed = ParsedArguments(
             kind(**{field.name: filled[field.name] for field in fields(kind) if field.name in filled})

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import COMMANDS, PROG
 from transformers_mcl.cli.terminal import print_drawn
-from transformers_mcl.data.shipped import SHIPPED_PAIR
+from transformers_mcl.data.shipped import SHIPPED_PAIR, name_of
 from transformers_mcl.errors import UserError
 from transformers_mcl.inspection import (
     Inspection,
@@ -101,7 +101,7 @@ def _inspect(arguments: InspectArguments, ratios: dict[str, float]) -> Inspectio
     model, tokenizer = open_pair(arguments.model_name_or_path, ratios)
     inspection = inspect_text(model, tokenizer, arguments.text, thresholds=arguments.html is not None, **given)
     if arguments.html is not None:
-        models = {arguments.model_name_or_path: [inspection]}
+        models = {name_of(arguments.model_name_or_path): [inspection]}
         if arguments.compare_with is not None:
             model, tokenizer = open_pair(arguments.compare_with, ratios, "compare_with")
             models[arguments.compare_with] = [inspect_text(model, tokenizer, arguments.text, thresholds=True, **given)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-__all__ = ["SHIPPED_PAIR", "shipped_figures", "shipped_pair"]
+__all__ = ["SHIPPED_PAIR", "find_pair", "name_of", "shipped_figures", "shipped_pair"]
 
 SHIPPED_PAIR = "mcl-pair"
 """What the command line calls it: `--model_name_or_path mcl-pair`."""
@@ -14,6 +14,17 @@ SHIPPED_PAIR = "mcl-pair"
 def shipped_pair() -> Path:
     """Its folder, which opens as that of any checkpoint does; its card says what it is and what it knows."""
     return Path(__file__).parent / "pair"
+
+
+def find_pair(name_or_path: str) -> str:
+    """The folder of `mcl-pair`, unless there is one of this name here; any other name as it is."""
+    is_shipped = name_or_path == SHIPPED_PAIR and not Path(SHIPPED_PAIR).exists()
+    return str(shipped_pair()) if is_shipped else name_or_path
+
+
+def name_of(name_or_path: str) -> str:
+    """The reverse, for people: what is shown to others is no folder of this machine."""
+    return SHIPPED_PAIR if name_or_path == str(shipped_pair()) else name_or_path
 
 
 def shipped_figures() -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from transformers import PreTrainedTokenizerBase
 
+from ..data.shipped import find_pair
 from ..data.tokenizer import load_tokenizer
 from ..errors import UserError
 from ..models.configuration_mcl import MclConfig
@@ -21,14 +22,14 @@ def open_pair(
     """A pair and its tokenizer.
 
     Args:
-        name_or_path: its folder, or its name on the Hub.
+        name_or_path: its folder, its name on the Hub, or `mcl-pair`, the one inside the package.
         ratios: in place of those it was trained with, by the name of their field.
         argument: what the user calls the pair.
 
     Raises:
         UserError: there is no such pair, it is not whole, or a ratio cannot be.
     """
-    where = f"{argument}: {name_or_path!r}"
+    where, name_or_path = f"{argument}: {name_or_path!r}", find_pair(name_or_path)
     config = load_config(name_or_path, argument)
     if not isinstance(config, MclConfig):
         raise UserError(
