@@ -49,15 +49,17 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "soup" / "file").exists()
 
 
-def test_what_stood_there_goes_when_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_what_stood_there_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
     write_text(tmp_path / "out" / "old", "x")
+    write_text(tmp_path / "out" / "new", "before")
     with pytest.raises(RuntimeError, match="on the way"), atomic_folder(tmp_path / "out", replace=True):
         raise RuntimeError("on the way")
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "old", "out"]
     with atomic_folder(tmp_path / "out", replace=True) as draft:
         (draft / "new").touch()
-        assert (tmp_path / "out" / "old").exists()
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+        assert (tmp_path / "out" / "new").read_text() == "before"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "old", "out"]  # what it does not know stays
+    assert (tmp_path / "out" / "new").read_text() == "" and (tmp_path / "out" / "old").read_text() == "x"
 
 
 def test_what_stood_there_stays_where_the_last_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

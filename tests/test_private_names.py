@@ -19,14 +19,19 @@ from transformers_mcl.models.modeling_mcl import MclPreTrainedModel
 # Parameters as they were when we last read them; before `...`, which we only pass on, the first.
 METHODS: dict[Any, dict[str, str]] = {
     Trainer: {
+        "_finalize_training": "self, trial, num_train_samples, start_time",
         "_get_learning_rate": "self",
         "_get_output_dir": "self, trial",
+        "_init_training_state": "self, max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, "
+        "trial",
         "_load_best_model": "self",
         "_load_from_checkpoint": "self, resume_from_checkpoint, model",
         "_maybe_log_save_evaluate": "self, tr_loss, grad_norm, model, trial, epoch, ignore_keys_for_eval, start_time, "
         "learning_rate",
         "_prepare_inputs": "self, inputs",
         "_push_from_checkpoint": "self, checkpoint_folder",
+        "_run_epoch": "self, ...",
+        "_save": "self, ...",
         "_save_checkpoint": "self, model, trial",
     },
     PreTrainedModel: {

@@ -134,7 +134,7 @@ def test_what_lies_in_the_way_of_a_checkpoint_is_kept(tmp_path: Path, kind: str)
 def test_a_state_cut_short_is_passed_over_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("transformers_mcl").addHandler(caplog.handler)
     torch.save({}, write(tmp_path, 2) / "optimizer.pt")
-    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2}')
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text('{"global_step": 2, "max_steps": 4}')
     (write(tmp_path, 4) / "trainer_state.json").write_text('{"epoch": 1.')
     for wanted in (True, "true", "True", "auto"):
         assert checkpoint_to_resume(wanted, tmp_path) == str(tmp_path / "checkpoint-2")
