@@ -22,8 +22,8 @@ METHODS: dict[Any, dict[str, str]] = {
         "_finalize_training": "self, trial, num_train_samples, start_time",
         "_get_learning_rate": "self",
         "_get_output_dir": "self, trial",
-        "_init_training_state": "self, max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, "
-        "trial",
+        "_init_training_state": "self, max_steps, num_update_steps_per_epoch, num_train_epochs, "
+        "resume_from_checkpoint, trial",
         "_load_best_model": "self",
         "_load_from_checkpoint": "self, resume_from_checkpoint, model",
         "_maybe_log_save_evaluate": "self, tr_loss, grad_norm, model, trial, epoch, ignore_keys_for_eval, start_time, "
