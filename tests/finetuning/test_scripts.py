@@ -109,7 +109,7 @@ def rows_of(script: str, count: int) -> Any:
             {"sentence1": WORDS[i % 8], "sentence2": "a ship", "label": ["no", "yes"][i % 2]} for i in range(count)
         ]
     if script == "run_ner":
-        tags = ["O", "B-PER", "I-PER"]
+        tags = ["O", "B-PER", "I-PER", "O"]
         return [{"tokens": WORDS[: 2 + i % 3], "ner_tags": tags[: 2 + i % 3]} for i in range(count)]
     answers = {"text": ["ship"], "answer_start": [6]}
     none: dict[str, list[Any]] = {"text": [], "answer_start": []}
