@@ -67,8 +67,6 @@ logger = logging.get_logger(__name__)
 
 _SHARDS_TRIED, _DOCUMENTS_TRIED = 8, 50
 _SAMPLES = 3  # sentences that are looked at while training
-
-
 _LONG_WORD = 10  # tokens in the mean: of a language that writes without spaces, and is not split into words
 
 
