@@ -291,7 +291,7 @@ def test_says_what_is_known(folder: Path, tokenizer: BertTokenizer) -> None:
 def test_arguments_that_do_not_go_together(folder: Path) -> None:
     with pytest.raises(UserError, match="streaming does not go with line_by_line True"):
         arguments(folder, line_by_line=True)
-    with pytest.raises(UserError, match="shuffle_buffer_size is -1"):
+    with pytest.raises(UserError, match="shuffle_buffer_size=-1 must be 0 or more"):
         arguments(folder, shuffle_buffer_size=-1)
 
 
