@@ -279,7 +279,7 @@ def test_the_commands_of_the_pages_on_looking_inside() -> None:
                 if program == "transformers-mcl":
                     parse_arguments((kinds[command],), words, prog="", description="")
                     ran.append(command)
-    assert ran == ["inspect", "inspect", "app"]
+    assert ran == ["inspect", "inspect", "inspect", "app"]
 
 
 def test_the_python_of_the_page_on_looking_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,9 +59,12 @@ def test_the_command_knows_them(text: Path, tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     for part in ("rlm 1", "again_rsd 10", "reversed 0.3", "masked as a span 0.4"):
         assert part in said, f"the plan lacks {part}"
-    assert "Reversed span detection (RSD)" in said and "G reads x_rev" in said
     results = next(line for line in said.splitlines() if line.startswith("held-out text"))
     assert results.split()[2:7] == ["rtd", "std", "itd", "rsd", "msd"]
+
+    assert main(["inspect", "--model_name_or_path", str(run), "--text", "the chef cooked the meal"]) == 0
+    said = capsys.readouterr().out
+    assert "Reversed span detection (RSD)" in said and "G reads x_rev" in said
 
     logged = [log for log in json.loads((run / "trainer_state.json").read_text())["log_history"] if "loss" in log]
     for course, losses in OWN.items():

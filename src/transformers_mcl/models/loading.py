@@ -109,8 +109,8 @@ def load_config(name_or_path: str, argument: str = "model_name_or_path", **hub: 
             near = difflib.get_close_matches(str(kind), CONFIG_MAPPING.keys(), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{where}: transformers has no model type {kind!r}{hint}") from error
-        said_of = "it has no model_type" if kind is None else one_line(error)
-        raise UserError(f"{where}: {said_of}") from error
+        said_of = str(error) if isinstance(error, UserError) else one_line(error)
+        raise UserError(f"{where}: {said_of if kind is not None else 'it has no model_type'}") from error
     _check_config(config, where, hub)
     return config
 
