@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..io import nearest_path
 from .arguments import TaskArguments
 from .source import Source
-from .task import LoadedTask, Task
+from .task import TASKS, LoadedTask, Task
 
 __all__ = ["Wanted", "load_task"]
 
@@ -151,7 +151,7 @@ def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[
         folder = Path(name).resolve().name
         for split, paths in split_files(name, called).items():
             loaders[split] = partial(_read, paths, "dataset_name", args, hub.get("cache_dir"), folder)
-    if not folder or is_described(name) or (not _has_split(loaders, task) and named_splits(name)):
+    if not folder or is_described(name) or (not _has_split(loaders, task) and _is_one_dataset(name)):
         tables = load_splits(name, config, **hub)
         loaders = {split: partial(_of_dataset, table, split, name, config, folder) for split, table in tables.items()}
     main = next(iter(task.validations))
@@ -164,6 +164,11 @@ def _from_dataset(task: Task, args: TaskArguments, hub: dict[str, Any]) -> dict[
             + (f", only {', '.join(sorted(loaders))}" if loaders else "")
         )
     return loaders
+
+
+def _is_one_dataset(folder: str) -> bool:
+    """Whether a folder's files name splits, and it is none of a folder for each task, of which this one is missing."""
+    return bool(named_splits(folder)) and not any(os.path.isdir(os.path.join(folder, name)) for name in TASKS)
 
 
 def _of_dataset(table: Dataset, split: str, name: str, config: str | None, folder: str) -> _Loaded:
