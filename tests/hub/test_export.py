@@ -174,6 +174,7 @@ def test_remote_code_does_not_stick_to_later_saves(make_pair: Pairs, tmp_path: P
         "modeling_mcl.py",
         "native.py",
         "notebook.py",
+        "ranges.py",
         "schedules.py",
         "sharing.py",
         "structure.py",
