@@ -97,14 +97,14 @@ def test_the_space_has_what_a_space_needs(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings["sdk"] == "gradio" and (folder / settings["app_file"]).is_file()
     assert f"gradio=={settings['sdk_version']}\n" in (ROOT / "constraints.txt").read_text()
     assert (folder / "requirements.txt").read_text() == "transformers-mcl[app]\n"
-    monkeypatch.delenv("PAIRS", raising=False)
-    with pytest.raises(SystemExit, match="PAIRS"):
-        runpy.run_path(str(folder / "app.py"), run_name="__main__")
     asked: list[Any] = []
     monkeypatch.setattr(app, "serve", lambda *given, **options: asked.append((given, options)))
+    monkeypatch.delenv("PAIRS", raising=False)
+    runpy.run_path(str(folder / "app.py"), run_name="__main__")
     monkeypatch.setenv("PAIRS", "a/b c/d")
     runpy.run_path(str(folder / "app.py"), run_name="__main__")
-    assert asked == [((["a/b", "c/d"], "The chef cooked the meal."), {"server_name": "0.0.0.0"})]
+    served = [["mcl-pair"], ["a/b", "c/d"]]
+    assert asked == [((pairs, "The chef cooked the meal."), {"server_name": "0.0.0.0"}) for pairs in served]
 
 
 @pytest.fixture(scope="module")

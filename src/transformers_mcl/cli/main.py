@@ -68,14 +68,14 @@ def _run(words: list[str], prog: str) -> int:
             raise
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Interrupted as ended:
+        print(f"{prog}: {ended}", file=sys.stderr)
+        return 143
     except Exception as error:
         if os.environ.get(DEBUG) == "1" or not is_disk_full(error):
             raise
         print(f"{prog}: error: the disk is full: {one_line(error)}: make room, and run it again", file=sys.stderr)
         return 2
-    except Interrupted as ended:
-        print(f"{prog}: {ended}", file=sys.stderr)
-        return 143
     except KeyboardInterrupt:
         print(f"\n{prog}: interrupted", file=sys.stderr)
         return 130
