@@ -66,7 +66,7 @@ def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: 
     shutil.copytree(ROOT / "examples" / "names", "examples/names", ignore=shutil.ignore_patterns("*.py"))
 
 
-@pytest.mark.parametrize(("page", "count"), [("finetuning", 9), ("finetuned_minilm", 5)])
+@pytest.mark.parametrize(("page", "count"), [("finetuning", 9), ("finetuned_minilm", 6)])
 def test_commands(page: str, count: int, workplace: None) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text()
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
