@@ -21,6 +21,7 @@ from transformers import (
 from tests.families import demo_tokenizer
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.data.tokenizer import load_tokenizer
+from transformers_mcl.models.adapters import find_adapter
 from transformers_mcl.models.loading import load_config, open_model
 
 peft = pytest.importorskip("peft")
@@ -120,6 +121,13 @@ def test_what_cannot_be_opened(pair: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert 'needs PEFT: pip install "transformers-mcl[peft]"' in problem()
     shutil.rmtree(pair)
     assert "no directory" in problem()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+def test_a_damaged_description_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(content)
+    with pytest.raises(UserError, match=r"adapter_config\.json is damaged"):
+        find_adapter(tmp_path)
 
 
 def test_a_kind_that_cannot_be_merged(pair: str, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from transformers.trainer_utils import PredictionOutput
 from ..data.cached import map_once
 from ..errors import UserError
 from ..evaluation.registry import Registry
+from ..io import write_json
 from .example_arguments import ExampleArguments
 from .source import Source
 
@@ -316,8 +317,8 @@ class LoadedTask(ABC):
         `figures_by_class.json`: precision, recall and F1 of each, by validation set, and of two classes which one
         `f1` is of."""
         if self.by_class:
-            text = json.dumps({"positive_class": self.positive_class, **self.by_class}, indent=1, ensure_ascii=False)
-            (folder / "figures_by_class.json").write_text(text + "\n", encoding="utf-8")
+            found = {"positive_class": self.positive_class, **self.by_class}
+            write_json(folder / "figures_by_class.json", found, indent=1, ensure_ascii=False)
 
     @property
     def positive_class(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from transformers.utils.hub import cached_file
 from transformers.utils.peft_utils import ADAPTER_CONFIG_NAME
 
 from ..errors import UserError
-from ..io import one_line
+from ..io import load_json, one_line
 
 __all__ = ["ADAPTER_TASKS", "ENCODERS", "Adapter", "Merged", "find_adapter", "merge"]
 
@@ -87,12 +86,8 @@ def find_adapter(name_or_path: str | os.PathLike[str], **hub: Any) -> Adapter | 
         return None
     if path is None:
         return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            fields = json.load(file)
-        base, revision, task = (fields.get(name) for name in ("base_model_name_or_path", "revision", "task_type"))
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: {one_line(error)}") from error
+    fields = load_json(path)
+    base, revision, task = (fields.get(name) for name in ("base_model_name_or_path", "revision", "task_type"))
     if not isinstance(base, str) or not base:
         raise UserError(f"{path} does not name the model that the adapter is of, as base_model_name_or_path")
     if os.path.realpath(base) == os.path.realpath(name_or_path):

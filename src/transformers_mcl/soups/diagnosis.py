@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..io import atomic_folder, markdown_table, versions, write_json
+from ..io import atomic_folder, markdown_table, versions, write_json, write_text
 from ..models.loading import loading_in_silence
 from .conflicts import Conflicts, measure_conflicts
 from .diagnosis_plots import draw_lines, draw_matrix, save_panels
@@ -213,7 +213,7 @@ def save_diagnosis(found: Diagnosis, folder: Path) -> str:
     write_json(folder / "diagnosis.json", said)
     _plot(found, folder / "diagnosis.png")
     text = _markdown(found)
-    (folder / "diagnosis.md").write_text(text, encoding="utf-8")
+    write_text(folder / "diagnosis.md", text)
     return text
 
 
@@ -243,7 +243,7 @@ def save_conflicts(found: Conflicts, folder: Path, name: str) -> str:
     ]
     table = markdown_table(head, rows)
     text = f"# {title}\n\nLengths are of the gradients as they enter the objective.\n\n{table}\n"
-    (folder / "gradients.md").write_text(text, encoding="utf-8")
+    write_text(folder / "gradients.md", text)
     return text
 
 

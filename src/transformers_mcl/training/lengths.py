@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UserError
+from ..io import load_json
 from .arguments import MclTrainingArguments
 from .callbacks import format_seconds
 from .measure import Speed
@@ -74,7 +74,7 @@ def settle(asked: Asked, work: Workload, speed: Callable[[], Speed | None], chec
     """
     state = None
     if checkpoint:
-        state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+        state = load_json(Path(checkpoint) / "trainer_state.json")
     if asked.max_tokens is not None:
         return _tokens(asked.max_tokens, work, state["global_step"] if state else 0)
     if state:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..io import check_writable
+from ..io import check_writable, load_json
 from ..method.courses import COURSES
 from ..method.metrics import course_figures
 from ..models.backbones import family_of, native_class
@@ -70,7 +69,7 @@ def check_output_dir(args: MclTrainingArguments, overwrite: bool) -> str | None:
                 f"resume_from_checkpoint: {last} stands beside {found} and is a later one, which the next run would "
                 "take for its own: move it away, or give another output_dir"
             )
-        step = json.loads((Path(found) / "trainer_state.json").read_text(encoding="utf-8")).get("global_step", 0)
+        step = load_json(Path(found) / "trainer_state.json").get("global_step", 0)
         if 0 < args.max_steps < step:
             raise UserError(f"max_steps={args.max_steps} is below the {step} steps that {found} has been trained for")
         return found
