@@ -14,6 +14,7 @@ import torch
 from tests.launching import posix_only
 from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.io import (
+    at_sigterm,
     atomic_folder,
     check_room,
     files_into,
@@ -106,6 +107,17 @@ def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
             except Exception:  # as libraries have it, which must not hold it up
                 pass
     assert list(tmp_path.iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before
+
+
+@posix_only
+def test_sigterm_ends_forked_processes() -> None:
+    """Or a pool of `datasets`, which ends its workers so, would wait for them without end."""
+    with at_sigterm(lambda *_: None):
+        if not (child := os.fork()):
+            signal.pause()
+            os._exit(0)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -120,11 +120,24 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextmanager
 def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards."""
+    """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards.
+
+    Processes that are forked meanwhile end at SIGTERM as ever: a pool of workers that only took note of it would be
+    waited for without end.
+    """
     if threading.current_thread() is not threading.main_thread():  # Python allows no other to
         yield
         return
-    before = signal.signal(signal.SIGTERM, handler)
+    process = os.getpid()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == process:
+            handler(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGTERM, handle)
     try:
         yield
     finally:

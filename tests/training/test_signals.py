@@ -72,3 +72,16 @@ def test_the_signal_is_given_back_after_training(make_trainer: Make) -> None:
     trainer.train()
     assert signal.getsignal(signal.SIGTERM) is before
     assert not trainer.stopped_by_signal
+
+
+def test_the_signal_is_given_back_after_an_error(make_trainer: Make) -> None:
+    class Fail(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            raise ZeroDivisionError
+
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = make_trainer()
+    trainer.add_callback(Fail())
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    assert signal.getsignal(signal.SIGTERM) is before

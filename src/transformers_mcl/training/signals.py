@@ -21,12 +21,13 @@ class SaveOnSignalCallback(TrainerCallback):
 
     Attributes:
         stopped: whether that happened.
+        listening: left at the end of training; whoever trains leaves it, too, since training may end by an error.
     """
 
     def __init__(self) -> None:
         self.stopped = False
         self._asked = False
-        self._listening = ExitStack()  # until training ends
+        self.listening = ExitStack()  # until training ends
         self._group: dist.ProcessGroup | None = None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -34,7 +35,7 @@ class SaveOnSignalCallback(TrainerCallback):
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.stopped = self._asked = False
-        self._listening.enter_context(at_sigterm(self._ask))
+        self.listening.enter_context(at_sigterm(self._ask))
         if args.world_size > 1:
             # Between processors: asking every step must not wait for the devices.
             self._group = dist.group.WORLD if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
@@ -48,7 +49,7 @@ class SaveOnSignalCallback(TrainerCallback):
         if self.stopped:  # all is saved: no second time, and no evaluation in the time that is left
             control.should_save = control.should_evaluate = False
             # Or transformers would take the time to load it.
-            self._listening.enter_context(changed(args, load_best_model_at_end=False))
+            self.listening.enter_context(changed(args, load_best_model_at_end=False))
 
     def _anyone_asked(self) -> bool:
         """All processes must stop at the same step: at its end they agree."""
@@ -59,4 +60,4 @@ class SaveOnSignalCallback(TrainerCallback):
         return bool(asked)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._listening.close()
+        self.listening.close()

@@ -216,7 +216,8 @@ class MclTrainer(ResumableTrainer):
         run = remembered(before) if before else {}
         self._seconds_before, self._pair.turn = run.get("seconds", 0.0), run.get("turn", 0)
         self._began = time.perf_counter()
-        with bars_closed(self.callback_handler.callbacks), changed(self.args, ignore_data_skip=anew or streams):
+        bars, listening = bars_closed(self.callback_handler.callbacks), self._on_signal.listening
+        with bars, listening, changed(self.args, ignore_data_skip=anew or streams):
             return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _begin(self) -> None:
