@@ -181,6 +181,9 @@ class Plain(nn.Module):
         elif pair.config.generator_shares == "all":
             name, layer = embedding_layer(self.discriminator)
             setattr(self.generator.base_model, name, layer)
+        elif pair.config.generator_shares == "encoder":
+            for name, _ in self.generator.base_model.named_children():
+                setattr(self.generator.base_model, name, getattr(self.discriminator, name))
         self.generator.tie_weights()
         self.discriminator_predictions = copy.deepcopy(pair.discriminator_predictions)
         self.course_predictions = copy.deepcopy(pair.course_predictions)

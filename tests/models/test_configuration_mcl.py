@@ -32,6 +32,21 @@ def test_the_nine_losses_and_their_weights() -> None:
     assert set(all_losses()) == set(NINE)
     assert MclConfig().loss_weights == MclConfig.tiny(objective="mcl").loss_weights == NINE
     assert MclConfig.tiny(objective="electra").loss_weights == ELECTRA
+
+
+@pytest.mark.parametrize("preset", ["tiny", "mini", "small", "base", "large"])
+def test_masked_language_modelling_alone_is_of_the_encoder_itself(preset: str) -> None:
+    config = getattr(MclConfig, preset)(objective="mlm")
+    assert {name for name, weight in config.loss_weights.items() if weight} == {"mlm"}
+    assert config.generator_shares == "encoder"
+    assert config.generator_config().to_dict() == config.to_dict()
+    assert MclConfig.tiny(objective="mlm", generator_shares="none").generator_hidden_size == 64
+
+
+def test_an_encoder_of_another_family_is_its_own_generator() -> None:
+    backbone = {"model_type": "bert", "num_hidden_layers": 6}
+    config = MclConfig.tiny(objective="mlm", backbone_config=backbone)
+    assert config.generator_backbone_config.to_dict() == config.backbone_config.to_dict()
     # Each loss belongs to one course: generator, discriminator, and their corrections; insertion has neither answer.
     assert {name: tuple(loss.name for loss in course.losses) for name, course in COURSES.items()} == {
         "rtd": ("mlm", "rtd", "re_mlm", "re_rtd"),

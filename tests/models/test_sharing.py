@@ -19,6 +19,7 @@ from .conftest import VOCABULARY
 from .pairs import NATIVE, assert_of_the_plain_loop, every, make_pair, rows_of, seeded, undecided
 
 Batches = Callable[[str], dict[str, Any]]
+TIED = ("token", "all", "encoder")
 SHARES = pytest.mark.parametrize("shares", SHARING)
 
 
@@ -35,7 +36,7 @@ def names_of(pair: MclForPreTraining, parameters: Any) -> set[str]:
     return {name for name, parameter in pair.named_parameters() if id(parameter) in chosen}
 
 
-@pytest.mark.parametrize("shares", ["all", "none", "gdes"])  # test_families.py has "token", the default
+@pytest.mark.parametrize("shares", ["all", "encoder", "none", "gdes"])  # test_families.py has "token", the default
 @every()
 def test_losses_and_gradients_are_those_of_a_plain_loop(kind: str, shares: str, batch: Batches) -> None:
     weights = {name: 1.0 + i for i, name in enumerate(all_losses())}
@@ -48,14 +49,15 @@ def test_losses_and_gradients_are_those_of_a_plain_loop(kind: str, shares: str, 
 def test_each_loss_reaches_what_is_its_own_or_shared(kind: str, shares: str, batch: Batches) -> None:
     pair = make_pair(kind, generator_shares=shares).train()
     ours, its = tables(pair)
-    assert (ours is its) == (shares in ("token", "all"))
+    assert (ours is its) == (shares in TIED)
     generator = names_of(pair, pair.generator.parameters())
     discriminator = names_of(pair, (p for p in pair.discriminator.parameters() if p.requires_grad))
     shared = generator & discriminator
-    assert bool(shared) == (shares in ("token", "all"))
+    assert bool(shared) == (shares in TIED)
     assert len(shared) == 1 or shares != "token"
     embeddings = {name for name in discriminator if ".embeddings." in name}
-    assert shared >= embeddings or shares != "all"
+    assert shared >= embeddings or shares not in ("all", "encoder")
+    assert shared == discriminator or shares != "encoder"
     for weights, head, own in (
         ({"rtd": 1.0}, names_of(pair, pair.discriminator_predictions.parameters()), discriminator),
         ({"mlm": 1.0}, set(), generator),
@@ -104,7 +106,7 @@ def test_a_saved_pair_has_what_it_had_and_each_half_all_of_its_own(
     again, info = MclForPreTraining.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(info.values())
     assert same_weights(again, pair.state_dict())
-    assert (tables(again)[0] is tables(again)[1]) == (shares in ("token", "all"))
+    assert (tables(again)[0] is tables(again)[1]) == (shares in TIED)
     encoder, generator = AutoModel.from_pretrained(tmp_path), AutoModelForMaskedLM.from_pretrained(tmp_path)
     mask = inputs["attention_mask"]
     with torch.no_grad():
@@ -128,7 +130,7 @@ def test_another_vocabulary(kind: str, shares: str, size: int, tmp_path: Path) -
     pair.resize_token_embeddings(size)
     (ours, its), head = tables(pair), pair.generator.get_output_embeddings()
     assert ours.shape[0] == its.shape[0] == pair.get_input_embeddings().num_embeddings == size
-    assert (ours is its) == (shares in ("token", "all"))
+    assert (ours is its) == (shares in TIED)
     assert ours[:kept].equal(before[0][:kept]) and its[:kept].equal(before[1][:kept])
     assert not ours[kept:].any() or shares != "gdes"
     assert (head.weight is its) == tied and head.weight.shape[0] == size

@@ -17,6 +17,12 @@ def test_table_has_a_row_a_figure_and_a_column_a_course() -> None:
     ]
 
 
+def test_an_encoder_without_a_discriminator_has_its_generators_figures() -> None:
+    assert results_table({"rtd_masked_lm_loss": 4.5, "mlm_loss": 4.5}, BASELINES).splitlines()[2:] == [
+        "masked_lm_loss                4.500  5.900 (no context)"
+    ]
+
+
 def test_pairs_stand_side_by_side_without_what_depends_on_their_tokens() -> None:
     small = {"rtd_disc_auc": 0.61, "rtd_masked_lm_loss": 4.5}
     large = {"rtd_disc_auc": 0.75, "itd_disc_auc": 0.8, "rtd_notebook_pos4": 0.02}

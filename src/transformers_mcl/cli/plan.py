@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 
 from ..errors import UserError
 from ..io import check_writable
-from ..method.courses import OBJECTIVES
 from ..ranges import check_numbers
 from ..training.callbacks import format_seconds
 from ..training.model_arguments import ModelArguments
@@ -92,8 +91,9 @@ def _kinds(argv: list[str], given: ModelArguments) -> Iterator[tuple[tuple[str, 
     """Every preset and objective that the arguments leave open: their names, and the words that ask for such a run."""
     overrides = given.config_overrides or ""
     kinds = [(objective, schedule) for objective, schedule in _KINDS if given.objective in (None, objective)]
+    kinds = kinds or [(str(given.objective), "")]
     if _SCHEDULE in overrides:
-        kinds = [(objective, "") for objective in OBJECTIVES if given.objective in (None, objective)]
+        kinds = [(objective, "") for objective in dict.fromkeys(objective for objective, _ in kinds)]
     presets: list[str] = [given.preset] if given.preset else _PRESETS
     if given.backbone or given.base_checkpoints:
         presets = [given.preset or ""]

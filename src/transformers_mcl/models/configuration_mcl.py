@@ -31,7 +31,8 @@ class MclConfig(ElectraConfig):
 
     Args:
         objective (`str`, *optional*):
-            `"mcl"` or `"electra"`: a set of `loss_weights`. Read at construction and not stored.
+            A set of `loss_weights`: `"mcl"`, `"electra"`, or `"mlm"`, masked language modelling alone, with
+            `generator_shares="encoder"` unless another is given. Read at construction and not stored.
         loss_weights (`dict[str, float]`, *optional*):
             Weights of the nine losses `mlm, slm, re_mlm, re_slm, rtd, std, itd, re_rtd, re_std`. A name left out has
             weight 0, and a weight of 0 removes the loss and its compute. Defaults to the weights of `objective`.
@@ -64,7 +65,8 @@ class MclConfig(ElectraConfig):
             relative position bias.
         generator_shares (`str`, *optional*):
             What the generator shares with the discriminator: `"token"` embeddings (paper, the default), `"all"` of the
-            embedding layer, positions, segments and normalisation included (google-research/electra), `"none"` (the
+            embedding layer, positions, segments and normalisation included (google-research/electra), the whole
+            `"encoder"`, whose shape the generator then has, `"none"` (the
             default of a generator that is not trained), or `"gdes"`: the discriminator's token embeddings are the
             generator's, without gradient, plus a difference of its own (gradient-disentangled embedding sharing,
             DeBERTaV3).
@@ -165,20 +167,27 @@ class MclConfig(ElectraConfig):
         else:
             self.loss_weights = known_weights(self.loss_weights)
         if self.generator_shares is None:
-            self.generator_shares = "token" if self.generator_trainable else "none"
+            trained = "encoder" if objective == "mlm" else "token"
+            self.generator_shares = trained if self.generator_trainable else "none"
+        check_name("generator_shares", self.generator_shares, SHARING)
         self.backbone_config = _configuration(self.backbone_config, "backbone_config")
         self.generator_backbone_config = _configuration(self.generator_backbone_config, "generator_backbone_config")
         if self.backbone_config is not None:
             self._adopt(self.backbone_config)
         for size in ("hidden_size", "num_attention_heads", "intermediate_size"):
             setattr(self, f"generator_{size}", getattr(self, f"generator_{size}") or max(getattr(self, size) // 4, 1))
+        if SHARING[self.generator_shares].one_shape:
+            for size in ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers"):
+                setattr(self, f"generator_{size}", getattr(self, size))
         self.generator_num_hidden_layers = self.generator_num_hidden_layers or self.num_hidden_layers
         super().__post_init__(**kwargs)
         self.check()
 
     def _adopt(self, backbone: PreTrainedConfig) -> None:
         """What is true of the encoder is true of the pair."""
-        if self.generator_backbone_config is None:
+        if SHARING[str(self.generator_shares)].one_shape:
+            self.generator_backbone_config = copy.deepcopy(backbone)
+        elif self.generator_backbone_config is None:
             self.generator_backbone_config = sibling(backbone)
         self.relative_attention_num_buckets = 0
         for name in _MIRRORED:
@@ -439,7 +448,8 @@ class MclConfig(ElectraConfig):
     def small(cls, **overrides: Any) -> "MclConfig":
         """ELECTRA-small's pair (Clark et al. 2020, table 6, and google-research/electra): 12 layers of 256, a
         generator of a quarter of the width, embeddings of 128; with MCL's relative position bias."""
-        return cls(**{"generator_shares": "all", **overrides})
+        shares = "encoder" if overrides.get("objective") == "mlm" else "all"
+        return cls(**{"generator_shares": shares, **overrides})
 
     @classmethod
     def base(cls, **overrides: Any) -> "MclConfig":

@@ -417,6 +417,14 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         return self.generator_lm_head(self._features(hidden.gather(-2, rows)))
 
 
+# What a generator shares with the discriminator, as patterns of names in an encoder.
+_SHARED = {
+    "token": r"embeddings\.word_embeddings",
+    "all": r"embeddings\.(?:\w+_embeddings|LayerNorm)",
+    "encoder": "embeddings|encoder|relative",
+}
+
+
 class MclForMaskedLM(MclPreTrainedModel):
     """The generator of a pair, as a masked language model of its own. Saves and loads the pair's `generator.` keys."""
 
@@ -442,9 +450,9 @@ class MclForMaskedLM(MclPreTrainedModel):
             hub = {k: v for k, v in kwargs.items() if k in hooks.HUB_ARGUMENTS}
             config = MclConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         # Named one by one: saving reverses the mapping, and a mere prefix would also fit `embeddings_project`.
-        names = {"token": "word_embeddings", "all": r"\w+_embeddings|LayerNorm"}.get(config.generator_shares)
+        names = _SHARED.get(config.generator_shares)
         if names:
-            kwargs.setdefault("key_mapping", {rf"^electra\.embeddings\.({names})": r"generator.electra.embeddings.\1"})
+            kwargs.setdefault("key_mapping", {rf"^electra\.({names})": r"generator.electra.\1"})
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     def resize_token_embeddings(

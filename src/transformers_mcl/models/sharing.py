@@ -68,11 +68,13 @@ class Sharing:
     Attributes:
         description: for the plan and the card.
         one_width: whether the embeddings of both must be of one width.
+        one_shape: whether the generator's encoder has the discriminator's shape, whatever else is asked for.
         needs_training: whether a generator that is not trained would be trained all the same.
     """
 
     description = "nothing"
     one_width = False
+    one_shape = False
     needs_training = False
 
     def prepare(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> None:
@@ -123,6 +125,17 @@ class EmbeddingLayer(Tokens):
         return {f"{theirs}.{name}": f"{ours}.{name}" for name in names}
 
 
+class Encoder(Tokens):
+    """The whole encoder: the generator is the discriminator with a masked language model's head. So `objective="mlm"`
+    trains the encoder that fine-tuning takes."""
+
+    description = "the whole encoder"
+    one_shape = True
+
+    def tied(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> dict[str, str]:
+        return {name: name for name, _ in generator.named_parameters()}
+
+
 class Disentangled(Sharing):
     """The generator's embeddings of tokens, from which the discriminator's differ by what it has learnt itself."""
 
@@ -142,6 +155,7 @@ class Disentangled(Sharing):
 SHARING: dict[str, Sharing] = {
     "token": Tokens(),
     "all": EmbeddingLayer(),
+    "encoder": Encoder(),
     "none": Sharing(),
     "gdes": Disentangled(),
 }

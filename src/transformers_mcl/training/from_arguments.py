@@ -80,6 +80,8 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     else:
         start, changes = {"vocab_size": vocabulary_size(tokenizer), **ids}, config_overrides(model_args)
         build = getattr(MclConfig, str(preset))
+    if model_args.objective == "mlm" and not model_args.model_name_or_path:
+        changes.setdefault("generator_shares", "encoder")
     weights = OBJECTIVES[model_args.objective] if model_args.objective else start.get("loss_weights")
     weights = weights or OBJECTIVES["mcl"]
     if (weight := model_args.discriminator_weight) is not None:

@@ -58,9 +58,12 @@ class ModelArguments(CardArguments):
             "training text: tiny; with: small. With --backbone it gives the training arguments alone."
         },
     )
-    objective: Literal["mcl", "electra"] | None = field(
+    objective: Literal["mcl", "electra", "mlm"] | None = field(
         default=None,
-        metadata={"help": "mcl: all courses; electra: replaced token detection alone. mcl, or the checkpoint's."},
+        metadata={
+            "help": "mcl: all courses; electra: replaced token detection alone; mlm: masked language modelling of the "
+            "encoder itself, or of the generator of a pair to go on from. mcl, or the checkpoint's."
+        },
     )
     backbone: str | None = field(
         default=None,
@@ -89,7 +92,9 @@ class ModelArguments(CardArguments):
     )
     generator_shares: str | None = field(
         default=None,
-        metadata={"help": "What the generator shares with the discriminator: token, all, gdes or none (token)."},
+        metadata={
+            "help": "What the generator shares with the discriminator: token, all, encoder, gdes or none (token)."
+        },
     )
     generator_trainable: bool | None = field(
         default=None, metadata={"help": "Whether the generator is trained, or samples as it is (true)."}

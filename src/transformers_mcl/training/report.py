@@ -44,7 +44,7 @@ def comparison_table(evaluations: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _courses(evaluation: Mapping[str, float]) -> list[str]:
-    return [course for course in COURSES if f"{course}_disc_auc" in evaluation]
+    return [course for course in COURSES if any(f"{course}_{figure}" in evaluation for figure in COURSE_FIGURES)]
 
 
 def _cells(values: Iterable[str]) -> str:
