@@ -335,7 +335,7 @@ MAIN_COURSE = "rtd"
 OBJECTIVES: dict[str, dict[str, float]] = {
     "mcl": {loss.name: loss.weight for course in COURSES.values() for loss in course.losses},
     "electra": {loss.name: loss.weight for loss in COURSES[MAIN_COURSE].losses if not loss.corrects},
-    "mlm": {COURSES[MAIN_COURSE].generate.name: 1.0},
+    "mlm": {loss.name: loss.weight for loss in COURSES[MAIN_COURSE].losses if not (loss.corrects or loss.detects)},
 }
 
 
