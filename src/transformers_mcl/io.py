@@ -122,8 +122,8 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards.
 
-    So it does in processes that are forked meanwhile: a pool of workers that took note of SIGTERM and did not end would
-    be waited for without end.
+    So it does in processes that are forked meanwhile: a pool of workers that took note of SIGTERM and did not end
+    would be waited for without end.
     """
     if threading.current_thread() is not threading.main_thread():  # Python allows no other to
         yield
