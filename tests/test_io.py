@@ -113,9 +113,12 @@ def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
 def test_sigterm_ends_forked_processes() -> None:
     """Or a pool of `datasets`, which ends its workers so, would wait for them without end."""
     with at_sigterm(lambda *_: None):
+        read, write = os.pipe()
         if not (child := os.fork()):
+            os.write(write, b".")
             signal.pause()
             os._exit(0)
+        os.read(read, 1)
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
 

@@ -122,26 +122,31 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 def at_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Has `handler` called at SIGTERM, where this thread may listen; what did before does again afterwards.
 
-    Processes that are forked meanwhile end at SIGTERM as ever: a pool of workers that only took note of it would be
-    waited for without end.
+    So it does in processes that are forked meanwhile: a pool of workers that took note of SIGTERM and did not end
+    would be waited for without end.
     """
     if threading.current_thread() is not threading.main_thread():  # Python allows no other to
         yield
         return
-    process = os.getpid()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == process:
-            handler(number, frame)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    before = signal.signal(signal.SIGTERM, handle)
+    before = signal.signal(signal.SIGTERM, handler) or signal.SIG_DFL
+    _before_we_listened.append(before)
     try:
         yield
     finally:
+        _before_we_listened.pop()
         signal.signal(signal.SIGTERM, before)
+
+
+_before_we_listened: list[Any] = []  # what SIGTERM did, outermost first
+
+
+def _forked() -> None:
+    if _before_we_listened:
+        signal.signal(signal.SIGTERM, _before_we_listened[0])
+
+
+if not _WINDOWS:
+    os.register_at_fork(after_in_child=_forked)
 
 
 @contextmanager
