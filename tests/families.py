@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, set_seed
 
 from transformers_mcl import MclConfig, MclForPreTraining
 
-__all__ = ["ADAPTED", "FAMILIES", "LAYERS", "OFFSET", "demo_tokenizer", "save_encoder", "tiny_config", "tiny_pair"]
+__all__ = [
+    "ADAPTED",
+    "FAMILIES",
+    "LAYERS",
+    "OFFSET",
+    "demo_tokenizer",
+    "each",
+    "save_encoder",
+    "tiny_config",
+    "tiny_pair",
+]
 
 _DEMO = Path(__file__).parents[1] / "src" / "transformers_mcl" / "data" / "demo" / "tokenizer"
 _DEBERTA = {"relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True}
@@ -34,6 +46,16 @@ _WIDTHS = {"albert": ("embedding_size",), "electra": ("embedding_size",)}
 
 FAMILIES = tuple(_FIELDS)
 """The `model_type` of each."""
+
+# What the quick tests take of many families: ours, one of every kind of position, and one without an adapter.
+_QUICK = {"mcl", "bert", "roberta", "modernbert", "deberta-v2", "deberta-v3", "eurobert"}
+
+
+def each(families: Iterable[str], name: str = "family") -> pytest.MarkDecorator:
+    """Has a test take each of `families` in turn, as the argument `name`: the slow tests all of them."""
+    marks = [() if family in _QUICK else pytest.mark.slow for family in families]
+    return pytest.mark.parametrize(name, [pytest.param(f, marks=m) for f, m in zip(families, marks, strict=True)])
+
 
 LAYERS = dict.fromkeys(_FIELDS, "encoder.layer") | {
     "modernbert": "layers",

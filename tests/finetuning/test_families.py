@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from tests.families import FAMILIES, LAYERS, demo_tokenizer, save_encoder
+from tests.families import FAMILIES, LAYERS, demo_tokenizer, each, save_encoder
 from transformers_mcl.cli.main import main
 from transformers_mcl.data.tokenizer import fit_tokenizer
 from transformers_mcl.errors import UserError
@@ -44,7 +44,7 @@ def on_file(command: Command, write: Write, tmp_path: Path, monkeypatch: pytest.
     return words
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_pairs_of_texts_are_learnt_and_predicted_and_a_run_goes_on(
     family: str, on_file: Command, tmp_path: Path
 ) -> None:
@@ -66,7 +66,7 @@ def test_pairs_of_texts_are_learnt_and_predicted_and_a_run_goes_on(
     assert classify({"text": "the film was good", "text_pair": "a fine film"})["label"] in ("0", "1")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_tags_and_answers(family: str, on_file: Command, tmp_path: Path, refused: Any) -> None:
     model = save_encoder(tmp_path / "model", family)
     tags = [{"tokens": ["the", "film", "was", "wonderfully"], "ner_tags": ["O", "B-X", "O", "O"]}] * 4
@@ -87,7 +87,7 @@ def task(write: Write) -> LoadedTask:
     return load_task(find_task("text_classification"), TaskArguments(train_file=[file], validation_file=[file]))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_an_encoder_without_its_weights_is_refused_and_one_without_a_pooler_is_not(
     family: str, task: LoadedTask, tmp_path: Path
 ) -> None:

@@ -25,13 +25,13 @@ from transformers import (
     pipeline,
 )
 
-from tests.families import ADAPTED, demo_tokenizer, tiny_pair
+from tests.families import ADAPTED, demo_tokenizer, each, tiny_pair
 from transformers_mcl import MclDiscriminator, MclForMaskedLM, MclForPreTraining, MclModel, UserError
 from transformers_mcl.cli.main import main
 from transformers_mcl.hub.export import export_model, open_half, take_half
 from transformers_mcl.hub.export_card import auto_class
 
-FAMILY = pytest.mark.parametrize("family", ADAPTED)
+FAMILY = each(ADAPTED)
 SHARES = ("token", "all", "none", "gdes")
 
 

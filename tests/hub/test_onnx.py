@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from tests.families import tiny_config
+from tests.families import each, tiny_config
 from transformers_mcl.errors import UserError
 from transformers_mcl.hub.onnx import save_onnx
 
@@ -23,7 +23,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_the_graph_takes_what_the_model_takes_and_gives_the_same(family: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")

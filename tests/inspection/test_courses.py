@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import ByteLevel as ByteLevelPieces
 from tokenizers.trainers import BpeTrainer
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from tests.families import ADAPTED, demo_tokenizer, tiny_pair
+from tests.families import ADAPTED, demo_tokenizer, each, tiny_pair
 from transformers_mcl import MclConfig, MclForPreTraining, UserError
 from transformers_mcl.inspection import Inspection, describe_course, inspect_text, render
 from transformers_mcl.method import corruptions as c
@@ -372,7 +372,7 @@ def test_a_tokenizer_of_another_model(make_pair: Callable[..., MclForPreTraining
 
 
 # --- pairs of other families -----------------------------------------------------------------------------------------
-@pytest.mark.parametrize("family", ADAPTED)
+@each(ADAPTED)
 def test_any_family_is_inspected(family: str) -> None:
     pair, tokenizer = tiny_pair(family, mask_ratio=0.5, swap_ratio=0.5, generator_shares="gdes"), demo_tokenizer()
     shown = inspect_text(pair, tokenizer, "the chef cooked a meal, who ate it?").courses

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForMaskedLM, PreTrainedConfig
 
-from tests.families import tiny_config
+from tests.families import each, tiny_config
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.method.courses import COURSES, all_losses
 from transformers_mcl.models.backbones import FAMILIES, sibling
@@ -85,7 +85,7 @@ def every(kinds: tuple[str, ...] = tuple(KINDS), but: dict[str, str] | None = No
         but: those that cannot, and the reason.
     """
     assert (but or {}).keys() <= set(kinds)
-    return pytest.mark.parametrize("kind", [kind for kind in kinds if kind not in (but or {})])
+    return each([kind for kind in kinds if kind not in (but or {})], "kind")
 
 
 def backbone(kind: str, **more: Any) -> PreTrainedConfig:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForMaskedLM
 
+from tests.families import each
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.models.flops import known_peak_flops, pass_flops, step_flops
 
@@ -153,7 +154,7 @@ def native_pair(family: str, **overrides: Any) -> MclConfig:
     return MclConfig(backbone_config=backbone)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_step_flops_of_any_family_are_those_torch_counts(family: str, seeded: int) -> None:
     config = native_pair(family)
     tolerance = 3e-3 if family in {*POOLED, "xlm"} else 0

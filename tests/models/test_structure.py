@@ -16,7 +16,7 @@ from transformers import (
     XLNetConfig,
 )
 
-from tests.families import FAMILIES, LAYERS, tiny_config
+from tests.families import FAMILIES, LAYERS, each, tiny_config
 from transformers_mcl.models.structure import input_names, layer_numbers, longest_row, parameter_depths
 
 WITH_TYPES = {"bert", "albert", "electra", "nomic_bert"}
@@ -24,7 +24,7 @@ TABLES = {"bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "
 INPUT = re.compile(r"embed|relative_attention_bias|deberta\.encoder\.LayerNorm")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_depths(family: str) -> None:
     model = AutoModelForSequenceClassification.from_config(tiny_config(family, layers=3))
     depths, layers = parameter_depths(model)
@@ -36,7 +36,7 @@ def test_depths(family: str) -> None:
         assert depth == (int(match[1]) + 1 if match else 0 if INPUT.search(name) else layers + 2), name
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_the_longest_row_is_the_longest_that_works(family: str) -> None:
     model = AutoModel.from_config(tiny_config(family, length=16)).eval()
     assert longest_row(model) == 16
@@ -59,7 +59,7 @@ def test_lengths_of_other_fields() -> None:
     assert (longest_row(roberta), longest_row(xlnet)) == (512, None)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_inputs(family: str) -> None:
     model = AutoModel.from_config(tiny_config(family)).eval()
     names = input_names(model)

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from tests.families import ADAPTED, demo_tokenizer, tiny_pair
+from tests.families import ADAPTED, demo_tokenizer, each, tiny_pair
 from transformers_mcl import MclForPreTraining, UserError, make_soup
 from transformers_mcl.soups import averaging
 from transformers_mcl.soups.conflicts import measure_conflicts
@@ -57,7 +57,7 @@ def tables_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("family", [*ADAPTED, "mcl"])
+@each([*ADAPTED, "mcl"])
 @pytest.mark.parametrize("shares", SHARES)
 def test_the_average_is_that_of_the_weights(
     family: str, shares: str, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.func import functional_call
 from transformers import AutoModelForSequenceClassification, BertTokenizer
 
-from tests.families import FAMILIES, LAYERS, tiny_config
+from tests.families import FAMILIES, LAYERS, each, tiny_config
 from transformers_mcl.errors import UserError
 from transformers_mcl.soups import averaging
 from transformers_mcl.soups.ingredients import Ingredient, open_ingredients
@@ -135,7 +135,7 @@ def test_nothing_better_leaves_the_uniform_average(folders: list[Path], tmp_path
     assert soup.coefficients == pytest.approx([1 / 3] * 3) and soup.uniform == 1.0
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_layers_and_embeddings_of_every_family(family: str) -> None:
     model = AutoModelForSequenceClassification.from_config(tiny_config(family))
     groups = group_tensors(model.state_dict(), "layer")

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from tests.families import demo_tokenizer, save_encoder
+from tests.families import demo_tokenizer, each, save_encoder
 from transformers_mcl import MclForPreTraining, MclTrainingArguments, UserError
 from transformers_mcl.data import DataArguments
 from transformers_mcl.models.sharing import DisentangledEmbedding
@@ -94,7 +94,7 @@ def opened(name: str, kind: Any = AutoModel) -> Any:
 
 
 # --- the shape alone ------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", KINDS)
+@each(KINDS, "kind")
 def test_a_backbone_gives_its_shape_and_the_tokenizer_the_vocabulary(kind: str, save: Save, begin: Begin) -> None:
     folder = save(f"{kind}-large", kind, vocab_size=2000, pad_token_id=7, mask_token_id=9)
     model = begin(backbone=folder).model
@@ -144,7 +144,7 @@ def test_an_electra_is_the_default_path_with_that_shape(begin: Begin, save: Save
 
 # --- weights --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("shares", ["none", "gdes"])
-@pytest.mark.parametrize("kind", KINDS)
+@each(KINDS, "kind")
 def test_a_pair_is_its_two_sources(kind: str, shares: str, save: Save, begin: Begin, warnings: list[str]) -> None:
     ours, its = save(kind), save(f"{kind}-one", kind, layers=1)
     model = begin(discriminator_name_or_path=ours, generator_name_or_path=its, generator_shares=shares).model
@@ -156,7 +156,7 @@ def test_a_pair_is_its_two_sources(kind: str, shares: str, save: Save, begin: Be
     assert warnings == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each(KINDS, "kind")
 def test_a_generator_may_start_as_the_first_layers(kind: str, save: Save, begin: Begin, warnings: list[str]) -> None:
     model = begin(discriminator_name_or_path=save(kind), generator_init="layers").model
     whole = opened(save(kind), AutoModelForMaskedLM)
@@ -183,7 +183,7 @@ def test_layers_of_an_electra_are_as_wide_as_it(save: Save, begin: Begin) -> Non
     assert equal(model.generator.electra, model.discriminator)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each(KINDS, "kind")
 def test_a_generator_that_is_not_given_starts_new_on_embeddings_like_the_discriminators(
     kind: str, save: Save, begin: Begin, warnings: list[str]
 ) -> None:

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from tests import families
-from tests.families import FAMILIES, LAYERS
+from tests.families import FAMILIES, LAYERS, each
 from tests.launching import torchrun
 from transformers_mcl import MclForSequenceClassification, MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.training.optimizers import MuonWithAdamW, layerwise_parameter_groups, optimizer_and_groups
@@ -87,7 +87,7 @@ def test_muon_has_the_matrices_of_the_layers(make_trainer: Make) -> None:
     assert {group["momentum"] for name, group in found.items() if name in matrices} == {0.95}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@each(FAMILIES)
 def test_muon_has_the_matrices_of_the_layers_of_any_family(family: str, tmp_path: Path) -> None:
     model = AutoModelForMaskedLM.from_config(families.tiny_config(family))
     args = MclTrainingArguments(output_dir=str(tmp_path), optim="muon", use_cpu=True)

@@ -10,13 +10,13 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModelForMaskedLM
 
-from tests.families import ADAPTED, demo_tokenizer, save_encoder, tiny_pair
+from tests.families import ADAPTED, demo_tokenizer, each, save_encoder, tiny_pair
 from transformers_mcl import UserError
 from transformers_mcl.evaluation.halves import open_scorers
 from transformers_mcl.evaluation.minimal_pairs import score_pairs
 
 TEXTS = ("the chef cooked a meal .", "who ate ?")
-FAMILY = pytest.mark.parametrize("family", ADAPTED)
+FAMILY = each(ADAPTED)
 
 
 @torch.no_grad()
