@@ -62,9 +62,12 @@ def test_they_are_those_of_pre_training(folder: Path, tmp_path: Path, capsys: py
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["results.json", "results.md"]
 
 
-def test_a_text_of_its_own_is_judged_whole(folder: Path, tmp_path: Path) -> None:
+def test_a_text_of_its_own_is_judged_whole(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     words = ["--validation_file", str(folder / "text.txt"), "--max_seq_length", "16"]
     assert losses(folder, tmp_path, *words) == 0
+    assert "stand in the training" not in capfd.readouterr().err + caplog.text
     said = json.loads((tmp_path / "results.json").read_text())
     assert said["held_out"].startswith("60 documents") and said["text"] == "text.txt"
 

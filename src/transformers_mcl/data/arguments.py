@@ -26,6 +26,9 @@ class DataArguments:
         UserError: a value outside its range, or one that does not go with another.
     """
 
+    # Whether to look for held-out documents in the training text: not where there is none but in name.
+    looks_for_overlap = True
+
     train_file: list[str] | None = field(
         default=None,
         metadata={

@@ -63,7 +63,8 @@ def load_corpus(
     for number in undivided:
         train[number], chosen = hold_out(train[number], args.validation_split_percentage, seed)
         held_out.append(chosen)
-    warn_of_overlap((text.hashes for text in train), (text.hashes for text in held_out))
+    if args.looks_for_overlap:
+        warn_of_overlap((text.hashes for text in train), (text.hashes for text in held_out))
     corpus = DatasetDict(
         train=join([text.documents for text in train], args.mixing_weights, seed),
         validation=join([text.documents for text in held_out]),

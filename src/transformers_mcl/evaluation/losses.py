@@ -32,7 +32,7 @@ class TextArguments(DataArguments):
 
     def __post_init__(self) -> None:
         if self.validation_file and not (self.train_file or self.dataset_name):
-            self.train_file = self.validation_file
+            self.train_file, self.looks_for_overlap = self.validation_file, False
         super().__post_init__()
 
     @property
