@@ -37,7 +37,11 @@ def results(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_task_is_learnt_and_leaves_a_model(
-    command: Command, glue_folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    glue_folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     rates: list[list[float]] = []
     train = Trainer.train
@@ -49,7 +53,11 @@ def test_a_task_is_learnt_and_leaves_a_model(
 
     monkeypatch.setattr(Trainer, "train", watch)
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--num_train_epochs", "12")
+    words += ["--eval_strategy", "epoch", "--logging_steps", "4"]
     assert main([*words, "--learning_rate", "5e-3", "--layerwise_learning_rate_decay", "0.9"]) == 0
+    said, bars = capfd.readouterr()
+    assert re.search(r"^eval (\d+)/\1  loss [\d.e-]+  accuracy 1$", said, re.MULTILINE) and "{" not in said
+    assert "it/s" not in bars and "examples/s" not in bars
     (entry,) = results(tmp_path)["summary"]
     assert entry["metrics"]["accuracy"]["median"] == 1
     out = tmp_path / "out"

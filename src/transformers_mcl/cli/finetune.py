@@ -7,6 +7,7 @@ from ..finetuning.run import prepare_finetuning
 from ..locks import claimed
 from .arguments import ParsedArguments, parse_arguments
 from .main import COMMANDS
+from .terminal import hide_bars
 
 
 def run(argv: list[str]) -> None:
@@ -17,6 +18,8 @@ def run(argv: list[str]) -> None:
         prog="transformers-mcl finetune",
         description=COMMANDS["finetune"],
     )
+    if parsed[2].disable_tqdm:
+        hide_bars()
     with claimed(parsed[2].output_dir, process_index=parsed[2].process_index):
         _run(parsed)
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets import disable_progress_bars
-
 from ..data import DataArguments
 from ..data.shipped import SHIPPED_PAIR, shipped_figures
 from ..errors import UserError
@@ -21,6 +19,7 @@ from ..training.report import comparison_table, results_table
 from ..training.run import ModelArguments, PretrainingRun, prepare, preset_path
 from .arguments import ParsedArguments, parse_arguments
 from .main import PROG
+from .terminal import hide_bars
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
 
@@ -40,7 +39,7 @@ def run(argv: list[str]) -> None:
     parsed = arguments_of(argv, "pretrain", _DESCRIPTION, DryRun)
     dry, _, _, training_args = parsed
     if training_args.disable_tqdm:
-        disable_progress_bars()
+        hide_bars()
     if dry.dry_run:
         training_args.push_to_hub = False  # for which a repository would be made
         _run(parsed)

@@ -12,12 +12,21 @@ from typing import Any, NoReturn, TextIO
 
 from ..io import printable
 
-__all__ = ["Terminal", "in_utf8", "print_drawn", "terminals"]
+__all__ = ["Terminal", "hide_bars", "in_utf8", "print_drawn", "terminals"]
 
 # Beside what `str.isprintable` takes: ends of lines, and spaces and joiners that languages are written with.
 _OF_TEXT = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000\u200c\u200d"
 # What progress bars write, of whose own text nothing is raw: back to the start of the line, and up to another bar's.
 _OF_BARS = re.compile(r"\r|(\x1b\[A)+$")
+
+
+def hide_bars() -> None:
+    """Has the libraries show no progress bars in this process."""
+    import datasets
+    from transformers.utils import logging
+
+    datasets.disable_progress_bars()
+    logging.disable_progress_bar()
 
 
 class Terminal:

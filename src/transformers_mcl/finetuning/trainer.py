@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.trainer_callback import ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..training.arguments import changed
+from ..training.callbacks import CourseLinesCallback, CourseProgressCallback
 from ..training.resumable import ResumableTrainer
 from .arguments import FinetuningArguments
 from .task import LoadedTask
@@ -53,6 +56,26 @@ def early_stopping(args: FinetuningArguments) -> list[TrainerCallback]:
     return [EarlyStoppingCallback(args.early_stopping_patience, args.early_stopping_threshold)]
 
 
+# Of a log, what is not worth a line of 80 columns.
+_NOT_SHOWN = ("epoch", "grad_norm", "learning_rate", "total_flos", "train_loss")
+
+
+class TaskLinesCallback(CourseLinesCallback):
+    """A line at each log: the loss, and of an evaluation the metrics."""
+
+    @staticmethod
+    def line(logs: Mapping[str, float]) -> str:
+        shown = {name: value for name, value in logs.items() if name not in _NOT_SHOWN and isinstance(value, float)}
+        speeds = ("runtime", "per_second")
+        return "  ".join(
+            f"{name.removeprefix('eval_')} {value:.3g}" for name, value in shown.items() if not name.endswith(speeds)
+        )
+
+
+class TaskProgressCallback(TaskLinesCallback, CourseProgressCallback):
+    """The same above progress bars."""
+
+
 class TaskTrainer(ResumableTrainer):
     """Trains and evaluates a model on a task.
 
@@ -65,6 +88,10 @@ class TaskTrainer(ResumableTrainer):
 
     def __init__(self, task: LoadedTask, *arguments: Any, **more: Any):
         super().__init__(*arguments, **more)
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(TaskProgressCallback)
+        elif self.pop_callback(PrinterCallback) is not None:
+            self.add_callback(TaskLinesCallback)
         self.task = task
         # The heads' losses are means over the batch, whatever number of examples the Trainer would tell them of.
         self.model_accepts_loss_kwargs = False

@@ -34,7 +34,13 @@ _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
 
 class CourseLinesCallback(TrainerCallback):
     """A line of the main figures at each log, and an estimate of the time once steps were measured, anew where further
-    losses begin: what a log file shows of a run."""
+    losses begin: what a log file shows of a run.
+
+    Attributes:
+        line: makes the line of a log; an empty one is not shown.
+    """
+
+    line: Callable[[Mapping[str, float]], str] = staticmethod(lambda logs: summary_line(logs))
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -72,7 +78,7 @@ class CourseLinesCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        if self._training and logs is not None and (line := summary_line(logs)):
+        if self._training and logs is not None and (line := self.line(logs)):
             kind, of = "eval" if "eval_loss" in logs else "step", str(state.max_steps)
             self.write(f"{kind} {state.global_step:>{len(of)}}/{of}  {line}")
 
