@@ -142,7 +142,13 @@ def test_how_a_script_ends(
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("script", ["course_soups/run.py", "experiments/run.py", "experiments/peer.py"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "experiments/run.py",
+        *(pytest.param(f"{name}.py", marks=pytest.mark.slow) for name in ("course_soups/run", "experiments/peer")),
+    ],
+)
 def test_a_script_finds_what_it_imports(script: str, tmp_path: Path) -> None:
     """Without this process's path: as its user calls it."""
     path = Path(__file__).parents[2] / "examples" / script

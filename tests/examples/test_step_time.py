@@ -55,6 +55,7 @@ def test_what_torch_would_do_in_attention_is_listed_beside_ours(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted by Linux")
+@pytest.mark.slow
 def test_peak_memory_grows_with_the_batch() -> None:
     few, many = (float(run("--peak_memory_of", "our electra", "--batch_size", size)) for size in ("4", "64"))
     assert many > few + 20e6

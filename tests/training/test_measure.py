@@ -38,8 +38,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"hidden_dropout_prob": 0.1}, {}),
         ({"course_schedule": "sampled"}, {"course_warmup_steps": 2, "gradient_accumulation_steps": 2}),
         ({"generator_temperature": 2.0}, {"generator_warmup_steps": 0.5, "generator_learning_rate": 1e-3}),
-        ({}, {"bf16_full_eval": True, "auto_find_batch_size": True}),
-        ({}, {"bf16": True, "optim": "muon", "per_device_train_batch_size": 32, "batch_size_warmup_steps": 2}),
+        pytest.param({}, {"bf16_full_eval": True, "auto_find_batch_size": True}, marks=pytest.mark.slow),
+        pytest.param(
+            {},
+            {"bf16": True, "optim": "muon", "per_device_train_batch_size": 32, "batch_size_warmup_steps": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_follows_is_what_would_have_been(make_trainer: Make, config: Any, arguments: Any) -> None:
