@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 REVISION = "0" * 40
+FIRST = "1" * 40  # commit of every repository, which holds nothing
 USER = "ada"
 TOKEN = "hf_ada"
 
@@ -50,6 +51,8 @@ class Hub(ThreadingHTTPServer):
         """The commit that a branch or commit of a repository is, and its files."""
         if revision in ("main", REVISION):
             return REVISION, self.repositories[name]
+        if revision == FIRST:
+            return FIRST, {}
         for (repository, branch), files in self.branches.items():
             commit = hashlib.sha1(branch.encode()).hexdigest()
             if repository == name and revision in (branch, commit):
@@ -132,9 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", path):
             self._lfs_batch(json.loads(body))
         elif match := re.fullmatch(r"/api/models/(.+)/branch/(.+)", path):
-            known = (match[1], match[2]) in self.server.branches
-            self.server.branches.setdefault((match[1], match[2]), dict(self.server.repositories[match[1]]))
-            self._answer({}, 409 if known else 200)
+            if there := self._find(match[1], json.loads(body).get("startingPoint", "main")):
+                known = (match[1], match[2]) in self.server.branches
+                self.server.branches.setdefault((match[1], match[2]), dict(there[1]))
+                self._answer({}, 409 if known else 200)
         elif match := re.fullmatch(r"/api/models/(.+)/preupload/.+", path):
             self._preupload(body)
         elif match := re.fullmatch(r"/api/models/(.+)/commit/(.+)", path):
@@ -191,6 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self._list((match[5] or "/")[1:], *there)
                 else:
                     self._describe(name, *there)
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", path):
+            if there := self._find(match[1], match[2]):
+                said = {"title": "", "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"}
+                self._answer([{"id": commit, **said} for commit in (there[0], FIRST)])
         elif match := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             if there := self._find(match[1], match[2]):
                 self._send(there[0], there[1].get(match[3]))

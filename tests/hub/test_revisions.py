@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
+from huggingface_hub import HfApi
 from transformers import AutoModel, AutoModelForPreTraining, AutoTokenizer, BertTokenizer
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -92,16 +93,31 @@ def test_what_of_a_checkpoint_is_pushed(online: Any, checkpoint: Path) -> None:
     main_files = {".gitattributes": b"", "README.md": b"", "last-checkpoint/optimizer.pt": b""}
     online.repositories["ada/run"] = dict(main_files)
     push_revision(checkpoint, "ada/run")
+    assert online.requests.count("GET /api/models/ada/run/commits/main") == 1
     assert {branch for _, branch in online.branches} == {"step-2", "tokens-256"}
     for files in online.branches.values():
-        assert set(files) == MODEL | TOKENIZER | {".gitattributes"}
+        assert set(files) == MODEL | TOKENIZER
     (checkpoint / "config.json").write_text("another")
     (checkpoint / "merges.txt").unlink()
     push_revision(checkpoint, "ada/run")
     for files in online.branches.values():
-        assert set(files) == (MODEL | TOKENIZER | {".gitattributes"}) - {"merges.txt"}
+        assert set(files) == (MODEL | TOKENIZER) - {"merges.txt"}
         assert files["config.json"] == b"another"
     assert online.repositories["ada/run"] == main_files
+
+
+def test_a_push_that_is_cut_short_leaves_no_other_model(
+    online: Any, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online.repositories["ada/run"] = {"config.json": b"of another", "model.safetensors": b"of another"}
+
+    def cut(*_: Any, **__: Any) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(HfApi, "upload_folder", cut)
+    with pytest.raises(UserError, match="refused: gone"):
+        push_revision(checkpoint, "ada/run")
+    assert online.branches == {("ada/run", "step-2"): {}}
 
 
 def test_a_hub_that_refuses(online: Any, checkpoint: Path) -> None:

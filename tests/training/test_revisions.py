@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,10 +29,13 @@ class Run:
         self.tried: list[str] = []
         self.warned: list[str] = []
         self.down: Exception | None = None
+        self.answers = threading.Event()
+        self.answers.set()
         self.callback = RevisionsCallback("ada/run", "hf_secret")
 
     def push(self, checkpoint: Path, name: str, *, token: str | None) -> None:
         assert (name, token) == ("ada/run", "hf_secret")
+        self.answers.wait()
         if self.down is not None:
             self.tried.append(checkpoint.name)
             raise self.down
@@ -40,6 +44,15 @@ class Run:
     def call(self, event: str, step: int) -> None:
         args = TrainingArguments(str(self.folder), use_cpu=True)
         getattr(self.callback, event)(args, TrainerState(global_step=step), TrainerControl())
+        if self.answers.is_set():
+            self.end()
+
+    def end(self) -> None:
+        """Waits for all that is pushed."""
+        self.answers.set()
+        for thread in threading.enumerate():
+            if thread.name == "push_revisions":
+                thread.join()
 
     def checkpoint(self, step: int) -> Path:
         (path := self.folder / f"checkpoint-{step}").mkdir()
@@ -52,12 +65,13 @@ class Run:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
     run = Run(tmp_path)
     monkeypatch.setattr(revisions, "push_revision", run.push)
     monkeypatch.setattr(revisions.logger, "warning", run.warned.append)
     run.call("on_train_begin", 0)
-    return run
+    yield run
+    run.end()
 
 
 def test_each_checkpoint_is_pushed_once(run: Run) -> None:
@@ -89,6 +103,27 @@ def test_what_never_arrived_is_said(run: Run) -> None:
     assert run.tried == ["checkpoint-2", "checkpoint-4", "checkpoint-4"], "and at the end"
     assert run.warned[-1].startswith("push_revisions: not on ada/run: checkpoint-2 (removed), checkpoint-4; ")
     assert not any("secret" in line for line in run.warned)
+
+
+def test_a_hub_that_never_answers_holds_nothing_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "_PATIENCE", 0.01)
+    run.answers.clear()
+    for step in (2, 4):
+        run.save(step)
+    run.call("on_train_end", 4)
+    assert run.pushed == [] and run.warned[-1].startswith(
+        "push_revisions: not on ada/run: checkpoint-2, checkpoint-4;"
+    )
+    run.end()
+    assert sorted(run.pushed) == ["checkpoint-2", "checkpoint-4"] and len(run.warned) == 1
+
+
+def test_at_sigterm_nothing_waits(run: Run) -> None:
+    run.callback = RevisionsCallback("ada/run", "hf_secret", in_a_hurry=lambda: True)
+    run.answers.clear()
+    run.save(2)
+    run.call("on_train_end", 2)
+    assert run.warned[-1].startswith("push_revisions: not on ada/run: checkpoint-2;")
 
 
 def test_a_resumed_run_pushes_what_it_goes_on_from(run: Run) -> None:

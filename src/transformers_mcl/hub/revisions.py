@@ -34,15 +34,18 @@ def push_revision(checkpoint: str | Path, name: str, *, token: str | None = None
     """
     state = load_json(Path(checkpoint) / TRAINER_STATE_NAME)
     step, tokens = state["global_step"], state["num_input_tokens_seen"]
+    api = hf_api()
     with explaining_refusals(name, "hub_model_id"):
+        # Of main a branch would have another model, if the push ends here.
+        empty = api.list_repo_commits(name, token=token)[-1].commit_id
         for branch in (f"step-{step}", f"tokens-{tokens}"):
-            hf_api().create_branch(name, branch=branch, token=token, exist_ok=True)
-            hf_api().upload_folder(
+            api.create_branch(name, branch=branch, revision=empty, token=token, exist_ok=True)
+            api.upload_folder(
                 repo_id=name,
                 folder_path=checkpoint,
                 revision=branch,
                 commit_message=f"Step {step}, after {tokens} tokens",
                 token=token,
                 allow_patterns=_PUSHED,
-                delete_patterns="*",  # what it has of the main branch, or of an earlier push
+                delete_patterns="*",  # what it has of an earlier push
             )

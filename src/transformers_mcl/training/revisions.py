@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -10,41 +12,51 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import logging
 
 from ..errors import UserError
-from ..hub.push import PushingTrainer
 from ..hub.revisions import push_revision
 from ..io import one_line
+from .resumable import ResumableTrainer
 
 __all__ = ["RevisionsCallback", "push_checkpoints"]
 
 logger = logging.get_logger(__name__)
 
 
+_PATIENCE = 600.0  # seconds that the end of a run waits for the Hub, which may never answer
+
+
 class RevisionsCallback(TrainerCallback):
     """Pushes each checkpoint when it is saved ([`push_revision`]); that which a run goes on from as well, of which an
     earlier push may have been cut short.
 
-    Training waits for it, so that no checkpoint is removed before. What fails is a warning, and is tried again at
-    the next checkpoint and at the end, as long as its folder is there.
+    It does so in a thread of its own: whatever the network does, training goes on, and its end waits ten minutes at
+    most. What fails is a warning, and is tried again at the next checkpoint and at the end, as long as its folder is
+    there.
 
     Args:
         name: of the repository, which is there.
         token: of who may write into it.
+        in_a_hurry: whether the end cannot wait.
     """
 
-    def __init__(self, name: str, token: str | None = None):
-        self.name, self._token = name, token
+    def __init__(self, name: str, token: str | None = None, in_a_hurry: Callable[[], bool] = lambda: False):
+        self.name, self._token, self._in_a_hurry = name, token, in_a_hurry
         self._waiting: list[Path] = []
+        self._thread: Thread | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._waiting = [folder] if (folder := _checkpoint(args, state)).is_dir() and state.global_step else []
-        self._push()
+        self._waiting.clear()
+        if state.global_step and _checkpoint(args, state).is_dir():
+            self.on_save(args, state, control)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._waiting.append(_checkpoint(args, state))
-        self._push()
+        self._start()
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._push()
+        if self._thread is not None and not self._in_a_hurry():
+            self._thread.join(_PATIENCE)  # what is on its way, then what failed before
+            if self._waiting:
+                self._start().join(_PATIENCE)
         if self._waiting:
             left = [folder.name + " (removed)" * (not folder.is_dir()) for folder in self._waiting]
             logger.warning(
@@ -52,20 +64,27 @@ class RevisionsCallback(TrainerCallback):
                 "pushes one that is still there"
             )
 
+    def _start(self) -> Thread:
+        """The thread that pushes: a new one, if none is at it."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = Thread(target=self._push, name="push_revisions", daemon=True)
+            self._thread.start()
+        return self._thread
+
     def _push(self) -> None:
-        """Newest first, until one fails: a Hub that is not there costs one try."""
-        for folder in [folder for folder in reversed(self._waiting) if folder.is_dir()]:
+        """Newest first, which is there the longest, until one fails: that the Hub is not there is said once."""
+        while there := [folder for folder in self._waiting if folder.is_dir()]:
             try:
-                push_revision(folder, self.name, token=self._token)
-            except Exception as error:  # whatever the network or a file does, training goes on
+                push_revision(there[-1], self.name, token=self._token)
+            except Exception as error:  # whatever the network or a file does
                 logger.warning(
-                    f"push_revisions: {folder.name} is not pushed, and tried again later: {one_line(error)}"
+                    f"push_revisions: {there[-1].name} is not pushed, and tried again later: {one_line(error)}"
                 )
                 return
-            self._waiting.remove(folder)
+            self._waiting.remove(there[-1])
 
 
-def push_checkpoints(trainer: PushingTrainer) -> None:
+def push_checkpoints(trainer: ResumableTrainer) -> None:
     """Has the checkpoints of `trainer` pushed to the repository of its arguments, which is made if there is none.
 
     Raises:
@@ -79,14 +98,15 @@ def push_checkpoints(trainer: PushingTrainer) -> None:
     if trainer.is_world_process_zero():
         if not trainer.args.push_to_hub:
             trainer.init_hf_repo()
-        trainer.add_callback(RevisionsCallback(str(trainer.hub_model_id), trainer.args.hub_token))
+        name, token = str(trainer.hub_model_id), trainer.args.hub_token
+        trainer.add_callback(RevisionsCallback(name, token, in_a_hurry=lambda: trainer.stopped_by_signal))
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
     return Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
 
 
-def _in_shards(trainer: PushingTrainer) -> bool:
+def _in_shards(trainer: ResumableTrainer) -> bool:
     state = trainer.accelerator.state
     if trainer.is_fsdp_enabled:
         return "FULL_STATE_DICT" not in str(state.fsdp_plugin.state_dict_type)
