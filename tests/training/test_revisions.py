@@ -102,7 +102,8 @@ def test_what_never_arrived_is_said(run: Run) -> None:
     run.call("on_train_end", 4)
     assert run.tried == ["checkpoint-2", "checkpoint-4", "checkpoint-4"], "and at the end"
     assert run.warned[-1].startswith("push_revisions: not on ada/run: checkpoint-2 (removed), checkpoint-4; ")
-    assert not any("secret" in line for line in run.warned)
+    failed = "push_revisions: checkpoint-4 is not pushed, and tried again later: whatever a client raises"
+    assert run.warned[1:3] == [failed] * 2 and len(run.warned) == 4
 
 
 def test_a_hub_that_never_answers_holds_nothing_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
