@@ -223,7 +223,7 @@ def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     exec(compile(block, "docs/export.md", "exec"), {})
     blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
-    assert [command for command, *_ in commands] == ["export", "export", "pretrain"]
+    assert [command for command, *_ in commands] == ["export", "export", "pretrain", "pretrain"]
     for command, *words in commands:
         kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
         parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")

@@ -219,6 +219,7 @@ def prepare_study(
     given = json.loads(json.dumps(given, default=str))
     for name, asked, instead in (
         ("push_to_hub", training_args.push_to_hub, "push the soup that you choose"),
+        ("push_revisions", training_args.push_revisions, "its ingredients would overwrite each other's"),
         ("resume_from_checkpoint", training_args.resume_from_checkpoint, "the same command goes on by itself"),
         ("overwrite_output_dir", model_args.overwrite_output_dir, "remove the folder, or give another"),
     ):

@@ -82,6 +82,9 @@ pretrain --lr_scheduler_kwargs '{"powr": 2}' --lr_scheduler_type polynomial => '
 labels --lr_scheduler_kwargs '{"a": 1}' => 'a' is no argument of linear; it has none
 pretrain --push_to_hub true --hub_model_id 'a b' => push_to_hub='a b' is no name of a repository
 labels --push_to_hub true --hub_model_id a/b/c => push_to_hub='a/b/c' is no name of a repository
+pretrain --push_revisions true => push_revisions=True does nothing where save_strategy is no: give --save_steps
+pretrain --push_revisions true --save_steps 1 => push_revisions=True has no repository: give --hub_model_id
+pretrain --push_revisions true --save_steps 1 --hub_model_id 'a b' => hub_model_id='a b' is no name of a repository
 soup --push_to_hub 'a b' => push_to_hub='a b' is no name of a repository
 # Files of arguments
 pretrain --config missing.yaml => --config missing.yaml: No such file or directory

@@ -165,6 +165,7 @@ def test_another_study_beside_trained_ingredients_is_refused(
         (["--finetune_config", "none.yaml"], "finetune_config: there is no file 'none.yaml'"),
         (["--soup_score", "blimp"], "soup_score=blimp needs minimal pairs"),
         (["--push_to_hub", "true"], "push_to_hub does not go with this study"),
+        (["--push_revisions", "true", "--hub_model_id", "ada/soup"], "push_revisions does not go with this study"),
         (["--objective", "electra"], "loss_weights: slm has weight 0, and the study needs all nine losses"),
         (["--num_jobs", "0"], "num_jobs=0 must be at least 1"),
         (["--learning_rat", "1"], "did you mean --learning_rate?"),

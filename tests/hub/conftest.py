@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from transformers import BertTokenizer
 
 from transformers_mcl import MclConfig, MclForPreTraining
@@ -59,6 +60,22 @@ def hub() -> Iterator[Any]:
     spec.loader.exec_module(module)
     with module.serving() as server:
         yield server
+
+
+@pytest.fixture
+def online(hub: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The Hub that this process talks to; the caches are empty."""
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(
+        constants.HUGGINGFACE_CO_URL_TEMPLATE.split("/{")[0], hub.url
+    )
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr("transformers.utils.hub._hf_api", None)
+    return hub
 
 
 @pytest.fixture

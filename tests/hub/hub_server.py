@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 REVISION = "0" * 40
+FIRST = "1" * 40  # commit of every repository, which holds nothing
 USER = "ada"
 TOKEN = "hf_ada"
 
@@ -24,7 +25,8 @@ class Hub(ThreadingHTTPServer):
 
     A data set is a repository `datasets/owner/name`.
     `branches` has the files of a repository's branches besides main, of any commit id; `private` repositories are only
-    there for who shows `TOKEN`; of bodies longer than `cut`, the connection breaks after so many bytes, `cuts` times.
+    there for who shows `TOKEN`; while it is `down`, nothing can be written; of bodies longer than `cut`, the
+    connection breaks after so many bytes, `cuts` times.
     """
 
     daemon_threads = True
@@ -34,6 +36,7 @@ class Hub(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.branches: dict[tuple[str, str], dict[str, bytes]] = {}
         self.private: set[str] = set()
+        self.down = False
         self.cut: int | None = None
         self.cuts = 10**9
         self.blobs: dict[str, bytes] = {}
@@ -48,6 +51,8 @@ class Hub(ThreadingHTTPServer):
         """The commit that a branch or commit of a repository is, and its files."""
         if revision in ("main", REVISION):
             return REVISION, self.repositories[name]
+        if revision == FIRST:
+            return FIRST, {}
         for (repository, branch), files in self.branches.items():
             commit = hashlib.sha1(branch.encode()).hexdigest()
             if repository == name and revision in (branch, commit):
@@ -59,7 +64,7 @@ class Hub(ThreadingHTTPServer):
 def serving() -> Iterator[Hub]:
     """A hub that answers until the end of the block."""
     hub = Hub()
-    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True)  # how often it looks for its end
     thread.start()
     try:
         yield hub
@@ -89,6 +94,7 @@ def problems_of_card(text: str) -> list[str]:
 class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the head's receipt
 
     def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""
@@ -117,29 +123,41 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body, path = self._body(), self.path.split("?")[0]
+        if self.server.down:
+            return self._answer({"error": "down for maintenance"}, 503)
         if path == "/api/validate-yaml":
             problems = problems_of_card(json.loads(body)["content"])
             self._answer(
                 {"errors": [{"message": text} for text in problems], "warnings": []}, 400 if problems else 200
             )
         elif path == "/api/repos/create":
-            asked = json.loads(body)
-            name = f"{asked.get('organization') or USER}/{asked['name']}"
-            if name.endswith("forbidden"):
-                return self._answer(
-                    {"error": "You don't have the rights to do this"}, 403, X_Error_Message="no rights"
-                )
-            known = name in self.server.repositories
-            self.server.repositories.setdefault(name, {})
-            self._answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)
+            self._create(json.loads(body))
         elif match := re.fullmatch(r"/(.+)\.git/info/lfs/objects/batch", path):
             self._lfs_batch(json.loads(body))
-        elif match := re.fullmatch(r"/api/models/(.+)/(preupload|commit)/(.+)", path):
-            (self._preupload if match[2] == "preupload" else self._commit)(match[1], body)
+        elif match := re.fullmatch(r"/api/models/(.+)/branch/(.+)", path):
+            if there := self._find(match[1], json.loads(body).get("startingPoint", "main")):
+                known = (match[1], match[2]) in self.server.branches
+                self.server.branches.setdefault((match[1], match[2]), dict(there[1]))
+                self._answer({}, 409 if known else 200)
+        elif match := re.fullmatch(r"/api/models/(.+)/preupload/.+", path):
+            self._preupload(body)
+        elif match := re.fullmatch(r"/api/models/(.+)/commit/(.+)", path):
+            if there := self._find(match[1], match[2]):
+                self._commit(match[1], *there, body)
         else:
             self._missing("EntryNotFound")
 
-    def _preupload(self, name: str, body: bytes) -> None:
+    def _create(self, asked: dict[str, Any]) -> None:
+        name = f"{asked.get('organization') or USER}/{asked['name']}"
+        if name.endswith("forbidden"):
+            return self._answer({"error": "You don't have the rights to do this"}, 403, X_Error_Message="no rights")
+        known = name in self.server.repositories
+        if asked.get("private") or asked.get("visibility") == "private":
+            self.server.private.add(name)
+        self.server.repositories.setdefault(name, {})
+        self._answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)
+
+    def _preupload(self, body: bytes) -> None:
         files = [file["path"] for file in json.loads(body)["files"]]
         modes = {path: "lfs" if path.endswith((".safetensors", ".png", ".onnx")) else "regular" for path in files}
         told = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
@@ -150,16 +168,17 @@ class _Handler(BaseHTTPRequestHandler):
         objects = [{"oid": o["oid"], "size": o["size"], "actions": upload} for o in asked["objects"]]
         self._answer({"transfer": "basic", "objects": objects}, Content_Type="application/vnd.git-lfs+json")
 
-    def _commit(self, name: str, body: bytes) -> None:
-        files = self.server.repositories[name]
+    def _commit(self, name: str, commit: str, files: dict[str, bytes], body: bytes) -> None:
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.server.blobs[value["oid"]]
-        url = f"{self.server.url}/{name}/commit/{REVISION}"
-        self._answer({"success": True, "commitOid": REVISION, "commitUrl": url, "hookOutput": ""})
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
+        url = f"{self.server.url}/{name}/commit/{commit}"
+        self._answer({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
 
     def do_HEAD(self) -> None:
         self.do_GET()
@@ -176,6 +195,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self._list((match[5] or "/")[1:], *there)
                 else:
                     self._describe(name, *there)
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commits/([^/]+)", path):
+            if there := self._find(match[1], match[2]):
+                said = {"title": "", "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"}
+                self._answer([{"id": commit, **said} for commit in (there[0], FIRST)])
         elif match := re.fullmatch(r"/((?:datasets/)?[^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             if there := self._find(match[1], match[2]):
                 self._send(there[0], there[1].get(match[3]))

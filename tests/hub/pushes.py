@@ -30,7 +30,8 @@ def run(folder: Path) -> None:
     words += " --load_best_model_at_end true --report_to tensorboard --hub_token hf_not-to-be-written"
     words += " --per_device_train_batch_size 2 --config_overrides num_hidden_layers=1,generator_num_hidden_layers=1"
     told = "--language en de --license mit".split()
-    assert main(["pretrain", *words.split(), *told, "--push_to_hub", "--hub_model_id", "ada/trained"]) == 0
+    told += ["--push_to_hub", "--hub_model_id", "ada/trained", "--push_revisions"]
+    assert main(["pretrain", *words.split(), *told]) == 0
     words = words.replace(str(folder / "pair"), str(folder / "refused"))
     with redirect_stderr(StringIO()) as said:
         assert main(["pretrain", *words.split(), "--push_to_hub", "--hub_model_id", "ada/forbidden"]) == 2

@@ -47,20 +47,10 @@ AUTO: dict[str, Any] = {
 
 
 @pytest.fixture
-def online(hub: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def online(online: Any) -> Any:
     """The Hub that the client talks to, which holds MCL-base; the caches are empty."""
-    hub.repositories[NAME] = dict(FILES)
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(
-        constants.HUGGINGFACE_CO_URL_TEMPLATE.split("/{")[0], hub.url
-    )
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
-    monkeypatch.setattr("transformers.utils.hub._hf_api", None)
-    return hub
+    online.repositories[NAME] = dict(FILES)
+    return online
 
 
 @pytest.fixture

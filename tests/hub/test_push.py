@@ -13,7 +13,7 @@ from transformers import BertTokenizer
 from tests.families import demo_tokenizer, tiny_pair
 from transformers_mcl import UserError
 from transformers_mcl.hub.model_card import RunSummary
-from transformers_mcl.hub.push import check_repo_name
+from transformers_mcl.hub.push import check_repo_name, create_repository
 
 MODEL = {"README.md", "config.json", "model.safetensors", "needs_transformers_mcl.py"}
 TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
@@ -29,6 +29,11 @@ def test_pushes_and_what_arrives(hub: Any, run_with_hub: Any, tokenizer: BertTok
     run_with_hub("-c", OPENED_BY_NAME, tmp_path)
     trained, by_model, generator = (hub.repositories[f"ada/{name}"] for name in ("trained", "by-model", "generator"))
     assert set(trained) >= MODEL | TOKENIZER | {"curves.png", "eval_results.json"}
+    for branch in ("step-1", "tokens-64", "step-2", "tokens-128"):
+        assert set(hub.branches["ada/trained", branch]) == MODEL - {"README.md"} | TOKENIZER
+    assert hub.branches["ada/trained", "step-2"]["model.safetensors"] == (
+        (tmp_path / "pair" / "checkpoint-2" / "model.safetensors").read_bytes()
+    )
     assert set(by_model) == MODEL | TOKENIZER | {"curves.png"}
     assert set(generator) == MODEL | TOKENIZER | {"curves.png"}
     pushed = {name: hub.repositories[f"ada/{name}"]["README.md"].decode() for name in ("other", "native")}
@@ -94,3 +99,8 @@ with torch.no_grad():
 def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(UserError, match=f"push_to_hub='{name}' is no name of a repository"):
         check_repo_name(name)
+
+
+def test_no_token_is_shown(online: Any) -> None:
+    with pytest.raises(UserError, match="refused: Illegal header value b'the token$"):
+        create_repository("ada/new", token="hf_secret ")

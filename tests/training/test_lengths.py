@@ -161,7 +161,8 @@ def test_a_dry_run_says_what_would_be_and_leaves_nothing(
     text: Path, tmp_path: Path, measured: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "a" / "b"
-    assert main(words(text, folder, "--max_steps", 7, "--dry_run", "true", "--course_warmup_steps", 0)) == 0
+    dry = ["--dry_run", "true", "--push_revisions", "true", "--hub_model_id", "ada/none", "--save_steps", 2]
+    assert main(words(text, folder, "--max_steps", 7, *dry, "--course_warmup_steps", 0)) == 0
     out = capsys.readouterr().out
     assert "7 of 128 tokens" in out and "time       about 7 s" in out and "\n  length " not in out
     assert not (tmp_path / "a").exists() and measured == []

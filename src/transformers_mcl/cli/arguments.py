@@ -36,7 +36,7 @@ _NOT_IN_A_RECIPE = ("hub_token", "token", "resume_from_checkpoint", "overwrite_o
 
 # By what has a strategy, arguments that mean nothing without one.
 _IDLE = {
-    "save": ("save_total_limit", "save_only_model", "hub_strategy"),
+    "save": ("save_total_limit", "save_only_model", "hub_strategy", "push_revisions"),
     "eval": ("load_best_model_at_end", "metric_for_best_model", "eval_delay"),
 }
 

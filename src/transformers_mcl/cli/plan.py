@@ -78,7 +78,7 @@ def run(argv: list[str]) -> None:
 
 def _parse(argv: list[str]) -> ParsedArguments:
     parsed = arguments_of(argv, "plan", _DESCRIPTION, PlanArguments, _proposing)
-    parsed[3].push_to_hub = False  # for which a repository would be made
+    parsed[3].push_to_hub = parsed[3].push_revisions = False  # for which a repository would be made
     return parsed
 
 

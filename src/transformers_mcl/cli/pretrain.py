@@ -41,7 +41,7 @@ def run(argv: list[str]) -> None:
     if training_args.disable_tqdm:
         hide_bars()
     if dry.dry_run:
-        training_args.push_to_hub = False  # for which a repository would be made
+        training_args.push_to_hub = training_args.push_revisions = False  # for which a repository would be made
         _run(parsed)
         return
     with claimed(training_args.output_dir, process_index=training_args.process_index):

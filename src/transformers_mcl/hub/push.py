@@ -5,6 +5,7 @@ The recipe stays here, too: it names folders of this machine, and the card says 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,12 @@ NOT_UPLOADED = ["*.bin", "*.pt", "*.pth", "*.pkl", "recipe.yaml", LOCK]
 NOT_UPLOADED += ["runs/*", "*.tfevents.*"]
 
 
-def check_repo_name(name: str) -> None:
-    """Refuses what cannot be the name of a repository on the Hub."""
+def check_repo_name(name: str, argument: str = "push_to_hub") -> None:
+    """Refuses what cannot be the name of a repository on the Hub, given as `argument`."""
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UserError(f"push_to_hub={name!r} is no name of a repository: {one_line(error)}") from error
+        raise UserError(f"{argument}={name!r} is no name of a repository: {one_line(error)}") from error
 
 
 def create_repository(name: str, *, private: bool | None = None, token: str | None = None) -> str:
@@ -85,13 +86,14 @@ def push_folder(
 
 
 @contextmanager
-def explaining_refusals(name: str) -> Iterator[None]:
-    """With one line where the Hub takes no repository `name`, or cannot be reached."""
+def explaining_refusals(name: str, argument: str = "push_to_hub") -> Iterator[None]:
+    """With one line where the Hub takes no repository `name`, given as `argument`, or cannot be reached."""
     try:
         yield
     except (HTTPError, OSError, ValueError) as error:
         said = " ".join((getattr(error, "server_message", None) or one_line(error)).split())
-        raise UserError(f"push_to_hub={name!r}: {hf_api().endpoint} refused: {said}") from error
+        said = re.sub(r"Bearer .*", "the token", said)  # a header that cannot be is shown with all that is in it
+        raise UserError(f"{argument}={name!r}: {hf_api().endpoint} refused: {said}") from error
 
 
 class _WithoutPickles(HfApi):
@@ -120,7 +122,7 @@ class PushingTrainer(Trainer):
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         name = self.args.hub_model_id or Path(str(self.args.output_dir)).absolute().name
-        with explaining_refusals(name):
+        with explaining_refusals(name, "push_to_hub" if self.args.push_to_hub else "hub_model_id"):
             super().init_hf_repo(token=token, private=private)
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:

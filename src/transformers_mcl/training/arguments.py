@@ -12,6 +12,7 @@ import torch
 from transformers import TrainerState, TrainingArguments
 
 from ..errors import UserError
+from ..hub.push import check_repo_name
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.flops import known_peak_flops, step_flops
@@ -121,6 +122,12 @@ class MclTrainingArguments(OptimizerArguments):
         default=True,
         metadata={"help": "Write samples.html, what the pair does to three held-out sentences at each evaluation."},
     )
+    push_revisions: bool = field(
+        default=False,
+        metadata={
+            "help": "Push each checkpoint to branches step-N and tokens-N of hub_model_id, which open by `revision`."
+        },
+    )
     # Looking for NaN here costs a host sync a step.
     logging_nan_inf_filter: bool = field(
         default=False, metadata={"help": "Leave NaN and infinite losses out of the logged mean."}
@@ -206,6 +213,8 @@ class MclTrainingArguments(OptimizerArguments):
         if self.fsdp_plugin_args:
             # The other kind, one file of all weights, is not read back where weights are shared.
             self.fsdp_plugin_args["state_dict_type"] = "SHARDED_STATE_DICT"
+        if self.push_revisions:
+            self._check_repository()
         self._check_warmups()
 
     @property
@@ -230,6 +239,12 @@ class MclTrainingArguments(OptimizerArguments):
         if len(given := self.given_lengths) > 1:
             said = " and ".join(f"{name}={value}" for name, value in given.items())
             raise UserError(f"{said} both say how long the run is: give one of them")
+
+    def _check_repository(self) -> None:
+        if self.hub_model_id is not None:
+            check_repo_name(self.hub_model_id, "hub_model_id")
+        elif not self.push_to_hub:
+            raise UserError("push_revisions=True has no repository: give --hub_model_id NAME, or --push_to_hub true")
 
     def _check_warmups(self) -> None:
         for name in ("generator_warmup_steps", "course_warmup_steps"):

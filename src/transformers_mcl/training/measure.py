@@ -53,6 +53,7 @@ _QUIET: dict[str, Any] = {
     "logging_strategy": IntervalStrategy.NO,
     "load_best_model_at_end": False,
     "push_to_hub": False,
+    "push_revisions": False,
     "logging_first_step": False,
     "eval_on_start": False,
     # These would leave weights of 16 bits behind, and hide a batch that does not fit.

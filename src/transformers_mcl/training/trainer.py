@@ -47,6 +47,7 @@ from .health import HealthCallback
 from .metric_sums import Meter
 from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
 from .resumable import ResumableTrainer
+from .revisions import push_checkpoints
 from .signals import SaveOnSignalCallback
 from .stream_state import check_max_steps, load_stream_state, save_stream_state
 from .trackers import group_by_course
@@ -69,6 +70,7 @@ class MclTrainer(ResumableTrainer):
     - evaluation with the same draws every time, which touches no other random state;
     - a backward after each pass of a network (`backward_per_pass`), and courses that begin later
       (`course_warmup_steps`);
+    - its checkpoints on the Hub, where each opens by its revision (`push_revisions`);
     - Muon, a learning rate for the generator, and fewer and shorter rows at first (`training/batch_warmup.py`).
 
     Arguments are those of [`~transformers.Trainer`], with [`MclTrainingArguments`].
@@ -121,6 +123,8 @@ class MclTrainer(ResumableTrainer):
         self._pair._keys_to_ignore_on_save = set(self._pair.all_tied_weights_keys)
         if self.is_fsdp_enabled:
             self._pair.share_modules()
+        if args.push_revisions:
+            push_checkpoints(self)
         self.compiled = False  # whether each pass of a network is
         self._compile_if_asked()
         if model.config.correction_average == "own" and args.gradient_accumulation_steps * args.world_size > 1:
