@@ -43,12 +43,20 @@ __all__ = [
     "to_disk",
     "versions",
     "whole_file",
+    "without_secrets",
     "write_json",
     "write_text",
 ]
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _WINDOWS = os.name == "nt"
+# In an address, who asks; keys of a query that let in whoever has them, of signed addresses as well; tokens of the Hub.
+_WORDS = "token|key|secret|signature|password|passwd|pwd|auth|credential|session"
+_SECRETS = (
+    (re.compile(r"(?<=://)[^\s/?#]*@"), ""),
+    (re.compile(rf"(?i)(?<=[?&;])([\w.-]*(?:{_WORDS})[\w.-]*|sig|GoogleAccessId)=[^\s&;#'\"<>)]+"), r"\1=***"),
+    (re.compile(r"\bhf_[A-Za-z0-9]{20,}"), "hf_***"),
+)
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
@@ -57,6 +65,13 @@ def local_name(name: str) -> str:
     say, as it is."""
     path = Path(name).expanduser()
     return path.resolve().name if path.exists() else name
+
+
+def without_secrets(text: str) -> str:
+    """`text` whose addresses let nobody in: without user and password, and with `***` for tokens and signatures."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
 
 
 class YamlLoader(yaml.SafeLoader):

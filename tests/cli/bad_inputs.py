@@ -251,6 +251,7 @@ pretrain --attn_implementation flash_attention_2 => attn_implementation='flash_a
 labels --device cuda:7 => unknown argument --device
 # Text
 text --train_file missing.txt => train_file: no such file: 'missing.txt'
+text --train_file https://me:pw@host/a?token=b => train_file: no such file: 'https://host/a?token=***'
 text --train_file empty.txt => train_file: 'empty.txt' is empty
 text --train_file nothing => train_file: the directory 'nothing' holds no files of text
 text --train_file binary.txt => 'binary.txt' is binary (a NUL byte at offset 8)
