@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.launching import posix_only
+from tests.markup import NASTY, parsed
 from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.io import (
     atomic_folder,
@@ -19,9 +20,12 @@ from transformers_mcl.io import (
     files_into,
     is_disk_full,
     load_json,
+    markdown_code,
     markdown_table,
+    markdown_text,
     nearest_path,
     one_line,
+    printable,
     read_json,
     to_disk,
     versions,
@@ -252,6 +256,31 @@ def test_json_that_is_damaged(content: bytes | None, said: str, tmp_path: Path) 
     with pytest.raises(UserError, match=f"^{path} {said}"):
         load_json(path)
     assert read_json(path) == ([1] if content == b"[1]" else None)
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_text_in_markdown_is_only_text(word: str) -> None:
+    shown = markdown_text(word)
+    for text in (
+        f"# {shown}",
+        shown,
+        f"- {shown}",
+        f"a {shown} b",
+        f"**{shown}**",
+        markdown_table([shown], [[shown]]),
+    ):
+        found = [token for token in parsed(text) if not token.type.endswith(("_open", "_close")) or token.tag == "a"]
+        assert {token.type for token in found} == {"inline", "text"}
+        assert printable(" ".join(word.split())) in " ".join(
+            "".join(one.content for one in token.children or ()) for token in found if token.type == "inline"
+        )
+    assert markdown_text("novels_1.txt.gz (en), 50 % of a/b & c: x-y") == "novels_1.txt.gz (en), 50 % of a/b & c: x-y"
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_a_block_of_code_ends_where_it_ends(word: str) -> None:
+    (block,) = parsed(markdown_code(f"{word}\n```\n````\n{word}", "yaml"))
+    assert (block.type, block.info, block.content.count("```")) == ("fence", "yaml", 2 + 2 * word.count("```"))
 
 
 @pytest.mark.parametrize(

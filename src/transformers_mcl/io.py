@@ -35,7 +35,9 @@ __all__ = [
     "is_disk_full",
     "load_json",
     "local_name",
+    "markdown_code",
     "markdown_table",
+    "markdown_text",
     "nearest_path",
     "one_line",
     "printable",
@@ -50,13 +52,15 @@ __all__ = [
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _WINDOWS = os.name == "nt"
-# In an address, who asks; keys of a query that let in whoever has them, of signed addresses as well; tokens of the Hub.
+# In an address, who asks; in its query, what lets in whoever has it, a signature as well; tokens of the Hub.
 _WORDS = "token|key|secret|signature|password|passwd|pwd|auth|credential|session"
 _SECRETS = (
     (re.compile(r"(?<=://)[^\s/?#]*@"), ""),
     (re.compile(rf"(?i)(?<=[?&;])([\w.-]*(?:{_WORDS})[\w.-]*|sig|GoogleAccessId)=[^\s&;#'\"<>)]+"), r"\1=***"),
     (re.compile(r"\bhf_[A-Za-z0-9]{20,}"), "hf_***"),
 )
+# What Markdown or HTML takes for more than a character, anywhere or where a line begins or ends.
+_MARKUP = re.compile(r"[\\`*~\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|#(?=#*$)")
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
@@ -330,6 +334,19 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: st
     rules = [_RULES[letter] for letter in align or "l" + "r" * (len(head) - 1)]
     cells = [[" ".join(cell.replace("|", "&#124;").splitlines()) for cell in row] for row in (head, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
+
+
+def markdown_text(text: object) -> str:
+    """Text from elsewhere, a name or a label, in one line of Markdown that shows its characters and does nothing else:
+    in prose, in a table, and in a title."""
+    line = printable(" ".join(str(text).split()))
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", line)
+
+
+def markdown_code(text: str, language: str = "") -> str:
+    """A block of code, which no line of `text` can end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def versions(*packages: str) -> dict[str, str]:
