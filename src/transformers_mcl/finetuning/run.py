@@ -260,17 +260,18 @@ class Finetuning:
         validations = {task.set_name(split): rows[split] for split in task.validations}
         length = task_length(self.length, task, self.tokenizer, model)
         multiple = padding_multiple(length) if args.bf16 or args.fp16 else None
-        return TaskTrainer(
-            task,
-            model,
-            args,
-            data_collator=task.collator(self.tokenizer, multiple),
-            train_dataset=rows.get("train"),
-            eval_dataset=validations if len(validations) > 1 else next(iter(validations.values()), None),
-            processing_class=self.tokenizer,
-            optimizers=(layerwise_optimizer(args, model), None),
-            callbacks=early_stopping(args),
-        )
+        with refusing("training arguments"):
+            return TaskTrainer(
+                task,
+                model,
+                args,
+                data_collator=task.collator(self.tokenizer, multiple),
+                train_dataset=rows.get("train"),
+                eval_dataset=validations if len(validations) > 1 else next(iter(validations.values()), None),
+                processing_class=self.tokenizer,
+                optimizers=(layerwise_optimizer(args, model), None),
+                callbacks=early_stopping(args),
+            )
 
     def done(self, run: Run) -> dict[str, Any] | None:
         """What a run left that has finished.
