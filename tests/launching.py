@@ -6,7 +6,6 @@ import os
 import sys
 
 import pytest
-from transformers.testing_utils import get_torch_dist_unique_port
 
 __all__ = ["posix_only", "torchrun"]
 
@@ -17,5 +16,5 @@ def torchrun(processes: int = 2) -> list[str]:
     """What stands before a script, or `-m` and a module, for so many processes on this machine."""
     if os.name == "nt":
         pytest.skip("torch's processes find each other by what its builds for Windows lack")
-    port = str(get_torch_dist_unique_port())
-    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", port]
+    # Standalone takes a port that is free, so that two suites can run at a time.
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.launching import posix_only
+from tests.markup import NASTY, parsed
 from transformers_mcl.errors import Interrupted, UserError
 from transformers_mcl.io import (
     at_sigterm,
@@ -20,13 +21,17 @@ from transformers_mcl.io import (
     files_into,
     is_disk_full,
     load_json,
+    markdown_code,
     markdown_table,
+    markdown_text,
     nearest_path,
     one_line,
+    printable,
     read_json,
     to_disk,
     versions,
     whole_file,
+    without_secrets,
     write_json,
     write_text,
 )
@@ -266,3 +271,58 @@ def test_json_that_is_damaged(content: bytes | None, said: str, tmp_path: Path) 
     with pytest.raises(UserError, match=f"^{path} {said}"):
         load_json(path)
     assert read_json(path) == ([1] if content == b"[1]" else None)
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_text_in_markdown_is_only_text(word: str) -> None:
+    shown = markdown_text(word)
+    for text in (
+        f"# {shown}",
+        shown,
+        f"- {shown}",
+        f"a {shown} b",
+        f"**{shown}**",
+        markdown_table([shown], [[shown]]),
+    ):
+        found = [token for token in parsed(text) if not token.type.endswith(("_open", "_close")) or token.tag == "a"]
+        assert {token.type for token in found} == {"inline", "text"}
+        assert printable(" ".join(word.split())) in " ".join(
+            "".join(one.content for one in token.children or ()) for token in found if token.type == "inline"
+        )
+    assert markdown_text("novels_1.txt.gz (en), 50 % of a/b & c: x-y") == "novels_1.txt.gz (en), 50 % of a/b & c: x-y"
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_a_block_of_code_ends_where_it_ends(word: str) -> None:
+    (block,) = parsed(markdown_code(f"{word}\n```\n````\n{word}", "yaml"))
+    assert (block.type, block.info, block.content.count("```")) == ("fence", "yaml", 2 + 2 * word.count("```"))
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("https://user:password@host/file.txt", "https://host/file.txt"),
+        ("https://us%40er:p@ss:w@host:80/a@b.txt", "https://host:80/a@b.txt"),
+        ("s3://KEY:SECRET@bucket/a, ftp://me@host", "s3://bucket/a, ftp://host"),
+        ("https://host/f?token=abc&x=1", "https://host/f?token=***&x=1"),
+        ("https://host/f?x=1&access_token=abc#part", "https://host/f?x=1&access_token=***#part"),
+        (
+            "https://b.s3.amazonaws.com/f?X-Amz-Credential=AK%2F1&X-Amz-Date=2&X-Amz-Security-Token=t&X-Amz-Signature=5",
+            "https://b.s3.amazonaws.com/f?X-Amz-Credential=***&X-Amz-Date=2&X-Amz-Security-Token=***&X-Amz-Signature=***",
+        ),
+        ("https://a.blob.core.windows.net/f?sv=2&sig=a%2Bb%3D'", "https://a.blob.core.windows.net/f?sv=2&sig=***'"),
+        (
+            "https://h/f?GoogleAccessId=me&Signature=a;Api-Key=b",
+            "https://h/f?GoogleAccessId=***&Signature=***;Api-Key=***",
+        ),
+        ("hf://datasets/me/text@main/a.txt", "hf://datasets/me/text@main/a.txt"),
+        ("hf://hf_abcdefghijklmnopqrstuvwxyz0123456@datasets/me", "hf://datasets/me"),
+        ("token hf_abcdefghijklmnopqrstuvwxyz0123456.", "token hf_***."),
+        (
+            "me@host.org asks: what is the key=value? token_type=1",
+            "me@host.org asks: what is the key=value? token_type=1",
+        ),
+    ],
+)
+def test_addresses_let_nobody_in(given: str, left: str) -> None:
+    assert without_secrets(given) == without_secrets(left) == left

@@ -26,6 +26,8 @@ METHODS: dict[Any, dict[str, str]] = {
         "resume_from_checkpoint, trial",
         "_load_best_model": "self",
         "_load_from_checkpoint": "self, resume_from_checkpoint, model",
+        "_load_optimizer_and_scheduler": "self, checkpoint",
+        "_load_scaler": "self, checkpoint",
         "_maybe_log_save_evaluate": "self, tr_loss, grad_norm, model, trial, epoch, ignore_keys_for_eval, start_time, "
         "learning_rate",
         "_prepare_inputs": "self, inputs",

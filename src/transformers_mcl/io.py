@@ -35,7 +35,9 @@ __all__ = [
     "is_disk_full",
     "load_json",
     "local_name",
+    "markdown_code",
     "markdown_table",
+    "markdown_text",
     "nearest_path",
     "one_line",
     "printable",
@@ -43,12 +45,22 @@ __all__ = [
     "to_disk",
     "versions",
     "whole_file",
+    "without_secrets",
     "write_json",
     "write_text",
 ]
 
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _WINDOWS = os.name == "nt"
+# In an address, who asks; in its query, what lets in whoever has it, a signature as well; tokens of the Hub.
+_WORDS = "token|key|secret|signature|password|passwd|pwd|auth|credential|session"
+_SECRETS = (
+    (re.compile(r"(?<=://)[^\s/?#]*@"), ""),
+    (re.compile(rf"(?i)(?<=[?&;])([\w.-]*(?:{_WORDS})[\w.-]*|sig|GoogleAccessId)=[^\s&;#'\"<>)]+"), r"\1=***"),
+    (re.compile(r"\bhf_[A-Za-z0-9]{20,}"), "hf_***"),
+)
+# What Markdown or HTML takes for more than a character, anywhere or where a line begins or ends.
+_MARKUP = re.compile(r"[\\`*~\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|#(?=#*$)")
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 
@@ -57,6 +69,13 @@ def local_name(name: str) -> str:
     say, as it is."""
     path = Path(name).expanduser()
     return path.resolve().name if path.exists() else name
+
+
+def without_secrets(text: str) -> str:
+    """`text` whose addresses let nobody in: without user and password, and with `***` for tokens and signatures."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
 
 
 class YamlLoader(yaml.SafeLoader):
@@ -333,6 +352,19 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], align: st
     rules = [_RULES[letter] for letter in align or "l" + "r" * (len(head) - 1)]
     cells = [[" ".join(cell.replace("|", "&#124;").splitlines()) for cell in row] for row in (head, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (cells[0], rules, *cells[1:]))
+
+
+def markdown_text(text: object) -> str:
+    """Text from elsewhere, a name or a label, in one line of Markdown that shows its characters and does nothing else:
+    in prose, in a table, and in a title."""
+    line = printable(" ".join(str(text).split()))
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", line)
+
+
+def markdown_code(text: str, language: str = "") -> str:
+    """A block of code, which no line of `text` can end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -80,6 +80,51 @@ pretrain --loss_weights '{"mlmm": 1}' => loss_weights: there is no 'mlmm'
 pretrain --lr_scheduler_kwargs power => lr_scheduler_kwargs='power' must be a JSON mapping
 pretrain --lr_scheduler_kwargs '{"powr": 2}' --lr_scheduler_type polynomial => 'powr' is no argument of polynomial
 labels --lr_scheduler_kwargs '{"a": 1}' => 'a' is no argument of linear; it has none
+pretrain --torch_compile true --torch_compile_mode foo => torch_compile_mode: there is no 'foo'; choose from default
+labels --torch_compile true --torch_compile_mode foo => torch_compile_mode: there is no 'foo'
+pretrain --optim_args foo => optim_args=foo: 'foo' is not name=value
+labels --optim_args =1 => optim_args==1: '=1' is not name=value
+pretrain --optim_args foo=1 => optim_args: 'foo' is no argument of adamw_torch_fused that can be given
+labels --optim_args foo=1 => optim_args: 'foo' is no argument of adamw_torch_fused that can be given
+labels --optim sgd --optim_args momentum=abc => could not convert string to float: 'abc'
+labels --optim sgd --optim_args momentum=-1 => optim_args=momentum=-1: Invalid momentum value: -1.0
+pretrain --optim sgd --optim_args nesterov=true => Nesterov momentum requires a momentum
+pretrain --optim muon --optim_args foo=1 => optim_args: 'foo=1' is not an argument of Muon
+labels --optim galore_adamw => galore
+labels --sweep '{}' => sweep={}: name training arguments, each with a list of values
+labels --sweep [] => expected a JSON mapping
+labels --sweep 3 => expected a JSON mapping
+labels --sweep '{"optim_args": ["foo=1"]}' => 'foo' is no argument of adamw_torch_fused
+labels --sweep '{"optim": ["adammm"]}' => adammm
+labels --sweep '{"lr_scheduler_type": ["foo"]}' => foo
+labels --sweep '{"max_steps": [1.5]}' => max_steps cannot be 1.5
+labels --sweep '{"output_dir": ["a"]}' => 'output_dir' is no training argument that can be swept
+labels --sweep '{"fp16": [true]}' => fp16
+labels --sweep '{"lr_scheduler_kwargs": [3]}' => lr_scheduler_kwargs=3 must be a JSON mapping
+labels --class_weights [1] => class_weights='[1]' must be balanced
+labels --class_weights '{"yes": "a"}' => must be balanced
+labels --class_weights '{"yes": -1}' => 'yes': -1 is no weight above 0
+pretrain --lr_scheduler_kwargs 3 => lr_scheduler_kwargs
+labels --lr_scheduler_kwargs '{"a": }' => lr_scheduler_kwargs
+labels --lr_scheduler_type polynomial --lr_scheduler_kwargs '{"power": "a"}' => lr_scheduler_type=polynomial cannot be
+labels --lr_scheduler_type reduce_lr_on_plateau --lr_scheduler_kwargs '{"patience": "a"}' => cannot be with
+pretrain --lr_scheduler_type reduce_lr_on_plateau --lr_scheduler_kwargs '{"mode": "upp"}' => upp
+pretrain --accelerator_config nonsense => accelerator_config: give a JSON mapping, or a file of one: nonsense
+labels --accelerator_config broken.json => broken.json is damaged: it is no JSON
+labels --accelerator_config list.jsonl => list.jsonl is damaged: it holds a list, not a dict
+pretrain --accelerator_config '{"a": 1}' => unexpected keyword argument 'a'
+labels --accelerator_config '{"split_batches": "x"}' => accelerator_config['split_batches']='x' must be true or false
+labels --accelerator_config '{"gradient_accumulation_kwargs": {"foo": 3}}' => there is no 'foo'; choose from num_steps
+pretrain --accelerator_config '{"gradient_accumulation_kwargs": 3}' => gradient_accumulation_kwargs
+pretrain --fsdp_config nonsense => fsdp_config: give a JSON mapping, or a file of one: nonsense cannot be read
+labels --fsdp_config broken.json => fsdp_config: give a JSON mapping, or a file of one: broken.json is damaged
+pretrain --activation_checkpointing_kwargs nonsense => activation_checkpointing_kwargs='nonsense' must be
+labels --activation_checkpointing_kwargs '{"a": 1}' => activation_checkpointing_kwargs: there is no 'a'
+labels --label_names a b => label_names=['a', 'b']: figures of a task
+labels --label_smoothing_factor nan => label_smoothing_factor=nan must be at least 0 and below 1
+pretrain --debug nonsense => debug
+labels --ddp_backend foo => foo
+labels --hub_strategy foo => invalid choice: 'foo'
 pretrain --push_to_hub true --hub_model_id 'a b' => push_to_hub='a b' is no name of a repository
 labels --push_to_hub true --hub_model_id a/b/c => push_to_hub='a/b/c' is no name of a repository
 pretrain --push_revisions true => push_revisions=True does nothing where save_strategy is no: give --save_steps
@@ -254,6 +299,7 @@ pretrain --attn_implementation flash_attention_2 => attn_implementation='flash_a
 labels --device cuda:7 => unknown argument --device
 # Text
 text --train_file missing.txt => train_file: no such file: 'missing.txt'
+text --train_file https://me:pw@host/a?token=b => train_file: no such file: 'https://host/a?token=***'
 text --train_file empty.txt => train_file: 'empty.txt' is empty
 text --train_file nothing => train_file: the directory 'nothing' holds no files of text
 text --train_file binary.txt => 'binary.txt' is binary (a NUL byte at offset 8)

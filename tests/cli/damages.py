@@ -20,7 +20,18 @@ from transformers import BertTokenizer
 from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.cli.main import main
 
-__all__ = ["COMMANDS", "ODD", "REFUSED", "Outcome", "Table", "damaged", "make_models", "make_runs", "run_damaged"]
+__all__ = [
+    "COMMANDS",
+    "ODD",
+    "REFUSED",
+    "STATES",
+    "Outcome",
+    "Table",
+    "damaged",
+    "make_models",
+    "make_runs",
+    "run_damaged",
+]
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] the chef cooked ate a meal soup who what good bad film".split()
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16, "embedding_size": 16}
@@ -111,7 +122,7 @@ COMMANDS: dict[str, Command] = {
         *("--max_steps", 3, "--resume_from_checkpoint", model / "checkpoint-2"),
     ),
     "finetune resume": lambda base, model, out: _finetuning(
-        base, base / "pair", model, "--resume_from_checkpoint", model / "checkpoint-2"
+        base, base / "pair", out, "--max_steps", 3, "--resume_from_checkpoint", model / "checkpoint-2"
     ),
     "finetune again": lambda base, model, out: _finetuning(base, base / "pair", model),
     "convert": lambda base, model, out: f"convert {model} {out}".split(),
@@ -277,6 +288,105 @@ TOKENIZER_CONFIG: dict[str, Damage] = {
     "tokenizer_class unknown": _field("tokenizer_class", "NoSuchTokenizer"),
     **_fields("model_max_length", "pad_token", "added_tokens_decoder", "extra_special_tokens", "padding_side"),
 }
+
+
+def _saved(change: Callable[[Any], Any]) -> Damage:
+    """Of what torch has saved; `change` changes it, or returns another."""
+
+    def damage(path: Path) -> None:
+        found = torch.load(path, map_location="cpu", weights_only=False)
+        changed = change(found)
+        torch.save(found if changed is None else changed, path)
+
+    return damage
+
+
+def _put(name: str, value: Any) -> Damage:
+    return _saved(lambda found: found.update({name: value}))
+
+
+def _lose(name: str) -> Damage:
+    return _saved(lambda found: {key: value for key, value in found.items() if key != name})
+
+
+def _moment(change: Callable[[torch.Tensor], Any]) -> Damage:
+    def of_last(found: Any) -> None:
+        state = found["state"][max(found["state"])]
+        state["exp_avg"] = change(state["exp_avg"])
+
+    return _saved(of_last)
+
+
+def _settings(change: Callable[[dict[str, Any]], Any]) -> Damage:
+    return _saved(lambda found: [change(group) for group in found["param_groups"]] and None)
+
+
+SAVED: dict[str, Damage] = {
+    "a list": _saved(lambda found: [1]),
+    "a number": _saved(lambda found: 3),
+    "an empty mapping": _saved(lambda found: {}),
+    "a tensor": _saved(lambda found: torch.zeros(3)),
+}
+STATES: dict[str, dict[str, Damage]] = {
+    "optimizer.pt": SAVED
+    | {
+        "more in a dimension": _moment(lambda found: torch.cat([found, found])),
+        "a dimension more": _moment(lambda found: found[None]),
+        "one number": _moment(lambda found: found.new_zeros(1)),
+        "a moment of text": _moment(lambda found: "text"),
+        "not finite": _moment(lambda found: found * float("nan")),
+        "no moment": _saved(lambda found: [found["state"][0].pop("exp_avg_sq")] and None),
+        "no step": _saved(lambda found: [state.pop("step") for state in found["state"].values()] and None),
+        "state of a parameter a list": _saved(lambda found: found["state"].update({0: [1]})),
+        "state a list": _put("state", [1]),
+        "no state": _lose("state"),
+        "empty state": _put("state", {}),
+        "no groups": _lose("param_groups"),
+        "fewer groups": _saved(lambda found: found["param_groups"].pop() and None),
+        "fewer parameters": _settings(lambda group: group["params"].pop()),
+        "betas a number": _settings(lambda group: group.update(betas=3)),
+        "a rate of text": _settings(lambda group: group.update(lr="fast")),
+    },
+    "scheduler.pt": SAVED
+    | {
+        "no last_epoch": _lose("last_epoch"),
+        "last_epoch of text": _put("last_epoch", "text"),
+        "rates a number": _put("base_lrs", 3),
+        "more rates": _put("base_lrs", [1e-3] * 9),
+        "a rate of text": _put("_last_lr", ["fast", "fast"]),
+        "a rate that is not finite": _put("base_lrs", [float("nan")] * 2),
+    },
+    "rng_state.pth": SAVED
+    | {
+        "no numpy": _lose("numpy"),
+        "python a number": _put("python", 3),
+        "numpy a list": _put("numpy", [1]),
+        "cpu of floats": _put("cpu", torch.zeros(3)),
+        "cpu too short": _put("cpu", torch.zeros(3, dtype=torch.uint8)),
+    },
+    "trainer_state.json": {
+        "global_step text": _field("global_step", "2"),
+        "global_step negative": _field("global_step", -1),
+        "epoch a list": _field("epoch", [1]),
+        "tokens of text": _field("num_input_tokens_seen", "many"),
+        "epoch not finite": _field("epoch", float("nan")),
+        "log_history a mapping": _field("log_history", {}),
+        "log_history of numbers": _field("log_history", [1]),
+        "callbacks a list": _field("stateful_callbacks", [1]),
+        "an unknown field": _field("stepps", 1),
+        "null": lambda path: path.write_text("null", encoding="utf-8"),
+        "a list": lambda path: path.write_text("[]", encoding="utf-8"),
+    },
+    "run.json": {
+        "files a number": _field("files", 5),
+        "files of numbers": _field("files", [5]),
+        "config a list": _field("config", [1]),
+        "seconds of text": _field("seconds", "long"),
+        "turn a list": _field("turn", [1]),
+        "best a number": _field("best", 3),
+    },
+}
+"""What has another shape or type, though it can be read."""
 _OPENING = (
     *("inspect", "export", "evaluate blimp", "evaluate losses", "evaluate probe"),
     *("pretrain from", "finetune", "soup", "soup first"),
@@ -303,6 +413,11 @@ REFUSED: Table = [
     *((f"{run}/checkpoint-2/{file}", JSON, (name,)) for name, (run, files) in _RUNS.items() for file in files),
     *((f"{run}/checkpoint-2/{file}", ANY, (name,)) for name, (run, _) in _RUNS.items() for file in _SAVED),
     *((f"{run}/checkpoint-2/trainer_state.json", _OTHERS, (name,)) for name, (run, _) in _RUNS.items()),
+    *(
+        (f"{run}/checkpoint-2/{file}", how, (name,))
+        for name, (run, _) in _RUNS.items()
+        for file, how in STATES.items()
+    ),
     ("run/recipe.yaml", YAML, ("recipe",)),
     ("fairseq/checkpoint_1_125000.pt", _OTHERS, ("convert",)),
     ("fairseq/dict.txt", ANY, ("convert",)),

@@ -164,6 +164,26 @@ def test_recipe_holds_no_secret_and_no_leave_to_overwrite() -> None:
     assert parse_arguments([Other], words, prog="x", description="").recipe == "cache_dir: here\n"
 
 
+def test_recipe_holds_no_secret_of_an_address(config: Any) -> None:
+    @dataclass
+    class Other:
+        train_file: list[str] | None = None
+        name: str = ""
+        settings: dict[str, Any] | str | None = None
+
+    given = "train_file: ['https://me:secret@host/a', 'https://host/b?X-Amz-Signature=secret']\n"
+    words = ["--config", str(config(given)), "--name", "s3://me:secret@bucket"]
+    words += ["--settings", '{"a": ["https://host/?token=secret"]}']
+    parsed = parse_arguments([Other], words, prog="x", description="")
+    assert "secret" not in parsed.recipe
+    assert yaml.safe_load(parsed.recipe) == {
+        "train_file": ["https://host/a", "https://host/b?X-Amz-Signature=***"],
+        "name": "s3://bucket",
+        "settings": {"a": ["https://host/?token=***"]},
+    }
+    assert parsed[0].train_file[0] == "https://me:secret@host/a"
+
+
 def test_values_that_stand_in_for_the_defaults(config: Any) -> None:
     preset = config("rate: 7\nsteps: 8\nmode: no\n", "preset.yaml")
     words = ["--config", str(config("name: n\nsteps: 10\n")), "--rate", "0.1"]

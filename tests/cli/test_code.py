@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.cli.damages import COMMANDS, make_models, run_damaged
+from tests.cli.damages import COMMANDS, damaged, make_models, make_runs, run_damaged
 from tests.once import Once
 from transformers_mcl.cli.main import main
 
@@ -117,6 +118,42 @@ def test_pickled_weights_run_nothing(name: str, base: Path) -> None:
     assert "pytorch_model.bin is damaged, or holds more than weights, which is not run" in found.lines[0]
 
 
+def _old(path: Path, mark: Path) -> None:
+    torch.save({"model": Evil(mark)}, path, _use_new_zipfile_serialization=False)
+
+
+def _pickled(path: Path, mark: Path) -> None:
+    path.write_bytes(pickle.dumps(Evil(mark)))
+
+
+def _saved(path: Path, mark: Path) -> None:
+    torch.save({"state": {0: Evil(mark)}, "param_groups": []}, path)
+
+
+@pytest.mark.parametrize(("name", "run"), [("pretrain resume", "run"), ("finetune resume", "tuned")])
+@pytest.mark.parametrize("write", [_saved, _old, _pickled])
+def test_pickles_of_a_checkpoint_run_nothing(
+    write: Callable[[Path, Path], None], name: str, run: str, once: Once, base: Path
+) -> None:
+    runs = base / "runs"
+    runs.mkdir()
+    for path in once("runs to damage", make_runs).iterdir():
+        (runs / path.name).symlink_to(path)
+    files = ["optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_0.pth"]
+    for file in (*files, "pytorch_model.bin", "training_args.bin"):
+        with damaged(runs, f"{run}/checkpoint-2/{file}", lambda path: write(path, base / "mark")) as (folder, path):
+            if file == "pytorch_model.bin":  # as another trainer may write it
+                path.with_name("model.safetensors").unlink()
+                path.with_name("run.json").unlink()
+            found = run_damaged(runs, lambda out, folder=folder: COMMANDS[name](runs, folder, out))  # type: ignore[misc]
+        assert not (base / "mark").exists(), file
+        if file == "training_args.bin" and write is _saved:  # nobody reads it
+            assert found.status == 0, found.said
+            continue
+        assert found.status == 2 and not found.new
+        assert len(found.lines) == 1 and f"{file} " in found.lines[0], found.said
+
+
 def test_a_pickle_of_fairseq_runs_nothing(base: Path) -> None:
     source = base / "evil.pt"
     for pickled in (lambda: torch.save({"model": Evil(base / "mark")}, source), lambda: _old(source, base / "mark")):
@@ -124,7 +161,3 @@ def test_a_pickle_of_fairseq_runs_nothing(base: Path) -> None:
         found = run_damaged(base, lambda out: COMMANDS["convert"](base, source, out))
         assert found.status == 2 and "evil.pt is refused" in found.said and not found.new
         assert not (base / "mark").exists()
-
-
-def _old(path: Path, mark: Path) -> None:
-    torch.save({"model": Evil(mark)}, path, _use_new_zipfile_serialization=False)

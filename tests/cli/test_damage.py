@@ -30,8 +30,8 @@ def cases(table: Table) -> list[tuple[str, str, str]]:
 
 def run(base: Path, table: Table, case: tuple[str, str, str]) -> tuple[Outcome, Path]:
     file, damage, name = case
-    damages = next(damages for other, damages, names in table if other == file and name in names)
-    with damaged(base, file, damages[damage]) as (folder, path):
+    ways = (ways for other, ways, names in table if other == file and name in names and damage in ways)
+    with damaged(base, file, next(ways)[damage]) as (folder, path):
         return run_damaged(base, lambda out: COMMANDS[name](base, folder, out)), path
 
 

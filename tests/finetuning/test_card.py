@@ -11,6 +11,7 @@ from datasets import Dataset, DatasetDict
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
+from tests.markup import NASTY, look
 from transformers_mcl.cli.main import main
 from transformers_mcl.data import tables
 from transformers_mcl.finetuning import SequenceTask, find_task
@@ -84,6 +85,25 @@ def test_the_text_names_no_folder_and_says_what_was_chosen(card: ModelCard) -> N
     assert headings == ["my-mnli", *subjects]
     (bibtex,) = [token.content for token in tokens if token.type == "fence" and token.info == "bibtex"]
     assert bibtex.count("@") == 1  # no pair, which the paper is of
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_words_of_files_and_users_are_no_markup(word: str, tmp_path: Path) -> None:
+    def card(word: str) -> ModelCard:
+        table = Dataset.from_list([{word.strip(): "a", "label": f"{word} {i % 2}"} for i in range(4)])
+        arguments = ExampleArguments(text_column_names=word) if "," not in word else ExampleArguments()
+        sources = {split: Source(4, 4, files=(word,)) for split in ("train", "validation")}
+        splits = DatasetDict(dict.fromkeys(sources, table))
+        task = SequenceTask(find_task("text_classification"), arguments, splits, sources)
+        one: dict[str, Any] = {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2.0}
+        result = {**run(0, accuracy=0.5), "task": task.name, "by_class": {"validation": {word: one, f"{word} b": one}}}
+        runs = [result, {**run(1, accuracy=0.4), "task": task.name, "settings": {"run_name": word}}]
+        about: dict[str, Any] = {"base_model": word, "model_type": "mcl", "versions": {"torch": "2"}, "license": word}
+        more: dict[str, Any] = {"recipe": {"run_name": word, word: [word]}, "entries": summarize_runs(runs)}
+        FinetunedCard(name=word, task=task, result=result, **about, **more).save(tmp_path)
+        return ModelCard.load(tmp_path / "README.md")
+
+    assert look(card(word)) == look(card("word"))
 
 
 Finetuned = Callable[..., Any]

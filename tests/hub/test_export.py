@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ from transformers import (
     pipeline,
 )
 
+from tests.markup import NASTY, look
 from transformers_mcl import (
+    MclConfig,
     MclDiscriminator,
     MclForMaskedLM,
     MclForMultipleChoice,
@@ -37,6 +40,7 @@ from transformers_mcl import (
     UserError,
 )
 from transformers_mcl.hub.export import as_electra, export_model, open_half
+from transformers_mcl.hub.export_card import export_card
 
 Pairs = Callable[..., MclForPreTraining]
 Rows = dict[str, Tensor]
@@ -438,6 +442,17 @@ def test_card_keeps_the_training_and_tells_how_to_open_the_export(
         assert (target / "curves.png").read_bytes() == b"png"
         (code,) = text.split("```python\n")[1:]
         exec(code.split("```")[0].replace(f'"{target.name}"', f'"{target}"'), {})
+
+
+@pytest.mark.parametrize("word", NASTY)
+@pytest.mark.parametrize("format", ["mcl", "remote-code", "onnx"])
+def test_a_name_is_no_markup(format: str, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def card(name: str) -> ModelCard:
+        return export_card(model, tmp_path, format, name=name)
+
+    monkeypatch.setattr("transformers_mcl.hub.export_card.longest_row", lambda _: 8)
+    model: Any = SimpleNamespace(config=MclConfig.tiny())
+    assert look(card(word)) == look(card("word"))
 
 
 def test_card_of_another_make_is_told_how_to_open_the_export(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from tests.families import demo_tokenizer, tiny_pair
+from tests.markup import NASTY, look
 from transformers_mcl.hub.model_card import RunSummary, model_card
 from transformers_mcl.models.configuration_mcl import MclConfig
 
@@ -210,6 +212,31 @@ def test_warnings_of_the_run_are_listed(summary: RunSummary) -> None:
     text = model_card(replace(summary, warnings=warnings)).text
     assert "\n\n## Warnings during training\n\n" + "".join(f"- {warning}\n" for warning in warnings) in text
     assert "Warnings" not in model_card(summary).text
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_words_of_files_and_users_are_no_markup(summary: RunSummary, word: str) -> None:
+    def card(name: str, word: str) -> ModelCard:
+        recipe = {
+            **RECIPE,
+            "output_dir": f"/home/ada/{name}",
+            "run_name": word,
+            "train_file": [word],
+            "a": {word: word},
+        }
+        words: dict[str, Any] = {"data": f"/srv/{word}: 54 documents", "warnings": [word], "datasets": [word]}
+        words |= {"hardware": word, "base_checkpoint": ["ada/a", f"/home/{word}"], "language": [word], "license": word}
+        return model_card(replace(summary, recipe=yaml.safe_dump(recipe), **words))
+
+    found = card(word.replace("/", ""), word)
+    assert look(found) == look(card("name", "word"))
+    data: Any = found.data
+    assert data.datasets == [word] and data.license == word
+    if not word.isprintable() or "\\" in word:
+        return
+    code = next(token.content for token in MarkdownIt().parse(found.text) if token.info == "python")
+    (name,) = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Assign)][:1]
+    assert ast.literal_eval(name) == word.replace("/", "")
 
 
 def test_run_without_figures_says_so(summary: RunSummary) -> None:

@@ -11,9 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, AutoModelForPreTraining, BertConfig, BertForSequenceClassification, BertModel
 
-from transformers_mcl import MclForPreTraining
+from tests.markup import NASTY, look
+from transformers_mcl import MclConfig, MclForPreTraining
 from transformers_mcl.errors import UserError
+from transformers_mcl.soups.card import soup_card
 from transformers_mcl.soups.methods import make_soup
+from transformers_mcl.soups.soup import Soup
 
 from .conftest import SIZES, MakeIngredient
 
@@ -177,6 +180,15 @@ def test_the_card_lists_what_is_in_it(make_ingredient: MakeIngredient, tmp_path:
     card = ModelCard.load(tmp_path / "soup" / "README.md")
     assert "| a | 0.2500 | 0.1000 |" in card.text and "| **the soup** | 1 | **0.2500** |" in card.text
     assert card.data.library_name == "transformers" and "model-soup" in card.data.tags
+
+
+@pytest.mark.parametrize("word", NASTY)
+def test_words_of_files_and_users_are_no_markup(word: str) -> None:
+    def card(word: str) -> ModelCard:
+        soup = Soup("uniform", [word, "b"], [0.5, 0.5], [0.1, 0.2], 0.3, measure=f"loss {word}", source=word)
+        return soup_card(soup, word, MclConfig.tiny(architectures=["MclForMaskedLM"]))
+
+    assert look(card(word.replace("/", "-"))) == look(card("word"))
 
 
 def test_nothing_is_half_written(make_ingredient: MakeIngredient, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from transformers.utils import logging
 
 from ..data.shipped import find_pair
 from ..errors import UserError
-from ..io import YamlLoader
+from ..io import YamlLoader, without_secrets
 
 logger = logging.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class ParsedArguments(tuple[Any, ...]):
     Attributes:
         recipe: YAML of every argument that was given and differs from its default, whether it came from the file or
             from the command line: with ``--config`` it gives the same arguments again. Left out are tokens,
-            which are secret, `resume_from_checkpoint` and `overwrite_output_dir`.
+            which are secret, also in addresses, `resume_from_checkpoint` and `overwrite_output_dir`.
     """
 
     recipe: str
@@ -112,7 +112,8 @@ def parse_arguments(
         for name, default in parser.defaults.items()
         if name in values and name not in _NOT_IN_A_RECIPE and (underlay or values[name] != default)
     }
-    parsed.recipe = yaml.safe_dump(json.loads(json.dumps(kept, default=str)), sort_keys=False, allow_unicode=True)
+    written = yaml.safe_dump(json.loads(json.dumps(kept, default=str)), sort_keys=False, allow_unicode=True)
+    parsed.recipe = without_secrets(written)
     return parsed
 
 

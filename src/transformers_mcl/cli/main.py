@@ -11,7 +11,7 @@ from importlib import import_module, metadata
 from typing import NoReturn
 
 from ..errors import Interrupted, UserError
-from ..io import is_disk_full, one_line
+from ..io import is_disk_full, one_line, without_secrets
 from .terminal import in_utf8, terminals
 
 PROG = "transformers-mcl"
@@ -66,7 +66,7 @@ def _run(words: list[str], prog: str) -> int:
     except UserError as error:
         if os.environ.get(DEBUG) == "1":
             raise
-        print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog}: error: {without_secrets(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     except Interrupted as ended:
         print(f"{prog}: {ended}", file=sys.stderr)

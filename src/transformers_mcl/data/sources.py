@@ -14,7 +14,7 @@ from datasets import Dataset, load_dataset_builder, load_from_disk
 from datasets.data_files import NON_WORDS_CHARS, SPLIT_KEYWORDS
 
 from ..errors import UserError
-from ..io import nearest_path, one_line
+from ..io import nearest_path, one_line, without_secrets
 from .arguments import DataArguments
 from .files import find_files
 from .opening import READ_ERRORS
@@ -85,7 +85,7 @@ def name_sources(args: DataArguments) -> str:
     if args.mixing_weights:
         total = sum(args.mixing_weights)
         names = [f"{weight / total:.3g} {name}" for weight, name in zip(args.mixing_weights, names, strict=True)]
-    return ", ".join(names)
+    return without_secrets(", ".join(names))
 
 
 def find_validation_files(args: DataArguments) -> list[str]:

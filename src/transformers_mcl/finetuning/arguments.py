@@ -21,7 +21,12 @@ __all__ = ["MAIN_METRIC", "EncoderArguments", "FinetuningArguments", "TaskArgume
 MAIN_METRIC = "main"
 """Of `metric_for_best_model`: each task's own."""
 # What figures over all examples at once need.
-_NEEDED = {"batch_eval_metrics": False, "eval_do_concat_batches": True, "prediction_loss_only": False}
+_NEEDED = {
+    "batch_eval_metrics": False,
+    "eval_do_concat_batches": True,
+    "prediction_loss_only": False,
+    "label_names": None,
+}
 
 
 @dataclass

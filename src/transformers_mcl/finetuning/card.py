@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..hub.card_results import save_registered
 from ..hub.citation import INSTALL, PACKAGE, citation
-from ..io import local_name, markdown_table, write_text
+from ..io import local_name, markdown_code, markdown_table, markdown_text, write_text
 from .results import results_markdown
 from .source import Source
 from .task import LoadedTask
@@ -57,7 +58,7 @@ class FinetunedCard:
     def save(self, folder: Path) -> None:
         """Writes the card, `README.md`, into the model's folder, whose pictures it shows; and what is a result on a
         benchmark that the Hub has registered."""
-        sections = [f"# {self.name}", self._opening(), "## How to use it", self._usage(), "## Results"]
+        sections = [f"# {markdown_text(self.name)}", self._opening(), "## How to use it", self._usage(), "## Results"]
         sections += [*self._results(), "## How it was trained", self._setup(), "![The course of training](curves.png)"]
         sections.append(citation(paper=self._is_ours))
         text = "\n\n".join(sections)
@@ -123,7 +124,8 @@ class FinetunedCard:
 
     def _opening(self) -> str:
         data = self.task.sources["train"]
-        text = f"{local_name(self.base_model)}, fine-tuned on {data}, for the task {self.task.name}, with {PACKAGE}."
+        text = f"{local_name(self.base_model)}, fine-tuned on {data}, for the task {self.task.name}, with"
+        text = f"{markdown_text(text)} {PACKAGE}."
         if self._runs > 1:
             text += (
                 f" Of {self._runs} runs this is the one with the highest {self.result['main_metric']} on the "
@@ -133,12 +135,13 @@ class FinetunedCard:
 
     def _usage(self) -> str:
         first = "import transformers_mcl\n" if self._is_ours else ""
+        usage = self.task.usage.replace('"CHECKPOINT"', json.dumps(self.name, ensure_ascii=False))
         needs = INSTALL if self._is_ours else "It needs `pip install transformers` alone."
-        return f"{needs}\n\n```python\n{first}{self.task.usage.replace('CHECKPOINT', self.name)}\n```"
+        return f"{needs}\n\n{markdown_code(first + usage, 'python')}"
 
     def _results(self) -> list[str]:
-        rows = [[name, _text(value)] for name, value in self.result["metrics"].items()]
-        where = "; ".join(str(self.task.sources[split]) for split in self.task.validations)
+        rows = [[markdown_text(name), _text(value)] for name, value in self.result["metrics"].items()]
+        where = markdown_text("; ".join(str(self.task.sources[split]) for split in self.task.validations))
         sections = ["### This model", f"Of this model, on {where}:", markdown_table(["metric", "value"], rows)]
         sections += self._by_class()
         if self._runs > 1:
@@ -153,7 +156,8 @@ class FinetunedCard:
             return []
         columns = ("precision", "recall", "f1", "support")
         rows = [
-            [name, *(_text(int(one[c]) if c == "support" else one[c]) for c in columns)] for name, one in found.items()
+            [markdown_text(name), *(_text(int(one[c]) if c == "support" else one[c]) for c in columns)]
+            for name, one in found.items()
         ]
         return ["### By class", markdown_table(["class", *columns], rows, "lrrrr")]
 
@@ -164,11 +168,11 @@ class FinetunedCard:
         }
         recipe = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=1000).strip()
         return (
-            f"- Data: {self.task.describe()}\n"
+            f"- Data: {markdown_text(self.task.describe())}\n"
             f"- Steps: {self.result['steps']:,}, in {timedelta(seconds=round(self.result['seconds']))}\n"
             f"- Software: {', '.join(f'{package} {version}' for package, version in self.versions.items())}\n\n"
             "These arguments, saved as `recipe.yaml`, repeat the run; of files and folders on the machine it ran on "
-            f"only the names are given.\n\n```yaml\n{recipe}\n```\n\n"
+            f"only the names are given.\n\n{markdown_code(recipe, 'yaml')}\n\n"
             "```bash\ntransformers-mcl finetune --config recipe.yaml\n```"
         )
 

@@ -44,6 +44,8 @@ def plan_runs(encoder: EncoderArguments, task_args: TaskArguments, args: Finetun
             to go on from, or models to push that are not kept.
     """
     grid = encoder.sweep or {}
+    if encoder.sweep == {}:
+        raise UserError("sweep={}: name training arguments, each with a list of values, or leave it out")
     _check_grid(grid)
     if (last := args.seed + encoder.num_seeds - 1) >= 2**32:
         raise UserError(f"num_seeds={encoder.num_seeds} from seed={args.seed} on: {last} is beyond 2**32 - 1")

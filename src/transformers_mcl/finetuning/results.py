@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, mean, median, stdev
 from typing import Any
 
-from ..io import markdown_table, write_json, write_text
+from ..io import markdown_table, markdown_text, write_json, write_text
 from ..plots import BLUE, picture
 from .known_tasks import GLUE_AVERAGE
 from .task import find_task
@@ -101,7 +101,7 @@ def results_markdown(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _setting(entry: Mapping[str, Any], before: str = "") -> str:
-    named = ", ".join(f"{name} {value}" for name, value in entry["settings"].items())
+    named = markdown_text(", ".join(f"{name} {value}" for name, value in entry["settings"].items()))
     return f"{before}{named}" if named else ""
 
 
@@ -114,7 +114,8 @@ def _table(entries: Sequence[Mapping[str, Any]], main_only: bool = False) -> str
         for name, value in entry["metrics"].items():
             if isinstance(value["min"], int) or (main_only and name != entry["main_metric"]):
                 continue  # a count of examples, or not asked for
-            cells = [entry["task"], f"**{name}**" if name == entry["main_metric"] else name]
+            shown = markdown_text(name)
+            cells = [entry["task"], f"**{shown}**" if name == entry["main_metric"] else shown]
             cells += [f"{value['median']:.4f}", _mean(value), f"{value['min']:.4f}", f"{value['max']:.4f}"]
             cells.append(str(len(entry["seeds"]) - entry["diverged"]))
             rows.append([*cells, *([setting] if swept else [])])

@@ -219,14 +219,17 @@ class Finetuning:
             run.folder.mkdir(parents=True, exist_ok=True)
             if self.encoder.overwrite_output_dir:  # or it would be gone on from
                 remove_all(run.folder)
-            write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         model, _ = load_encoder(self.encoder, task, run.seed, args.do_train)
         adapts = self.encoder.lora and args.do_train
         trainer = self._trainer(task, add_adapter(model, self.encoder, task) if adapts else model, args)
         trainer.accelerator.wait_for_everyone()
+        checkpoint = checkpoint_of(args) if args.do_train else None
+        trainer.check_resumable(checkpoint)
+        if args.process_index == 0:
+            write_json(run.folder / _RUN, {"arguments": self._identity(run)})  # not finished: it has no metrics
         if args.do_train:
             with own_names(model):
-                trainer.train(resume_from_checkpoint=checkpoint_of(args))
+                trainer.train(resume_from_checkpoint=checkpoint)
         if adapts:
             merge_adapter(trainer, run.folder / "adapter")
         result = {"task": task.name, "main_metric": task.main_metric, "seed": run.seed, "settings": dict(run.settings)}
@@ -257,17 +260,18 @@ class Finetuning:
         validations = {task.set_name(split): rows[split] for split in task.validations}
         length = task_length(self.length, task, self.tokenizer, model)
         multiple = padding_multiple(length) if args.bf16 or args.fp16 else None
-        return TaskTrainer(
-            task,
-            model,
-            args,
-            data_collator=task.collator(self.tokenizer, multiple),
-            train_dataset=rows.get("train"),
-            eval_dataset=validations if len(validations) > 1 else next(iter(validations.values()), None),
-            processing_class=self.tokenizer,
-            optimizers=(layerwise_optimizer(args, model), None),
-            callbacks=early_stopping(args),
-        )
+        with refusing("training arguments"):
+            return TaskTrainer(
+                task,
+                model,
+                args,
+                data_collator=task.collator(self.tokenizer, multiple),
+                train_dataset=rows.get("train"),
+                eval_dataset=validations if len(validations) > 1 else next(iter(validations.values()), None),
+                processing_class=self.tokenizer,
+                optimizers=(layerwise_optimizer(args, model), None),
+                callbacks=early_stopping(args),
+            )
 
     def done(self, run: Run) -> dict[str, Any] | None:
         """What a run left that has finished.

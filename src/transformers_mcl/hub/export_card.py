@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers.utils.hub import cached_file, hf_api
 
 from ..data.tokenizer import fit_tokenizer, load_tokenizer
 from ..errors import UserError
+from ..io import markdown_text
 from ..models.loading import open_model
 from ..models.structure import longest_row
 from .citation import INSTALL, citation
@@ -66,7 +68,7 @@ def export_card(model: PreTrainedModel, folder: Path, format: str, source: str =
     name = name or folder.name
     card = _take_card(source, folder)
     if card is None:
-        card = ModelCard(f"---\n{ModelCardData(tags=family_tags(model.config))}\n---\n\n# {name}\n")
+        card = ModelCard(f"---\n{ModelCardData(tags=family_tags(model.config))}\n---\n\n# {markdown_text(name)}\n")
     kind = type(model).__name__
     task = next((task for end, task in PIPELINES.items() if kind.endswith(end)), "feature-extraction")
     data: Any = card.data
@@ -109,7 +111,9 @@ def bring_card(model: PreTrainedModel, folder: str | Path, name: str, token: str
     if type(model).__name__ == "MclForPreTraining":
         taken = _take_card(source, Path(folder))
         assert taken is not None
-        card = _renamed(_NAME.sub(lambda _: f'checkpoint = "{name}"', taken.content), name)
+        card = _renamed(
+            _NAME.sub(lambda _: f"checkpoint = {json.dumps(name, ensure_ascii=False)}", taken.content), name
+        )
     else:
         card = export_card(model, Path(folder), "mcl", source, name)
     data: Any = card.data
@@ -143,7 +147,7 @@ def _is_ours(model: PreTrainedModel, tags: list[str] | None) -> bool:
 
 def _renamed(text: str, name: str) -> ModelCard:
     """A card with another title, under which the Hub lists its figures too."""
-    card = ModelCard(_TITLE.sub(lambda _: f"# {name}\n", text, count=1).rstrip() + "\n")
+    card = ModelCard(_TITLE.sub(lambda _: f"# {markdown_text(name)}\n", text, count=1).rstrip() + "\n")
     data: Any = card.data
     if data.eval_results:
         data.model_name = name
@@ -171,7 +175,7 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
         opener, imports = kind, f"from transformers import AutoTokenizer\nfrom transformers_mcl import {kind}"
     elif format == "mcl":
         first = "import transformers_mcl\n"
-    arguments = f'"{name}"' + (", trust_remote_code=True" if format == "remote-code" else "")
+    arguments = json.dumps(name, ensure_ascii=False) + (", trust_remote_code=True" if format == "remote-code" else "")
     needs = {
         "mcl": INSTALL,
         "remote-code": f"It brings the code that it needs, for transformers {OLDEST} or newer.",
@@ -187,7 +191,7 @@ def _usage(model: PreTrainedModel, name: str, format: str) -> str:
 
 
 def _onnx_usage(model: PreTrainedModel, name: str) -> str:
-    imports, folder = "from transformers import AutoTokenizer", f'"{name}"'
+    imports, folder = "from transformers import AutoTokenizer", json.dumps(name, ensure_ascii=False)
     if "/" in name:  # on the Hub
         imports, folder = f"from huggingface_hub import snapshot_download\n{imports}", f"snapshot_download({folder})"
     bound = f" up to {longest}" if (longest := longest_row(model)) else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -15,7 +17,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
-from ..io import write_text
+from ..io import markdown_code, markdown_text, write_text
 from ..method.courses import COURSES, all_losses
 from ..method.metrics import COURSE_FIGURES
 from ..models.backbones import native_class
@@ -109,16 +111,27 @@ def model_card(summary: RunSummary) -> ModelCard:
         halves=_halves(summary.config),
         native=_native_names(summary.config),
         courses=[_course(summary.config, course) for course in summary.config.active_courses],
-        recipe=summary.recipe and yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000).strip(),
+        recipe=summary.recipe and markdown_code(_yaml(recipe), "yaml"),
         tables=_tables(summary),
         text=_text,
+        shown=lambda text: markdown_text(_without_paths(text, local)),
+        quoted=partial(json.dumps, ensure_ascii=False),
         install=INSTALL,
         citation=citation(),
     )
-    text = str(card).rstrip() + "\n"
+    card.text = _without_paths(card.text.rstrip() + "\n", local)
+    return card
+
+
+def _yaml(values: Any) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000).strip()
+
+
+def _without_paths(text: str, local: Mapping[str, str]) -> str:
+    """`text` with only the last name of each path that is `local`, or looks so."""
     for path in sorted(local, key=len, reverse=True):
         text = re.sub(rf"(?<![\w/.]){re.escape(path)}(?![\w/\\])", local[path].replace("\\", r"\\"), text)
-    return ModelCard(_LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text))
+    return _LOCAL_PATH.sub(lambda match: re.split(r"[/\\]", match[0].rstrip("/\\"))[-1], text)
 
 
 def _halves(config: MclConfig) -> dict[str, str]:

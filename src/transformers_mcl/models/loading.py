@@ -277,7 +277,10 @@ def check_weights(
     config = load_config(os.fspath(name_or_path), where, **hub)
     number = sum(map(len, files.values()))
     if (layers := getattr(config, "num_hidden_layers", 0) or 0) > number:  # of which no model is to be built
-        raise UserError(f"{where}: {CONFIG_NAME} has num_hidden_layers={layers}, and the weights are {number} tensors")
+        first = os.path.basename(next(iter(files)))
+        raise UserError(
+            f"{where}: {CONFIG_NAME} has num_hidden_layers={layers}, and its weights, {first}, are {number} tensors"
+        )
     kind = _class_of(config) or kind
     if kind is None or getattr(config, "quantization_config", None) is not None:  # whose tensors are others
         return files

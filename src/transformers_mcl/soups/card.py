@@ -11,7 +11,7 @@ from transformers import PreTrainedConfig
 
 from ..hub.citation import PACKAGE, citation
 from ..hub.export_card import PIPELINES, family_tags
-from ..io import markdown_table
+from ..io import markdown_table, markdown_text
 from .soup import Soup
 
 __all__ = ["soup_card", "soup_table"]
@@ -23,9 +23,9 @@ def soup_table(soup: Soup) -> str:
     if len(set(names)) < len(names):  # run-1/model, run-2/model
         names = [name if _on_the_hub(name) else "/".join(Path(name).parts[-2:]) for name in soup.ingredients]
     head = ["ingredient", "coefficient"]
-    rows = [[name, f"{share:.4f}"] for name, share in zip(names, soup.coefficients, strict=True)]
+    rows = [[markdown_text(name), f"{share:.4f}"] for name, share in zip(names, soup.coefficients, strict=True)]
     if soup.scores is not None and soup.score is not None:
-        head.append(soup.measure + (" (less is better)" if soup.is_loss else ""))
+        head.append(markdown_text(soup.measure) + (" (less is better)" if soup.is_loss else ""))
         for row, score in zip(rows, soup.scores, strict=True):
             row.append(_figure(soup, score))
         if soup.uniform is not None:
@@ -56,10 +56,11 @@ def soup_card(soup: Soup, name: str, config: PreTrainedConfig, library: str = "t
         tags=["merge", "model-soup", *(family_tags(config) if config.model_type == "mcl" else [])],
         eval_results=_eval_results(soup, pipeline or "fill-mask"),
     )
-    scored = f" Scores are {soup.measure} on {soup.source}." if soup.source else ""
+    scored = f" Scores are {markdown_text(f'{soup.measure} on {soup.source}')}." if soup.source else ""
     return ModelCard(
-        f"---\n{data}\n---\n\n# {name}\n\nThe average of the weights of {len(soup.ingredients)} checkpoints, method "
-        f"*{soup.method}*, made with {PACKAGE}. It opens as any of them, a `{kind}`.{scored}\n\n"
+        f"---\n{data}\n---\n\n# {markdown_text(name)}\n\n"
+        f"The average of the weights of {len(soup.ingredients)} checkpoints, method "
+        f"*{soup.method}*, made with {PACKAGE}. It opens as any of them, a `{markdown_text(kind)}`.{scored}\n\n"
         f"{soup_table(soup)}\n\n{citation(paper=config.model_type == 'mcl')}\n"
     )
 

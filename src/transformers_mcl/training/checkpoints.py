@@ -31,6 +31,7 @@ from ..method.courses import COURSES
 from ..models.configuration_mcl import MclConfig
 from ..models.folders import tensor_heads
 from ..models.loading import check_weights
+from .states import check_random_state, check_run, check_stream_state, check_trainer_state
 
 __all__ = [
     "INCOMPLETE",
@@ -55,7 +56,8 @@ logger = logging.get_logger(__name__)
 INCOMPLETE = "checkpoint-is-incomplete.txt"
 _STATE, _RUN = "trainer_state.json", "run.json"
 # The beginnings of the names of what torch has saved and a Trainer reads.
-_READ = ("optimizer.pt", "scheduler.pt", "rng_state")
+_READ = ("optimizer", "scheduler", "scaler", "rng_state", "pytorch_model", "adapter_model")
+_CHECKS = {_STATE: check_trainer_state, _RUN: check_run, "stream_state_": check_stream_state}
 # What may not change whatever becomes of the data: the optimizer's state would not fit.
 _FITTED = ("optim", "generator_learning_rate")
 # By what is there of one, if the checkpoint has an optimizer's state: DeepSpeed's lies in a folder of its own.
@@ -291,13 +293,16 @@ def _check_file(path: Path) -> None:
                 raise ValueError(f"{broken} in it has another checksum")
         if path.name.startswith(_READ):  # as it will be, but for the numbers
             with safe_globals():
-                torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            if path.name.startswith("rng_state"):
+                check_random_state(found)
     elif path.suffix == ".json":
         found = load_json(path, object)
         if path.name in (_STATE, _RUN) and not (isinstance(found, dict) and found):
             raise ValueError("it does not hold what was saved")
-        if path.name == _STATE and not all(isinstance(found.get(name), int) for name in ("global_step", "max_steps")):
-            raise ValueError("it does not say how many steps were taken")
+        for beginning, check in _CHECKS.items():
+            if path.name.startswith(beginning):
+                check(found)
 
 
 def check_same_run(checkpoint: Path, run: Mapping[str, Any], config: MclConfig, ignore_data: bool) -> None:

@@ -59,10 +59,10 @@ class OptimizerArguments(PrecisionArguments):
             raise UserError(f"optim={self.optim} must be one of {', '.join(known)}")
         muon = self.optim == "muon"
         if muon:  # not for transformers' eyes
-            self.optim = "adamw_torch"
+            given, self.optim, self.optim_args = self.optim_args, "adamw_torch", None
         super().__post_init__()
         if muon:
-            self.optim = "muon"
+            self.optim, self.optim_args = "muon", given
         self._check_learning_rates()
 
     def _check_learning_rates(self) -> None:

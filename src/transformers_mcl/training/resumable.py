@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from transformers.utils import logging
 
 from ..hub.push import PushingTrainer, without_pickles
 from .arguments import changed
 from .checkpoints import remembered, remove_old, writing
+from .optimizers import settings
+from .states import check_like, check_optimizer, fitting
 
 __all__ = ["ResumableTrainer"]
 
@@ -40,6 +43,20 @@ class ResumableTrainer(PushingTrainer):
     def stopped_by_signal(self) -> bool:
         """Whether training ended before its time, and is to go on."""
         return False
+
+    def check_resumable(self, checkpoint: str | None) -> None:
+        """Tries what a checkpoint holds on an optimizer of its own; later is after the first files are written.
+
+        Raises:
+            UserError: it does not fit.
+        """
+        if checkpoint is None or self.is_fsdp_enabled or self.is_deepspeed_enabled:  # whose state is in pieces
+            return
+        before = self.optimizer
+        self.create_optimizer_and_scheduler(max(self.args.max_steps, 1000))  # any number: that of epochs is not known
+        self._load_optimizer_and_scheduler(checkpoint)
+        self._load_scaler(checkpoint)
+        self.optimizer, self.lr_scheduler = before, None
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Trainer's, private: no callback is called at both ends of its writing, nor sees a full disk."""
@@ -82,6 +99,24 @@ class ResumableTrainer(PushingTrainer):
                 logger.warning(f"the best checkpoint until now, {beside}, is gone: the best of those to come is taken")
         return begun
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Trainer's, private: the only place before the first step that has an optimizer and what was saved of it."""
+        if checkpoint is None or self.optimizer is None or self.lr_scheduler is None:
+            return
+        folder, own = Path(checkpoint), settings(self.optimizer)
+        _check_small(folder / SCHEDULER_NAME, self.lr_scheduler.state_dict(), "last_epoch")
+        with fitting(next(folder.glob("optimizer*"), folder / OPTIMIZER_NAME)):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+                check_optimizer(getattr(self.optimizer, "optimizer", self.optimizer), own)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Trainer's, private; what was trained in fp16 may go on without."""
+        if checkpoint is None or (scaler := self.accelerator.scaler) is None:
+            return
+        _check_small(Path(checkpoint) / SCALER_NAME, scaler.state_dict(), *scaler.state_dict())
+        super()._load_scaler(checkpoint)
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Trainer's, private: it looks for the end of a run only after a step."""
         if self.state.global_step < self.state.max_steps and not self._was_stopped:
@@ -99,6 +134,16 @@ class ResumableTrainer(PushingTrainer):
         logger.warning(f"the run has had all of its {self.state.global_step:,} steps: nothing more is trained")
         self.state.log_history.pop()  # the summary, of a loss of 0
         return TrainOutput(output.global_step, output.training_loss, {})
+
+
+def _check_small(path: Path, own: dict[str, Any], *needed: str) -> None:
+    """Raises UserError if what a file holds, if there is one, is not like `own`, or lacks what is `needed` of it."""
+    if not path.is_file():
+        return
+    with fitting(path):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        check_like(saved, own)
+        check_like({name: saved[name] for name in needed}, own)
 
 
 def _without_folders(state: Path) -> None:

@@ -45,7 +45,7 @@ from ..models.pretraining import MclForPreTraining
 from .arguments import LENGTHS, MclTrainingArguments
 from .baselines import token_entropy, token_shares
 from .callbacks import format_seconds
-from .checkpoints import check_same_run, explaining_a_full_disk, last_checkpoint, remembered, remove_all
+from .checkpoints import explaining_a_full_disk, last_checkpoint, remembered, remove_all
 from .compiling import Compiling, compiling_pays, why_not
 from .curves import plot_curves
 from .from_arguments import DEMO_FOLDER, build_config, build_pair, open_tokenizer
@@ -455,8 +455,7 @@ def prepare(
     run.trainer.summarize = run.summary
     run.show_samples()
     _warn_of_long_words(run)
-    if checkpoint:
-        check_same_run(Path(checkpoint), run.trainer.identity, model.config, training_args.ignore_data_skip)
+    run.trainer.check_resumable(checkpoint)
     if asked:
         run.settle_length(asked)
     return run

@@ -42,7 +42,7 @@ from .callbacks import (
     bars_closed,
 )
 from .checked_arguments import scheduler_arguments
-from .checkpoints import data_digest, last_checkpoint, remembered
+from .checkpoints import check_same_run, data_digest, last_checkpoint, remembered
 from .health import HealthCallback
 from .metric_sums import Meter
 from .optimizers import apply_settings, complete_state, optimizer_and_groups, settings
@@ -223,6 +223,12 @@ class MclTrainer(ResumableTrainer):
         bars, listening = bars_closed(self.callback_handler.callbacks), self._on_signal.listening
         with bars, listening, changed(self.args, ignore_data_skip=anew or streams):
             return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def check_resumable(self, checkpoint: str | None) -> None:
+        """And whether this run can have written the checkpoint (`check_same_run`)."""
+        if checkpoint is not None:
+            check_same_run(Path(checkpoint), self.identity, self._pair.config, self.args.ignore_data_skip)
+        super().check_resumable(checkpoint)
 
     def _begin(self) -> None:
         """Gives a resumed run what its arguments ask for, and its stream's place; nothing is summed up yet."""

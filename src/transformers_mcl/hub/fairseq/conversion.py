@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from ...errors import UserError, check_name
-from ...io import atomic_folder, check_empty_folder, local_name, one_line
+from ...io import atomic_folder, check_empty_folder, local_name, markdown_text, one_line
 from ...method.courses import COURSES, MAIN_COURSE, OBJECTIVES
 from ...models.configuration_mcl import MclConfig
 from ...models.loading import loading_in_silence
@@ -363,12 +364,13 @@ def _card(report: ConversionReport, name: str) -> ModelCard:
         "MclForSequenceClassification": "AutoModelForSequenceClassification",
         "MclForQuestionAnswering": "AutoModelForQuestionAnswering",
     }.get(report.architecture, "AutoModel")
-    source = local_name(report.source)
+    source = markdown_text(local_name(report.source))
     data = ModelCardData(tags=["mcl", "electra", "fairseq"], library_name="transformers")
     return ModelCard(
-        f"---\n{data}\n---\n\n# {name}\n\nConverted from the fairseq checkpoint `{source}` ({report.family}); "
+        f"---\n{data}\n---\n\n# {markdown_text(name)}\n\n"
+        f"Converted from the fairseq checkpoint {source} ({report.family}); "
         f"`{REPORT_NAME}` says what became of\neach of its tensors. Its licence is that of the original.\n\n"
         f"## How to use it\n\n{INSTALL}\n\n"
         f"```python\nimport transformers_mcl\nfrom transformers import {opener}\n\n"
-        f'model = {opener}.from_pretrained("{name}")\n```\n\n{citation()}\n'
+        f"model = {opener}.from_pretrained({json.dumps(name, ensure_ascii=False)})\n```\n\n{citation()}\n"
     )
