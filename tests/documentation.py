@@ -148,3 +148,8 @@ def on_files(files: Any, *, config: Any) -> None:
         name = Path(notebook).relative_to("docs")
         about = f"[Download this notebook]({name.name}), to run it.\n\n"
         files.append(File.generated(config, name.with_suffix(".md").as_posix(), content=about + text_of(notebook)))
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links to notebooks lead to these pages, and on GitHub to the notebooks."""
+    return re.sub(r"\((notebooks/\w+)\.ipynb\)", r"(\1.md)", markdown)

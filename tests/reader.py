@@ -131,8 +131,8 @@ def _tables(folder: Path) -> None:
             rows = [{first: row["sentence1"], second: row["sentence2"], "label": row["label"]} for row in pairs]
             _write(folder / "glue_filtered" / f"{task}.{split.replace('validation', 'valid')}.jsonl", rows)
     for name in ("train.csv", "test.csv", "dev.csv"):
-        lines = [f"a {word} film,{word}" for word in ("bad", "good") * 8]
-        (folder / name).write_text("\n".join(["text,label", *lines, ""]), encoding="utf-8")
+        lines = [f"a {word} film,{word},who ?,bob,{word}" for word in ("bad", "good") * 8]
+        (folder / name).write_text("\n".join(["text,label,question,answer,quality", *lines, ""]), encoding="utf-8")
     (folder / "pairs.csv").write_text("sentence_good,sentence_bad,UID\nbob lives,lives bob,order\n", encoding="utf-8")
     (folder / "verbs.csv").write_text("sentence_good,sentence_bad,verb\nbob lives,lives bob,live\n", encoding="utf-8")
     _write(folder / "pairs.jsonl.gz", [{"good": "bob lives", "bad": "lives bob", "phenomenon": "order"}])
