@@ -43,6 +43,8 @@ def test_blocks_are_run_or_say_why_not(page: str) -> None:
     excuses = [block.excuse for block in CODE[page] if block.excuse]
     assert len(excuses) == marks, f"{page}: {marks} marks, {len(excuses)} of them above a block of shell or Python"
     assert all(len(excuse.split()) >= 3 for excuse in excuses)
+    named = re.findall(r"\b(?:docs|tests)/[\w./]+\w", " ".join(excuses))
+    assert all((ROOT / name).exists() for name in named), named
 
 
 def commands(page: str) -> Iterator[tuple[Block, list[str]]]:
