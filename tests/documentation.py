@@ -6,6 +6,7 @@ repository lead nowhere: MkDocs knows the pages of the site alone.
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-__all__ = ["NOTEBOOKS", "PAGES", "ROOT", "Block", "blocks_of", "dead_links", "text_of"]
+__all__ = ["DOCSTRINGS", "NOTEBOOKS", "PAGES", "ROOT", "Block", "blocks_of", "dead_links", "text_of"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -32,6 +33,13 @@ NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs")
 _REPOSITORY = r"https://(?:github\.com|raw\.githubusercontent\.com)/transformers-mcl/transformers-mcl/"
 _IN_REPOSITORY = re.compile(_REPOSITORY + r"(?:(?:blob|tree|raw)/)?main/(.+)")
 _MARK = re.compile(r"<!-- not run: (.+?) -->")
+
+DOCSTRINGS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "src").rglob("*.py")
+    if re.search(r"^ *```", path.read_text(encoding="utf-8"), re.MULTILINE)
+)
+"""Modules whose docstrings, which the pages of reference show, have code."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,11 @@ class Block:
 
 @cache
 def text_of(page: str) -> str:
-    """A page's Markdown; a notebook's as well, whose commands are in blocks of bash."""
+    """A page's Markdown; a notebook's as well, whose commands are in blocks of bash, and a module's docstrings."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    if page.endswith(".py"):
+        documented = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+        return "\n\n".join(ast.get_docstring(node) or "" for node in documented)
     if not page.endswith(".ipynb"):
         return text
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]

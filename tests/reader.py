@@ -59,7 +59,7 @@ def _smaller(command: str, given: dict[str, str]) -> Iterator[str]:
         yield from ("--config_overrides", ",".join(filter(None, layers)))
     if command == "pretrain" and given.get("--preset") == "base":
         yield from ("--preset", "small")
-    if (command == "finetune" or given.get("--task") == "probe") and not files:
+    if (command == "finetune" or given.get("--task") == "probe" or given.get("--score") == "cola") and not files:
         yield from ("--dataset_name", "glue-files")
     if given.get("--task") == "probe":
         yield from ("--max_train_samples", "16", "--max_eval_samples", "8")
@@ -150,9 +150,13 @@ def _models(folder: Path) -> None:
 
     from tests.families import save_encoder
 
-    for name, preset in {"my-pair": "small", "one": "tiny"}.items():
-        command = ["pretrain", "--train_file", "corpus.txt", "--tokenizer_name", "my-tokenizer", "--preset", preset]
-        words = [str(folder / "bin" / "transformers-mcl"), *command, "--output_dir", name]
+    text = "pretrain --train_file corpus.txt --tokenizer_name my-tokenizer"
+    for command in (
+        f"{text} --preset small --output_dir my-pair",
+        f"{text} --preset tiny --output_dir one",
+        "finetune --task_name cola --model_name_or_path one --output_dir cola-1",
+    ):
+        words = [str(folder / "bin" / "transformers-mcl"), *command.split()]
         done = subprocess.run(words, cwd=folder, env=environment(folder), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
     shutil.copyfile(folder / "one" / "recipe.yaml", folder / "recipe.yaml")
@@ -169,8 +173,8 @@ def _models(folder: Path) -> None:
     fairseq = ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like"
     for name in ("McmanusChen/MCL-base", "my-fairseq-folder"):
         shutil.copytree(fairseq, folder / name)
-    for name in ("cola-1", "cola-2", "my-classifier"):
-        shutil.copytree(folder / "one", folder / name)
+    for name in ("cola-2", "my-classifier"):
+        shutil.copytree(folder / "cola-1", folder / name)
 
 
 def _main() -> None:

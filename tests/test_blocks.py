@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.documentation import NOTEBOOKS, PAGES, Block, blocks_of, dead_links, text_of
+from tests.documentation import DOCSTRINGS, NOTEBOOKS, PAGES, Block, blocks_of, dead_links, text_of
 from tests.once import Once
 from tests.reader import ROOT, environment, fill
 from transformers_mcl.cli import arguments as parsing
@@ -23,11 +23,12 @@ from transformers_mcl.errors import UserError
 _RUN = ("bash", "python", "console")
 _SHOWN = ("bibtex", "json", "text", "yaml")
 _APART = ("docs/troubleshooting.md",)  # whose answers are for different readers
-CODE = {page: [block for block in blocks_of(page) if block.language in _RUN] for page in [*PAGES, *NOTEBOOKS]}
+_ALL = [*PAGES, *NOTEBOOKS, *DOCSTRINGS]
+CODE = {page: [block for block in blocks_of(page) if block.language in _RUN] for page in _ALL}
 RUN = {page: [block for block in blocks if not block.excuse] for page, blocks in CODE.items()}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *DOCSTRINGS])
 def test_blocks_are_run_or_say_why_not(page: str) -> None:
     """What is of a known language and without a mark is run below; a mark says enough, and stands above code."""
     for block in blocks_of(page):
@@ -104,12 +105,13 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def doctests(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A page's sessions of Python are one."""
-    words = [sys.executable, "-m", "doctest", str(ROOT / page)]
+    (folder / "sessions.md").write_text(text_of(page), encoding="utf-8")
+    words = [sys.executable, "-m", "doctest", "sessions.md"]
     return subprocess.run(words, cwd=folder, env=environment(folder), text=True, capture_output=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if RUN[page]])
+@pytest.mark.parametrize("page", [page for page in [*PAGES, *DOCSTRINGS] if RUN[page]])
 def test_blocks_run(page: str, once: Once, tmp_path: Path) -> None:
     """In order, in one folder, each in a process of its own."""
     reader = once("reader", fill)
