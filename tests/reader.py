@@ -22,7 +22,7 @@ _DEMO = ROOT / "src" / "transformers_mcl" / "data" / "demo"
 
 _FEW = {
     "pretrain": "--use_cpu true --per_device_train_batch_size 2 --per_device_eval_batch_size 2 --max_eval_samples 4 "
-    "--gradient_accumulation_steps 1 --save_steps 1 --torch_compile false --max_train_samples 64 --max_steps 2",
+    "--gradient_accumulation_steps 1 --save_steps 1 --torch_compile false --max_steps 2",
     "plan": "--use_cpu true --per_device_train_batch_size 2 --max_train_samples 64 --max_eval_samples 4 "
     "--preset tiny --ladder_steps 2",
     "finetune": "--use_cpu true --num_seeds 1 --max_seq_length 32 --doc_stride 8 --max_train_samples 16 "
@@ -57,6 +57,8 @@ def _smaller(command: str, given: dict[str, str]) -> Iterator[str]:
     if command in ("pretrain", "plan") and not _SHAPED & given.keys():
         layers = [given.get("--config_overrides"), "num_hidden_layers=1", "generator_num_hidden_layers=1"]
         yield from ("--config_overrides", ",".join(filter(None, layers)))
+    if command == "pretrain" and "--streaming" not in given:
+        yield from ("--max_train_samples", "64")
     if command == "pretrain" and given.get("--preset") == "base":
         yield from ("--preset", "small")
     if (command == "finetune" or given.get("--task") == "probe" or given.get("--score") == "cola") and not files:
