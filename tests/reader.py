@@ -24,7 +24,7 @@ _FEW = {
     "pretrain": "--use_cpu true --per_device_train_batch_size 2 --per_device_eval_batch_size 2 --max_eval_samples 4 "
     "--gradient_accumulation_steps 1 --save_steps 1 --torch_compile false --max_steps 2",
     "plan": "--use_cpu true --per_device_train_batch_size 2 --max_train_samples 64 --max_eval_samples 4 "
-    "--preset tiny --ladder_steps 2",
+    "--preset tiny --ladder_steps 20",
     "finetune": "--use_cpu true --num_seeds 1 --max_seq_length 32 --doc_stride 8 --max_train_samples 16 "
     "--max_eval_samples 8 --max_steps 1",
     "tokenizer": "--overwrite_output_dir true",
@@ -102,8 +102,8 @@ def _texts(folder: Path) -> None:
     for name in ("held_out", "held-out", "other"):
         (folder / f"{name}.txt").write_text(other, encoding="utf-8")
     rows = "".join(json.dumps({"text": line}) + "\n" for line in text.splitlines() if line)
-    (folder / "corpus").mkdir()
-    with gzip.open(folder / "corpus" / "one.jsonl.gz", "wt", encoding="utf-8") as file:
+    (folder / "shards").mkdir()
+    with gzip.open(folder / "shards" / "one.jsonl.gz", "wt", encoding="utf-8") as file:
         file.write(rows)
     for name in ("my-tokenizer", "TOKENIZER", "tokenizer", "fables-tokenizer"):
         shutil.copytree(_DEMO / "tokenizer", folder / name)
