@@ -57,8 +57,8 @@ def _smaller(command: str, given: dict[str, str]) -> Iterator[str]:
     if command in ("pretrain", "plan") and not _SHAPED & given.keys():
         layers = [given.get("--config_overrides"), "num_hidden_layers=1", "generator_num_hidden_layers=1"]
         yield from ("--config_overrides", ",".join(filter(None, layers)))
-    if command == "pretrain" and "--streaming" not in given:
-        yield from ("--max_train_samples", "64")
+    if command == "pretrain" and "--validation_file" not in given:
+        yield from ("--validation_documents", "20") if "--streaming" in given else ("--max_train_samples", "64")
     if command == "pretrain" and given.get("--preset") == "base":
         yield from ("--preset", "small")
     if (command == "finetune" or given.get("--task") == "probe" or given.get("--score") == "cola") and not files:
