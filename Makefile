@@ -21,7 +21,7 @@ RESOLUTION ?= lowest-direct
 UV_ARGS ?= --torch-backend cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-versions test-upstream test-gpu test-deepspeed test-browser lint format docs build clean
+.PHONY: help install demo test test-slow test-versions test-upstream test-gpu test-deepspeed test-browser test-docs lint format docs build clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -77,7 +77,10 @@ format: $(INSTALLED) ## mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: $(DOCS_INSTALLED) ## build the documentation into site/
+test-docs: $(DOCS_INSTALLED) ## run the code of every page, and the notebooks
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m slow $(ARGS) tests/test_blocks.py tests/test_notebooks.py
+
+docs: $(DOCS_INSTALLED) ## build the documentation into site/, if each link leads somewhere
 	$(BIN)/mkdocs build --strict
 
 build: $(INSTALLED) ## build wheel and sdist into dist/

@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from tests.documentation import PAGES, ROOT, blocks_of, text_of
 from tests.families import save_encoder
 from tests.inspection.pages import lively_pair, tiny_tokenizer
 from transformers_mcl import MclTrainingArguments
-from transformers_mcl.cli.app import AppArguments
 from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.convert import ConvertArguments, _named
-from transformers_mcl.cli.evaluate import evaluation_kinds
-from transformers_mcl.cli.export import ExportArguments
-from transformers_mcl.cli.inspect import InspectArguments
-from transformers_mcl.cli.plan import PlanArguments
 from transformers_mcl.cli.pretrain import DryRun, arguments_of, preset_arguments
-from transformers_mcl.cli.soup import SoupArguments
 from transformers_mcl.data import DataArguments
-from transformers_mcl.soups.score_arguments import ScoreArguments
 from transformers_mcl.training.model_arguments import ModelArguments, config_overrides
 
-ROOT = Path(__file__).parents[1]
+
+def run_python_of(page: str) -> dict[str, Any]:
+    """The names that the blocks of a page have made, one after the other."""
+    names: dict[str, Any] = {}
+    for block in blocks_of(f"docs/{page}"):
+        if block.language == "python":
+            code = block.code.replace("max_steps=10", "max_steps=1").replace("range(10)", "range(1)")
+            exec(compile(code, str(block), "exec"), names)
+    return names
 
 
 def test_the_python_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "pretraining.md").read_text(), re.DOTALL)
-    assert len(blocks) == 4
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(compile(block, "docs/pretraining.md", "exec"), names)
+    names = run_python_of("pretraining.md")
     assert type(names["encoder"]).__name__ == "MclModel"
     assert type(names["generator"]).__name__ == "MclForMaskedLM"
 
 
-def test_the_commands_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lengths_of_the_pre_training_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "pretraining.md").read_text().replace("\\\n", "")
-    kinds = {"pretrain": DryRun, "plan": PlanArguments}
-    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
-    commands = [words for words in commands if words and words[0] in kinds]
-    assert [words[0] for words in commands].count("plan") == 2
-    # The lengths of the table, each by itself.
-    table = page.partition("## How long")[2].partition("\n\n**")[0]
-    commands += [["pretrain", *words.split()] for words in re.findall(r"\| `(--\w+ [\d.]+)`", table)]
-    assert len(commands) == 9
-    for command, *words in commands:
-        arguments_of([*words, "--use_cpu", "--output_dir", "out"], command, "", kinds[command])
+    table = text_of("docs/pretraining.md").partition("## How long")[2].partition("\n\n**")[0]
+    lengths = re.findall(r"\| `(--\w+ [\d.]+)`", table)
+    assert len(lengths) == 4
+    for words in lengths:
+        arguments_of([*words.split(), "--use_cpu", "--output_dir", "out"], "pretrain", "", DryRun)
 
 
 def test_files_that_pages_name_exist() -> None:
@@ -71,17 +63,12 @@ def test_files_that_pages_name_exist() -> None:
     assert not missing
 
 
-def blocks_of(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
-
-
-def test_the_page_on_adding_a_course() -> None:
+def test_the_page_on_adding_a_course(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers_mcl.method.courses import COURSES
 
-    names: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "first_tokens", ModuleType("first_tokens"))  # which the first block is saved as
     try:
-        for block in blocks_of("add_a_course.md"):
-            exec(compile(block, "docs/add_a_course.md", "exec"), names)
+        names = run_python_of("add_a_course.md")
         pair, ids = names["pair"], torch.randint(200, 1000, (2, 12))
         ids[:, 0], ids[:, -1] = 101, 102
         output = pair(ids, output_records=True)
@@ -99,10 +86,8 @@ def test_the_page_on_adding_an_encoder(tmp_path: Path) -> None:
     from transformers_mcl import MclForPreTraining
     from transformers_mcl.models.backbones import FAMILIES
 
-    names: dict[str, Any] = {}
     try:
-        for block in blocks_of("add_an_encoder.md"):
-            exec(compile(block, "docs/add_an_encoder.md", "exec"), names)
+        names = run_python_of("add_an_encoder.md")
         ids = torch.randint(200, 1000, (2, 24))
         ids[:, 0], ids[:, -1], ids[:, 11], ids[:, 12] = 101, 102, 102, 101
         for pair in (names["pair"], names["recurrent"]):
@@ -126,16 +111,14 @@ def test_the_page_on_adding_an_encoder(tmp_path: Path) -> None:
 
 def test_the_arguments_of_the_optimizers_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "optimizers.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(block, "docs/optimizers.md", "exec"), {})
-    blocks = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
-    commands = [shlex.split(block)[2:] for block in blocks]
-    for number, recipe in enumerate(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)):
-        (tmp_path / f"{number}.yaml").write_text(recipe)
-        commands.append(["--config", f"{number}.yaml"])
-    commands += [words.split() for words in re.findall(r"`(--[^`]* [^`]*)`", page)]
-    assert len(commands) == 15
+    run_python_of("optimizers.md")
+    commands = []
+    for block in blocks_of("docs/optimizers.md"):
+        if block.language == "yaml":
+            (tmp_path / f"{block.line}.yaml").write_text(block.code)
+            commands.append(["--config", f"{block.line}.yaml"])
+    commands += [words.split() for words in re.findall(r"`(--[^`]* [^`]*)`", text_of("docs/optimizers.md"))]
+    assert len(commands) == 13
     kinds = (ModelArguments, DataArguments, MclTrainingArguments)
     for words in commands:
         given = [*words, "--use_cpu", "--output_dir", "out"]
@@ -161,13 +144,14 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         kind(config).save_pretrained(f"google/electra-small-{name}")  # found before the Hub's
         BertTokenizer(vocab=vocabulary).save_pretrained(f"google/electra-small-{name}")
     save_encoder(tmp_path / "answerdotai" / "ModernBERT-base", "modernbert", AutoModelForMaskedLM)
-    page = (ROOT / "docs" / "continued_pretraining.md").read_text()
-    names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/continued_pretraining.md", "exec"), names)
+    names = run_python_of("continued_pretraining.md")
     assert names["model"].config.vocab_size == 10
     assert type(names["modern"].discriminator).__name__ == "ModernBertModel"
-    commands = [block.replace("\\\n", "") for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
+    commands = [
+        block.code.replace("\\\n", "")
+        for block in blocks_of("docs/continued_pretraining.md")
+        if block.language == "bash"
+    ]
     assert len(commands) == 4
     for command in commands:
         words = [*shlex.split(command)[2:], "--use_cpu"]
@@ -175,58 +159,28 @@ def test_the_page_on_continued_pre_training(tmp_path: Path, monkeypatch: pytest.
         model_args, _, args = parse_arguments(kinds, words, prog="", description="", underlay=preset_arguments)
         assert model_args.base_checkpoints
         assert args.learning_rate == (1e-4 if "--learning_rate" in words else 5e-5)  # no preset's
-    for words in re.findall(r"`--config_overrides ([^`.]*)`", page):
+    for words in re.findall(r"`--config_overrides ([^`.]*)`", text_of("docs/continued_pretraining.md")):
         assert config_overrides(ModelArguments(config_overrides=words))
 
 
 def test_the_page_on_fairseqs_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "tests" / "fixtures" / "fairseq" / "mcl_base_like", tmp_path / "my-fairseq-folder")
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "converting.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, "docs/converting.md", "exec"), names)
+    page, names = text_of("docs/converting.md"), run_python_of("converting.md")
     assert names["report"].architecture == type(names["pair"]).__name__ == "MclForPreTraining"
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    assert len(lines) == 4
-    lines += [f"transformers-mcl convert a b {words}" for words in re.findall(r"`(--course_heads [^`]*)`", page)]
-    for line in lines:
-        parse_arguments((ConvertArguments,), _named(shlex.split(line)[2:]), prog="", description="")
+    for words in re.findall(r"`(--course_heads [^`]*)`", page):
+        parse_arguments((ConvertArguments,), _named(shlex.split(f"a b {words}")), prog="", description="")
     fixtures = {path.parent.name for path in ROOT.glob("tests/fixtures/fairseq/*/reference.npz")}
     assert fixtures == {name for name in re.findall(r"`(\w+)`", page) if name in fixtures}
 
 
 def test_the_python_of_the_zero_shot_page() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "zero_shot.md").read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(block, "docs/zero_shot.md", "exec"), names)
-    assert (names["scores"].good < 0).all()
-
-
-def test_the_commands_of_the_page_on_judging() -> None:
-    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8").replace("\\\n", "")
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    tasks = []
-    for line in lines:
-        words = shlex.split(line)[2:]
-        tasks.append(words[words.index("--task") + 1])
-        parse_arguments(evaluation_kinds(tasks[-1]), words, prog="", description="")
-    assert {"probe", "losses", "choices"} == set(tasks) and len(tasks) == 9
-    (row,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    assert {"context", "options", "label"} == set(json.loads(row))
+    assert (run_python_of("zero_shot.md")["scores"].good < 0).all()
 
 
 def test_the_page_on_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "export.md").read_text()
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    exec(compile(block, "docs/export.md", "exec"), {})
-    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    commands = [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
-    assert [command for command, *_ in commands] == ["export", "export", "pretrain", "pretrain"]
-    for command, *words in commands:
-        kinds = (ExportArguments,) if command == "export" else (ModelArguments, DataArguments, MclTrainingArguments)
-        parse_arguments(kinds, words if command == "export" else [*words, "--use_cpu"], prog="", description="")
+    run_python_of("export.md")
 
 
 def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,17 +192,10 @@ def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("train.csv", "test.csv"):
         rows = "".join(f"The chef cooked meal {n}.,{'good' if n % 2 else 'bad'}\n" for n in range(8))
         (tmp_path / name).write_text(f"sentence,label\n{rows}")
-    page = (ROOT / "docs" / "mcl_base.md").read_text()
-    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL)).splitlines()
-    convert, _, classify, pretrain = (shlex.split(line)[1:] for line in blocks if line)
-    (given,) = parse_arguments((ConvertArguments,), _named(convert[1:]), prog="", description="")
-    assert given.check
-    kinds = (ModelArguments, DataArguments, MclTrainingArguments)
-    parse_arguments(kinds, [*pretrain[1:], "--use_cpu"], prog="", description="", underlay=preset_arguments)
+    blocks = [block.code for block in blocks_of("docs/mcl_base.md") if block.language == "bash"]
+    (classify,) = (shlex.split(line)[1:] for line in "".join(blocks).splitlines() if "--train_file train.csv" in line)
     assert main([*classify, "--use_cpu", "true", "--num_train_epochs", "1", "--max_seq_length", "16"]) == 0
-    names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/mcl_base.md", "exec"), names)
+    names = run_python_of("mcl_base.md")
     assert names["states"].shape[::2] == (2, 32)
     assert [type(names[name]).__name__ for name in ("pair", "generator")] == ["MclForPreTraining", "MclForMaskedLM"]
     assert len(names["answers"]) == 5
@@ -257,76 +204,20 @@ def test_the_page_on_mcl_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_page_on_soups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "soups.md").read_text()
-    names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "docs/soups.md", "exec"), names)
-    assert names["soup"].method == "greedy"
-    (commands,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
-    for line in commands.splitlines():
-        kinds = (SoupArguments, ScoreArguments)
-        args, _ = parse_arguments(kinds, shlex.split(line)[2:], prog="", description="", positional="checkpoints")
-        assert len(args.checkpoints) >= 2
-
-
-def test_the_commands_of_the_pages_on_looking_inside() -> None:
-    kinds = {"inspect": InspectArguments, "app": AppArguments}
-    ran = []
-    for name in ("inspect.md", "app.md"):
-        for block in re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / name).read_text(), re.DOTALL):
-            for line in block.splitlines():
-                program, command, *words = shlex.split(line)
-                if program == "transformers-mcl":
-                    parse_arguments((kinds[command],), words, prog="", description="")
-                    ran.append(command)
-    assert ran == ["inspect", "inspect", "inspect", "app"]
+    assert run_python_of("soups.md")["soup"].method == "greedy"
 
 
 def test_the_python_of_the_page_on_looking_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lively_pair().save_pretrained("mcl-demo")
     tiny_tokenizer().save_pretrained("mcl-demo")
-    names: dict[str, Any] = {}
-    for block in blocks_of("inspect.md"):
-        exec(compile(block, "docs/inspect.md", "exec"), names)
+    run_python_of("inspect.md")
     assert (tmp_path / "page.html").stat().st_size > 30_000
 
 
 def test_every_public_name_is_on_a_page() -> None:
     import transformers_mcl
 
-    pages = "\n".join(page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    pages = "\n".join(text_of(page) for page in PAGES if not page.startswith("docs/reference/"))
     missing = [name for name in transformers_mcl.__all__ if name not in pages and name != "register"]
     assert missing == []
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
-
-
-def test_the_page_on_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers_mcl.cli.main import main
-
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "tests" / "fixtures" / "languages", tmp_path / "tests" / "fixtures" / "languages")
-    page = (ROOT / "docs" / "languages.md").read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
-    ran = []
-    quick = ["--use_cpu", "true", "--max_steps", "2", "--per_device_train_batch_size", "2", "--max_eval_samples", "4"]
-    quick += ["--config_overrides", "num_hidden_layers=1,generator_num_hidden_layers=1"]
-    for kind, block in re.findall(r"```(python|bash)\n(.*?)```", page, re.DOTALL):
-        if kind == "python":
-            exec(compile(block, "docs/languages.md", "exec"), names)
-            continue
-        for line in block.splitlines():
-            command, *words = shlex.split(line)[1:]
-            ran.append(command)
-            if command == "plan":  # which takes minutes
-                arguments_of([*words, "--use_cpu", "true", "--output_dir", "out"], command, "", PlanArguments)
-            else:
-                assert main([command, *words, *(quick if command == "pretrain" else [])]) == 0
-    assert ran == ["tokenizer", "tokenizer", "pretrain", "plan", "pretrain", "pretrain"]
-    assert names["states"].shape[:2] == (1, len(names["tokenizer"]("ยินดีต้อนรับ").input_ids))
-    assert names["tokenizer"].unk_token_id not in names["tokenizer"]("ยินดีต้อนรับ").input_ids

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 import transformers_mcl
 
@@ -43,6 +45,18 @@ def test_public_names_are_sorted_and_resolve() -> None:
     missing = [name for name in names if not hasattr(transformers_mcl, name)]
     assert not missing
     assert transformers_mcl.__version__ == metadata.version("transformers-mcl")
+
+
+def test_the_version_is_said_alike_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "README.md"))
+    version = project["version"]
+    assert version == citation["version"]
+    if "dev" not in version:
+        assert f"## [{version}] - {citation['date-released']}\n" in changes
+        assert f'version = "{version}",' in readme
+    assert {"Documentation", "Repository", "Issues", "Changelog"} <= project["urls"].keys()
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 import re
 import shlex
-import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +19,8 @@ from transformers import (
     BertTokenizer,
 )
 
+from tests.documentation import blocks_of, text_of
 from transformers_mcl.cli.arguments import ParsedArguments, parse_arguments
-from transformers_mcl.cli.main import main
 from transformers_mcl.evaluation.evaluation import EVALUATIONS
 from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningArguments, TaskArguments
 from transformers_mcl.finetuning.grid import plan_runs
@@ -41,62 +36,10 @@ def parsed(words: list[str]) -> ParsedArguments:
     return parse_arguments(KINDS, [*words, "--use_cpu", "true"], prog="", description="")
 
 
-@pytest.fixture
-def workplace(tmp_path: Path, bert: str, write: Any, reviews: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with what the pages' commands speak of, small."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("my-mcl", "all-MiniLM-L6-v2"):
-        shutil.copytree(bert, name)
-    rows = reviews(8, 0)
-    pairs = [{"sentence1": row["sentence"], "sentence2": "fine", "label": row["label"]} for row in rows]
-    answers = {"text": ["bob"], "answer_start": [0]}
-    tables = {"sst2": rows, "cola": rows, **dict.fromkeys(("rte", "stsb", "mrpc"), pairs)}
-    tables["squad_v2"] = [{"question": "who ?", "context": "bob was in rome", "answers": answers}]
-    for split in ("train", "validation"):
-        for task, table in tables.items():
-            write(f"glue-files/{task}/{split}.jsonl", table)
-        for task, (first, second) in {"mnli": ("premise", "hypothesis"), "qqp": ("question1", "question2")}.items():
-            table = [{first: row["sentence1"], second: "fine", "label": row["label"]} for row in pairs]
-            write(f"glue_filtered/{task}.{split.replace('validation', 'valid')}.jsonl", table)
-        os.makedirs("sst2", exist_ok=True)
-        with gzip.open(f"sst2/{split}.jsonl.gz", "wt") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-    for name in ("train.csv", "test.csv"):
-        Path(name).write_text("question,answer,quality\nwho,bob,good\nwho,anna,bad\n", encoding="utf-8")
-    shutil.copytree(ROOT / "examples" / "names", "examples/names", ignore=shutil.ignore_patterns("*.py"))
-
-
-@pytest.mark.parametrize(("page", "count"), [("finetuning", 9), ("finetuned_minilm", 6)])
-def test_commands(page: str, count: int, workplace: None) -> None:
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    commands = [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
-    others = [command for command in commands if not command.startswith("transformers-mcl ")]
-    commands = [command for command in commands if command not in others]
-    assert len(commands) == count
-    for number, command in enumerate(commands):
-        words = shlex.split(command)
-        assert words[:2] == ["transformers-mcl", "finetune"]
-        assert parsed(words[2:])[0].model_name_or_path
-        small = ["--output_dir", f"out-{number}", "--max_steps", "1", "--use_cpu", "true", "--disable_tqdm", "true"]
-        small += ["--num_seeds", "1", "--max_seq_length", "32", "--doc_stride", "8", "--push_to_hub", "false"]
-        small += ["--max_train_samples", "16", "--max_eval_samples", "8"]
-        given = {"--train_file", "--validation_file", "--test_file", "--dataset_name"} & set(words)
-        data = [] if given else ["--dataset_name", "glue-files"]
-        assert main([*words[1:], *small, *data]) == 0, command
-        if "my-classifier" in words and "--do_train" not in words:  # what the next ones use
-            shutil.copytree(f"out-{number}", "my-classifier")
-    for name in re.findall(r"`(--\w+)", text):
+@pytest.mark.parametrize("page", ["finetuning", "finetuned_minilm"])
+def test_arguments_that_pages_name(page: str) -> None:
+    for name in re.findall(r"`(--\w+)", text_of(f"docs/{page}.md")):
         assert any(name[2:] in kind.__dataclass_fields__ for kind in KINDS), name
-    if page != "finetuning":
-        return
-    *scripts, writes = others
-    assert [re.search(r"-m transformers_mcl (\w+)", line)[1] for line in scripts] == ["run_glue", "run_ner"]  # type: ignore[index]
-    python, option, program = shlex.split(writes)
-    assert (python, option) == ("python", "-c")
-    if find_spec("evaluate") is not None:
-        exec(program, {})
-        assert Path("glue", "glue.py").is_file()
 
 
 def test_python(
@@ -156,8 +99,8 @@ def test_adding_a_task(
     BertForMaskedLM(BertConfig.from_pretrained(bert)).save_pretrained(tmp_path / "my-mcl")
     tokenizer.save_pretrained(tmp_path / "my-mcl")
     monkeypatch.chdir(tmp_path)
-    page = (ROOT / "docs" / "add_a_task.md").read_text()
-    programs, commands = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "bash"))
+    blocks = blocks_of("docs/add_a_task.md")
+    programs, commands = ([block.code for block in blocks if block.language == kind] for kind in ("python", "bash"))
     small = {
         "boolq.py": ["--dataset_name", "boolq", "--use_cpu", "true", "--max_steps", "1", "--max_seq_length", "16"],
         "verbs.py": ["--use_cpu", "true"],

@@ -136,8 +136,13 @@ def layerwise_parameter_groups(
     Examples:
 
     ```python
+    import torch
+    from transformers_mcl import MclConfig, MclForSequenceClassification
+    from transformers_mcl.training.optimizers import layerwise_parameter_groups
+
+    model = MclForSequenceClassification(MclConfig.tiny())  # or a fine-tuned one
     groups = layerwise_parameter_groups(model, learning_rate=1e-4, decay=0.8)
-    trainer = Trainer(model, args, optimizers=(torch.optim.AdamW(groups, eps=1e-6), None))
+    optimizer = torch.optim.AdamW(groups, eps=1e-6)  # for Trainer(..., optimizers=(optimizer, None))
     ```
     """
     if not 0 < decay <= 1:
