@@ -118,6 +118,7 @@ def test_from_arguments_to_the_table(run_study: RunStudy, tmp_path: Path, capsys
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
 
 
+@pytest.mark.slow
 def test_a_killed_study_goes_on_and_comes_to_the_same(run_study: RunStudy, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["--ingredients", "re_mlm", "re_std", "--train_only", "true"]

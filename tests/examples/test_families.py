@@ -24,6 +24,7 @@ def families(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("families")
 
 
+@pytest.mark.slow
 def test_script_prints_tables_and_writes_figures(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     flags = {

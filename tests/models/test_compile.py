@@ -41,7 +41,10 @@ def trained(model: MclForPreTraining, call: Any, **batch: Tensor) -> tuple[dict[
     return {**output.losses, "loss": output.loss.detach()}, gradients
 
 
-@pytest.mark.parametrize("rows", ["packed", "padded", "documents apart", "whole words"])
+@pytest.mark.parametrize(
+    "rows",
+    ["packed", "whole words", *(pytest.param(rows, marks=pytest.mark.slow) for rows in ("padded", "documents apart"))],
+)
 def test_all_courses_are_one_graph_and_compute_the_same(model: MclForPreTraining, rows: str) -> None:
     batch = {"input_ids": torch.randint(104, 150, (2, 22))}
     if rows == "documents apart":

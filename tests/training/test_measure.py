@@ -102,6 +102,7 @@ def test_memory_is_seen_to_grow_by_parts_of_a_batch(make_trainer: Make, monkeypa
     assert rows == [2, 2, 4]  # and never all of them
 
 
+@pytest.mark.slow
 def test_what_is_compiled_is_tried_with_whole_batches_alone(make_trainer: Make) -> None:
     rows: list[int] = []
     trainer = make_trainer(per_device_train_batch_size=32)
