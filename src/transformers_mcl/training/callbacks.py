@@ -79,7 +79,8 @@ class CourseLinesCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if self._training and logs is not None and (line := self.line(logs)):
-            kind, of = "eval" if "eval_loss" in logs else "step", str(state.max_steps)
+            evaluated = any(name.startswith("eval_") for name in logs)  # of several sets: eval_<set>_loss
+            kind, of = "eval" if evaluated else "step", str(state.max_steps)
             self.write(f"{kind} {state.global_step:>{len(of)}}/{of}  {line}")
 
     def on_train_end(
