@@ -119,6 +119,18 @@ def test_a_hub_that_never_answers_holds_nothing_up(run: Run, monkeypatch: pytest
     assert sorted(run.pushed) == ["checkpoint-2", "checkpoint-4"] and len(run.warned) == 1
 
 
+def test_another_run_begins_while_one_is_still_pushed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(revisions, "_PATIENCE", 0.01)
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    run.answers.clear()
+    run.save(2)
+    run.call("on_train_end", 2)
+    run.call("on_train_begin", 0)
+    run.end()
+    assert (run.pushed, raised) == (["checkpoint-2"], [])
+
+
 def test_at_sigterm_nothing_waits(run: Run) -> None:
     run.callback = RevisionsCallback("ada/run", "hf_secret", in_a_hurry=lambda: True)
     run.answers.clear()
