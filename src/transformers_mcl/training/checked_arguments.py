@@ -98,7 +98,7 @@ class CheckedArguments(TrainingArguments):
             check_names(name, value or (), [key for key in known[name] if key != "kwargs"])
 
     def _check_optim_args(self) -> None:
-        """Looks at the names and values of `optim_args`, of which transformers takes those that it knows and no others.
+        """Looks at the names and values of `optim_args`: transformers passes over names that it does not know.
 
         The optimizers of other packages, some of which cannot be made without a model, look at theirs themselves.
         """

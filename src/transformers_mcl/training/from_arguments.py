@@ -95,8 +95,7 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     with refusing("config_overrides"):
         changes["loss_weights"] = {**weights, **(changes.get("loss_weights") or {}), **(model_args.loss_weights or {})}
         config = build(**{**start, **changes})
-    if SHARING[str(config.generator_shares)].one_shape:
-        _check_one_encoder(model_args, config)
+    _check_one_encoder(model_args, config)
     if not config.generator_trainable and not _has_generator(model_args):
         raise UserError(
             "generator_trainable=False: a generator that starts new would stay as it is: give "
@@ -109,7 +108,10 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
 
 def _check_one_encoder(model_args: ModelArguments, config: MclConfig) -> None:
     """Where the generator is the discriminator's encoder, nothing else can be asked of it, nor named for it."""
-    encoder, given = config.backbone_config or config, re.findall(r"generator_(\w+)", model_args.config_overrides or "")
+    if not SHARING[str(config.generator_shares)].one_shape:
+        return
+    encoder = config.backbone_config or config
+    given = re.findall(r"generator_(\w+)", model_args.config_overrides or "")
     said = next((f"config_overrides: generator_{name}" for name in given if hasattr(encoder, name)), None)
     if name := model_args.generator_name_or_path:
         said = f"{GENERATOR} {name!r}"

@@ -37,8 +37,8 @@ __all__ = [
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Around the reading of a file of a checkpoint, whose content leads to errors of all kinds; a lack of memory is none
-    of them.
+    """Around the reading of a file of a checkpoint, whose content leads to errors of all kinds. A lack of memory is
+    not one of them.
 
     Raises:
         UserError: there was one; names the file.
