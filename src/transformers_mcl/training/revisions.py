@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -54,9 +55,10 @@ class RevisionsCallback(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._thread is not None and not self._in_a_hurry():
+            end = monotonic() + _PATIENCE
             self._thread.join(_PATIENCE)  # what is on its way, then what failed before
             if self._waiting:
-                self._start().join(_PATIENCE)
+                self._start().join(max(end - monotonic(), 0))
         if self._waiting:
             left = [folder.name + " (removed)" * (not folder.is_dir()) for folder in self._waiting]
             logger.warning(
