@@ -146,8 +146,9 @@ class CheckedArguments(TrainingArguments):
             made = get_scheduler(
                 kind, optimizer, self.get_warmup_steps(steps), steps, scheduler_arguments(given, steps)
             )
+            rate = made.lr_lambdas[0] if isinstance(made, LambdaLR) else lambda at: made.step(1.0)  # of a metric
             for at in (0, steps // 2, steps - 1):
-                made.lr_lambdas[0](at) if isinstance(made, LambdaLR) else made.step(1.0)
+                rate(at)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise UserError(
                 f"lr_scheduler_type={kind.value} cannot be with learning_rate={self.learning_rate:g} and "
