@@ -17,6 +17,8 @@ NASTY = (
     "x\n\n# Heading\n\n- item\n",
     "# Heading",
     "- item",
+    "1. item",
+    "&copy; &lt;b&gt; &#91;x](y)",
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
     "<!-- ",

@@ -60,7 +60,7 @@ _SECRETS = (
     (re.compile(r"\bhf_[A-Za-z0-9]{20,}"), "hf_***"),
 )
 # What Markdown or HTML takes for more than a character, anywhere or where a line begins or ends.
-_MARKUP = re.compile(r"[\\`*~\[\]<>|]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|#(?=#*$)")
+_MARKUP = re.compile(r"[\\`*~\[\]<>|]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|^\d(?=\d*[.)])|#(?=#*$)")
 _RULES = {"l": "---", "r": "---:", "c": ":---:"}
 
 

@@ -86,6 +86,9 @@ pretrain --optim_args foo => optim_args=foo: 'foo' is not name=value
 labels --optim_args =1 => optim_args==1: '=1' is not name=value
 pretrain --optim_args foo=1 => optim_args: 'foo' is no argument of adamw_torch_fused that can be given
 labels --optim_args foo=1 => optim_args: 'foo' is no argument of adamw_torch_fused that can be given
+labels --optim_args eps=7 => optim_args: 'eps' is no argument of adamw_torch_fused that can be given
+pretrain --optim sgd --optim_args momentum=0.9,lr=3 => optim_args: 'lr' is no argument of sgd that can be given
+labels --optim adafactor --optim_args relative_step=true => 'relative_step' is no argument of adafactor
 labels --optim sgd --optim_args momentum=abc => could not convert string to float: 'abc'
 labels --optim sgd --optim_args momentum=-1 => optim_args=momentum=-1: Invalid momentum value: -1.0
 pretrain --optim sgd --optim_args nesterov=true => Nesterov momentum requires a momentum

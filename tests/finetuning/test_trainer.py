@@ -11,14 +11,20 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from torch import nn
-from transformers import AutoModelForSequenceClassification, BertTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertTokenizer,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from transformers_mcl.cli.main import main
 from transformers_mcl.errors import UserError
 from transformers_mcl.finetuning import SequenceTask, find_task
 from transformers_mcl.finetuning.arguments import FinetuningArguments
 from transformers_mcl.finetuning.example_arguments import ExampleArguments
-from transformers_mcl.finetuning.trainer import TaskTrainer
+from transformers_mcl.finetuning.trainer import TaskLinesCallback, TaskTrainer
 from transformers_mcl.training import curves
 
 from .conftest import make_reviews
@@ -147,3 +153,13 @@ def test_one_epoch_has_a_point_in_the_picture(
     words = command("--task_name", "sst2", "--dataset_name", glue_folder, "--max_steps", "1")
     assert main([*words, "--eval_strategy", "epoch"]) == 0
     assert drawn and all(len(points) == 1 for found in drawn for prefix, points in found.items() if prefix == "eval_")
+
+
+def test_a_line_of_one_of_several_validation_sets_is_of_an_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+    args, lines = TrainingArguments(use_cpu=True), TaskLinesCallback()
+    state, control = TrainerState(max_steps=10, global_step=5), TrainerControl()
+    lines.on_train_begin(args, state, control)
+    lines.on_log(args, state, control, {"loss": 0.25, "grad_norm": 1.0, "epoch": 1.0})
+    lines.on_log(args, state, control, {"eval_matched_loss": 0.5, "eval_matched_accuracy": 0.75, "epoch": 1.0})
+    shown = ["step  5/10  loss 0.25", "eval  5/10  matched_loss 0.5  matched_accuracy 0.75"]
+    assert capsys.readouterr().out.splitlines() == shown

@@ -214,6 +214,15 @@ def test_warnings_of_the_run_are_listed(summary: RunSummary) -> None:
     assert "Warnings" not in model_card(summary).text
 
 
+@pytest.mark.parametrize(
+    ("shares", "said"), [("encoder", "whose detection head is untrained"), ("token", "It is the generator of a pair.")]
+)
+def test_masked_language_modelling_alone_trains_no_discriminator(summary: RunSummary, shares: str, said: str) -> None:
+    config = MclConfig.tiny(loss_weights={"mlm": 2.0}, generator_shares=shares)
+    text = model_card(replace(summary, config=config)).text
+    assert said in text and "the generator that it was trained with" not in text
+
+
 @pytest.mark.parametrize("word", NASTY)
 def test_words_of_files_and_users_are_no_markup(summary: RunSummary, word: str) -> None:
     def card(name: str, word: str) -> ModelCard:

@@ -17,7 +17,7 @@ from tests.launching import torchrun
 from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training import measure as module
-from transformers_mcl.training.measure import Speed, measure
+from transformers_mcl.training.measure import Speed, measure, rehearsal
 from transformers_mcl.training.workload import Workload
 
 from .conftest import tiny_config
@@ -30,6 +30,14 @@ ALL, ELECTRA = frozenset(OBJECTIVES["mcl"]), frozenset(OBJECTIVES["electra"])
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SECONDS", 0.0)
     monkeypatch.setattr(module, "_BLOCK_SECONDS", 0.0)
+
+
+def test_a_rehearsal_says_nothing(make_trainer: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or there is an estimate of a run that never ends, in log files above all."""
+    trainer = make_trainer()
+    with rehearsal(trainer, {"max_steps": 14}) as own:
+        own.train()
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,15 @@ def test_a_generator_may_start_as_the_first_layers(kind: str, save: Save, begin:
     assert warnings == []
 
 
+def test_masked_language_modelling_goes_on_with_the_head_of_the_encoder(
+    save: Save, begin: Begin, warnings: list[str]
+) -> None:
+    model = begin(discriminator_name_or_path=save("bert"), objective="mlm").model
+    assert equal(model.generator, opened(save("bert"), AutoModelForMaskedLM))
+    assert equal(model.discriminator, model.generator.base_model)
+    assert warnings == []
+
+
 def test_layers_of_an_encoder_without_a_prediction_head_get_a_new_one(
     save: Save, begin: Begin, warnings: list[str]
 ) -> None:
@@ -352,6 +361,18 @@ def test_the_plan_says_of_a_head_that_predicts_everywhere(
         (
             {"backbone": "@bert", "generator_trainable": False},
             "generator_trainable=False: a generator that starts new",
+        ),
+        (
+            {"backbone": "@bert", "objective": "mlm", "config_overrides": "generator_num_hidden_layers=1"},
+            "config_overrides: generator_num_hidden_layers does not go with generator_shares='encoder'",
+        ),
+        (
+            {"backbone": "@bert", "objective": "mlm", "generator_name_or_path": "@bert"},
+            "generator_name_or_path '.*' does not go with generator_shares='encoder'",
+        ),
+        (
+            {"tokenizer_name": "@bert", "objective": "mlm", "config_overrides": "generator_hidden_size=32"},
+            "config_overrides: generator_hidden_size does not go with generator_shares='encoder'",
         ),
         ({"backbone": "BERT"}, "did you mean the model type 'bert'"),
         ({"backbone": "@bert", "generator_temperature": 0.0}, "generator_temperature=0.0 must be above 0"),

@@ -274,6 +274,13 @@ def test_bad_values_are_refused(tmp_path: Path, arguments: dict[str, Any], messa
     assert "\n" not in str(error.value)
 
 
+def test_optim_args_of_another_package_are_its_own(tmp_path: Path) -> None:
+    """GaLore's optimizers cannot even be made without the model."""
+    given: dict[str, Any] = {"optim": "galore_adamw", "optim_args": "rank=64, scale=0.1"}
+    args = MclTrainingArguments(output_dir=str(tmp_path), use_cpu=True, optim_target_modules=["attention"], **given)
+    assert args.optim_args == given["optim_args"]
+
+
 def test_an_optimizer_with_groups_of_its_own_takes_no_generator_rate(make_trainer: Make) -> None:
     trainer = make_trainer(generator_learning_rate=1e-3)
     trainer.args.optim = "lomo"

@@ -108,15 +108,38 @@ def test_what_never_arrived_is_said(run: Run) -> None:
 
 def test_a_hub_that_never_answers_holds_nothing_up(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revisions, "_PATIENCE", 0.01)
+    waited: list[float | None] = []
+
+    class Waiting(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            waited.append(timeout)
+            super().join(timeout)
+
+    clock = iter((0.0, 0.004))
+    monkeypatch.setattr(revisions, "Thread", Waiting)
+    monkeypatch.setattr(revisions, "monotonic", lambda: next(clock))
     run.answers.clear()
     for step in (2, 4):
         run.save(step)
     run.call("on_train_end", 4)
+    assert waited == [0.01, 0.006], "once, however many are left"
     assert run.pushed == [] and run.warned[-1].startswith(
         "push_revisions: not on ada/run: checkpoint-2, checkpoint-4;"
     )
     run.end()
     assert sorted(run.pushed) == ["checkpoint-2", "checkpoint-4"] and len(run.warned) == 1
+
+
+def test_another_run_begins_while_one_is_still_pushed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(revisions, "_PATIENCE", 0.01)
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    run.answers.clear()
+    run.save(2)
+    run.call("on_train_end", 2)
+    run.call("on_train_begin", 0)
+    run.end()
+    assert (run.pushed, raised) == (["checkpoint-2"], [])
 
 
 def test_at_sigterm_nothing_waits(run: Run) -> None:

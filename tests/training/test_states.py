@@ -13,7 +13,7 @@ import torch
 from tests.cli.damages import STATES
 from transformers_mcl import MclTrainer, UserError
 from transformers_mcl.training.checkpoints import check_checkpoint
-from transformers_mcl.training.states import check_like, check_stream_state
+from transformers_mcl.training.states import check_like, check_stream_state, fitting
 
 Make = Callable[..., MclTrainer]
 
@@ -117,3 +117,10 @@ def test_what_is_alike() -> None:
     for saved in ({"rate": [1]}, {"rate": (1, 1)}, {"rate": [1, float("nan")]}, {"name": 1}, {"best": "best"}, [1]):
         with pytest.raises(ValueError, match=r"values|is a|nan"):
             check_like(saved, own)
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_a_lack_of_memory_is_not_the_files(error: type[Exception], tmp_path: Path) -> None:
+    """Or a whole checkpoint would be moved away."""
+    with pytest.raises(error), fitting(tmp_path):
+        raise error

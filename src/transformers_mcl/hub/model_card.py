@@ -18,7 +18,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from ..io import markdown_code, markdown_text, write_text
-from ..method.courses import COURSES, all_losses
+from ..method.courses import COURSES, OBJECTIVES, all_losses
 from ..method.metrics import COURSE_FIGURES
 from ..models.backbones import native_class
 from ..models.configuration_mcl import MclConfig
@@ -106,6 +106,7 @@ def model_card(summary: RunSummary) -> ModelCard:
         name=name,
         summary=summary,
         config=summary.config,
+        masked_alone={name for name, weight in summary.config.weights.items() if weight} == set(OBJECTIVES["mlm"]),
         bases=bases,
         duration=timedelta(seconds=round(summary.seconds)),
         halves=_halves(summary.config),

@@ -34,17 +34,16 @@ _IGNORED_STEPS, _MEASURED_STEPS = 3, 10
 
 class CourseLinesCallback(TrainerCallback):
     """A line of the main figures at each log, and an estimate of the time once steps were measured, anew where further
-    losses begin: what a log file shows of a run.
-
-    Attributes:
-        line: makes the line of a log; an empty one is not shown.
-    """
-
-    line: Callable[[Mapping[str, float]], str] = staticmethod(lambda logs: summary_line(logs))
+    losses begin: what a log file shows of a run."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._training, self._first_step, self._started = False, 0, 0.0
+
+    @staticmethod
+    def line(logs: Mapping[str, float]) -> str:
+        """What is shown of a log; of one without figures, an empty text."""
+        return summary_line(logs)
 
     def write(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")
@@ -79,7 +78,8 @@ class CourseLinesCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         if self._training and logs is not None and (line := self.line(logs)):
-            kind, of = "eval" if "eval_loss" in logs else "step", str(state.max_steps)
+            evaluated = any(name.startswith("eval_") for name in logs)  # of several sets: eval_<set>_loss
+            kind, of = "eval" if evaluated else "step", str(state.max_steps)
             self.write(f"{kind} {state.global_step:>{len(of)}}/{of}  {line}")
 
     def on_train_end(

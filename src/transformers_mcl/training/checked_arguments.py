@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from ..ranges import check_numbers
 __all__ = ["CheckedArguments", "scheduler_arguments"]
 
 _KEPT = "preserve_rng_state"  # which `checkpoint` takes beside those that it names
+# Those that torch and transformers have.
+_OWN_OPTIMIZERS = ("adafactor", "adagrad", "adamw_torch", "adamw_torch_fused", "rmsprop", "sgd")
 # What a schedule gets from the trainer.
 _SCHEDULER_ARGUMENTS = ("optimizer", "num_warmup_steps", "num_training_steps", "last_epoch")
 
@@ -75,7 +78,7 @@ class CheckedArguments(TrainingArguments):
         check_names("report_to", self.report_to or (), [*INTEGRATION_TO_CALLBACK, "all", "none"])
         there = [*get_available_reporting_integrations(), "none", "flyte"]
         if lacking := next((name for name in self.report_to or () if name not in there), None):
-            raise UserError(f"report_to={lacking} needs a package that is not installed: `pip install {lacking}`")
+            raise UserError(f"report_to={lacking} needs a package that is not installed, or not set up")
         if self.use_liger_kernel and not is_liger_kernel_available():
             raise UserError("use_liger_kernel needs a package that is not installed: `pip install liger-kernel`")
 
@@ -95,21 +98,25 @@ class CheckedArguments(TrainingArguments):
             check_names(name, value or (), [key for key in known[name] if key != "kwargs"])
 
     def _check_optim_args(self) -> None:
-        """Looks at the names and values of `optim_args`: transformers reads those that it knows."""
-        if not self.optim_args:
+        """Looks at the names and values of `optim_args`: transformers passes over names that it does not know.
+
+        The optimizers of other packages, some of which cannot be made without a model, look at theirs themselves.
+        """
+        optim = getattr(self.optim, "value", self.optim)
+        if not self.optim_args or optim not in _OWN_OPTIMIZERS:
             return
         items = self.optim_args.replace(" ", "").split(",")
         if wrong := [item for item in items if not re.fullmatch(r"[^=]+=[^=]+", item)]:
             raise UserError(f"optim_args={self.optim_args}: {wrong[0]!r} is not name=value")
+        without = copy.copy(self)
+        without.optim_args = None
         try:
             kind, arguments = Trainer.get_optimizer_cls_and_kwargs(self)
-            if not kind.__module__.startswith(("torch.", "transformers.")):  # their packages know what else there is
-                return
             kind([torch.zeros(1, requires_grad=True)], **arguments)
         except Exception as error:  # each optimizer refuses in its own way
             raise UserError(f"optim_args={self.optim_args}: {one_line(error)}") from error
-        if unknown := [name for item in items if (name := item.partition("=")[0]) not in arguments]:
-            optim = getattr(self.optim, "value", self.optim)
+        taken = arguments.items() - Trainer.get_optimizer_cls_and_kwargs(without)[1].items()
+        if unknown := [name for item in items if (name := item.partition("=")[0]) not in dict(taken)]:
             raise UserError(f"optim_args: {unknown[0]!r} is no argument of {optim} that can be given")
 
     def check_schedule(self) -> None:
@@ -139,8 +146,9 @@ class CheckedArguments(TrainingArguments):
             made = get_scheduler(
                 kind, optimizer, self.get_warmup_steps(steps), steps, scheduler_arguments(given, steps)
             )
+            rate = made.lr_lambdas[0] if isinstance(made, LambdaLR) else lambda at: made.step(1.0)  # of a metric
             for at in (0, steps // 2, steps - 1):
-                made.lr_lambdas[0](at) if isinstance(made, LambdaLR) else made.step(1.0)
+                rate(at)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise UserError(
                 f"lr_scheduler_type={kind.value} cannot be with learning_rate={self.learning_rate:g} and "

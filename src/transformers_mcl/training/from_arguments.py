@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..errors import UserError
 from ..method.courses import OBJECTIVES, all_losses
 from ..models.configuration_mcl import MclConfig
 from ..models.pretraining import MclForPreTraining
+from ..models.sharing import SHARING
 from .initialization import (
     DISCRIMINATOR,
     GENERATOR,
@@ -93,6 +95,7 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     with refusing("config_overrides"):
         changes["loss_weights"] = {**weights, **(changes.get("loss_weights") or {}), **(model_args.loss_weights or {})}
         config = build(**{**start, **changes})
+    _check_one_encoder(model_args, config)
     if not config.generator_trainable and not _has_generator(model_args):
         raise UserError(
             "generator_trainable=False: a generator that starts new would stay as it is: give "
@@ -101,6 +104,22 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     if not model_args.base_checkpoints:  # a checkpoint's vocabulary grows
         check_tokenizer(tokenizer, config.vocab_size)
     return config
+
+
+def _check_one_encoder(model_args: ModelArguments, config: MclConfig) -> None:
+    """Where the generator is the discriminator's encoder, nothing else can be asked of it, nor named for it."""
+    if not SHARING[str(config.generator_shares)].one_shape:
+        return
+    encoder = config.backbone_config or config
+    given = re.findall(r"generator_(\w+)", model_args.config_overrides or "")
+    said = next((f"config_overrides: generator_{name}" for name in given if hasattr(encoder, name)), None)
+    if name := model_args.generator_name_or_path:
+        said = f"{GENERATOR} {name!r}"
+    if said:
+        raise UserError(
+            f"{said} does not go with generator_shares='{config.generator_shares}', where the generator is the "
+            "discriminator's encoder: leave it out, or choose another --generator_shares"
+        )
 
 
 def _has_generator(model_args: ModelArguments) -> bool:

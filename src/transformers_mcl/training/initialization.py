@@ -32,7 +32,7 @@ from ..models.configuration_mcl import MclConfig
 from ..models.loading import load_config, open_model
 from ..models.modeling_mcl import MclDiscriminator, MclForMaskedLM
 from ..models.pretraining import MclForPreTraining
-from ..models.sharing import DisentangledEmbedding, embedding_layer
+from ..models.sharing import SHARING, DisentangledEmbedding, embedding_layer
 
 __all__ = ["check_vocabulary", "grow_vocabulary", "load_pair", "pair_fields", "pair_from_sources", "sources_fields"]
 
@@ -299,7 +299,8 @@ def load_source(argument: str, name: str, hub: Mapping[str, Any]) -> Any:
 def start_generator(
     pair: MclForPreTraining, source: PreTrainedModel, name: str, layers: bool, hub: Mapping[str, Any]
 ) -> None:
-    """A generator for the discriminator `source`: new, on embeddings like its, or as its first layers.
+    """A generator for the discriminator `source`: new, on embeddings like its, or as its first layers, all of them
+    where the two share the encoder.
 
     Args:
         name: of the source, whose prediction head the layers are given if it has one that fits.
@@ -307,6 +308,7 @@ def start_generator(
     Raises:
         UserError: the generator's layers are not of the discriminator's shape.
     """
+    layers = layers or SHARING[str(pair.config.generator_shares)].one_shape
     base = pair.generator.base_model
     weights, own = _weights(source.base_model), base.state_dict()
     part = "" if layers else f"{embedding_layer(base)[0]}."

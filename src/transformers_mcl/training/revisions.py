@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -44,7 +45,7 @@ class RevisionsCallback(TrainerCallback):
         self._thread: Thread | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._waiting.clear()
+        self._waiting = []  # a new one: a thread of the run before may still have its own
         if state.global_step and _checkpoint(args, state).is_dir():
             self.on_save(args, state, control)
 
@@ -54,9 +55,10 @@ class RevisionsCallback(TrainerCallback):
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._thread is not None and not self._in_a_hurry():
+            end = monotonic() + _PATIENCE
             self._thread.join(_PATIENCE)  # what is on its way, then what failed before
             if self._waiting:
-                self._start().join(_PATIENCE)
+                self._start().join(max(end - monotonic(), 0))
         if self._waiting:
             left = [folder.name + " (removed)" * (not folder.is_dir()) for folder in self._waiting]
             logger.warning(
@@ -67,13 +69,13 @@ class RevisionsCallback(TrainerCallback):
     def _start(self) -> Thread:
         """The thread that pushes: a new one, if none is at it."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread = Thread(target=self._push, name="push_revisions", daemon=True)
+            self._thread = Thread(target=self._push, args=(self._waiting,), name="push_revisions", daemon=True)
             self._thread.start()
         return self._thread
 
-    def _push(self) -> None:
+    def _push(self, waiting: list[Path]) -> None:
         """Newest first, which is there the longest, until one fails: that the Hub is not there is said once."""
-        while there := [folder for folder in self._waiting if folder.is_dir()]:
+        while there := [folder for folder in waiting if folder.is_dir()]:
             try:
                 push_revision(there[-1], self.name, token=self._token)
             except Exception as error:  # whatever the network or a file does
@@ -81,7 +83,7 @@ class RevisionsCallback(TrainerCallback):
                     f"push_revisions: {there[-1].name} is not pushed, and tried again later: {one_line(error)}"
                 )
                 return
-            self._waiting.remove(there[-1])
+            waiting.remove(there[-1])
 
 
 def push_checkpoints(trainer: ResumableTrainer) -> None:

@@ -37,14 +37,15 @@ __all__ = [
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Around the reading of a file of a checkpoint, whose content leads to errors of all kinds.
+    """Around the reading of a file of a checkpoint, whose content leads to errors of all kinds. A lack of memory is
+    not one of them.
 
     Raises:
         UserError: there was one; names the file.
     """
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise UserError(
