@@ -318,6 +318,9 @@ def test_a_block_of_code_ends_where_it_ends(word: str) -> None:
         ("hf://datasets/me/text@main/a.txt", "hf://datasets/me/text@main/a.txt"),
         ("hf://hf_abcdefghijklmnopqrstuvwxyz0123456@datasets/me", "hf://datasets/me"),
         ("token hf_abcdefghijklmnopqrstuvwxyz0123456.", "token hf_***."),
+        ("https://h/f?author=a&keyword=b&monkey=c&tokenizer=d", "https://h/f?author=a&keyword=b&monkey=c&tokenizer=d"),
+        ("https://h/f?apikey=a&code=b#token=c", "https://h/f?apikey=***&code=***#token=***"),
+        ("https://h/f?AWSAccessKeyId=a&auth_key=b&oauth=c", "https://h/f?AWSAccessKeyId=***&auth_key=***&oauth=***"),
         (
             "me@host.org asks: what is the key=value? token_type=1",
             "me@host.org asks: what is the key=value? token_type=1",

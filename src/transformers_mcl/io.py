@@ -53,10 +53,10 @@ __all__ = [
 _NO_SPACE = ("no space left", "disk quota", "pytorchstreamwriter failed", "unexpected pos")
 _WINDOWS = os.name == "nt"
 # In an address, who asks; in its query, what lets in whoever has it, a signature as well; tokens of the Hub.
-_WORDS = "token|key|secret|signature|password|passwd|pwd|auth|credential|session"
+_WORDS = "token(?!iz)|(?:(?<![a-z])|api|access)key(?!word)|secret|signature|passw|pwd|auth(?!or)|credential|session"
 _SECRETS = (
     (re.compile(r"(?<=://)[^\s/?#]*@"), ""),
-    (re.compile(rf"(?i)(?<=[?&;])([\w.-]*(?:{_WORDS})[\w.-]*|sig|GoogleAccessId)=[^\s&;#'\"<>)]+"), r"\1=***"),
+    (re.compile(rf"(?i)(?<=[?&;#])([\w.-]*(?:{_WORDS})[\w.-]*|sig|code|GoogleAccessId)=[^\s&;#'\"<>)]+"), r"\1=***"),
     (re.compile(r"\bhf_[A-Za-z0-9]{20,}"), "hf_***"),
 )
 # What Markdown or HTML takes for more than a character, anywhere or where a line begins or ends.

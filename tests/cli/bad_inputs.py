@@ -64,6 +64,7 @@ pretrain --dry_run maybe => got maybe
 pretrain --eval_strategy epochs => invalid choice: 'epochs'
 pretrain --lr_scheduler_type cosin => invalid choice: 'cosin'
 pretrain --preset tinny => invalid choice: 'tinny'
+pretrain --model_name_or_path mcl-pair --generator_shares encoder => has an encoder of its own
 pretrain --objective elektra => invalid choice: 'elektra'
 pretrain --optim adamm => optim=adamm must be one of adamw_torch
 pretrain --report_to wandbb => report_to: there is no 'wandbb'; choose from azure_ml

@@ -125,3 +125,9 @@ def test_a_hub_that_refuses(online: Any, checkpoint: Path) -> None:
     with pytest.raises(UserError, match="hub_model_id='ada/run': http://.* refused: down for maintenance") as refused:
         push_revision(checkpoint, "ada/run", token="hf_secret")
     assert "\n" not in str(refused.value) and "secret" not in str(refused.value)
+
+
+def test_a_checkpoint_that_counts_no_tokens_is_refused(tmp_path: Path) -> None:
+    (tmp_path / TRAINER_STATE_NAME).write_text('{"global_step": 2, "num_input_tokens_seen": 0}')
+    with pytest.raises(UserError, match="trainer_state.json does not count steps and tokens"):
+        push_revision(tmp_path, "ada/run")

@@ -8,6 +8,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 from transformers.utils.hub import hf_api
 
+from ..errors import UserError
 from ..io import load_json
 from ..models.hooks import DOOR
 from .push import explaining_refusals
@@ -32,8 +33,10 @@ def push_revision(checkpoint: str | Path, name: str, *, token: str | None = None
     Raises:
         UserError: the checkpoint cannot be read, or the Hub refuses or cannot be reached.
     """
-    state = load_json(Path(checkpoint) / TRAINER_STATE_NAME)
-    step, tokens = state["global_step"], state["num_input_tokens_seen"]
+    path = Path(checkpoint) / TRAINER_STATE_NAME
+    step, tokens = (load_json(path).get(name) for name in ("global_step", "num_input_tokens_seen"))
+    if not step or not tokens:
+        raise UserError(f"{path} does not count steps and tokens: push a checkpoint of `pretrain` or MclTrainer")
     api = hf_api()
     with explaining_refusals(name, "hub_model_id"):
         # Of main a branch would have another model, if the push ends here.

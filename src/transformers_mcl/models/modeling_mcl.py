@@ -36,7 +36,7 @@ from .dropout import cheapen_dropout
 from .heads import LayerMixture, detection_head
 from .masks import check_documents, document_mask
 from .native import auto_name, open_native, pair_config
-from .sharing import new_size, resize
+from .sharing import SHARING, new_size, resize
 
 __all__ = [
     "MclDiscriminator",
@@ -417,14 +417,6 @@ class MclGenerator(_MclEncoder, ElectraForMaskedLM):
         return self.generator_lm_head(self._features(hidden.gather(-2, rows)))
 
 
-# What a generator shares with the discriminator, as patterns of names in an encoder.
-_SHARED = {
-    "token": r"embeddings\.word_embeddings",
-    "all": r"embeddings\.(?:\w+_embeddings|LayerNorm)",
-    "encoder": "embeddings|encoder|relative",
-}
-
-
 class MclForMaskedLM(MclPreTrainedModel):
     """The generator of a pair, as a masked language model of its own. Saves and loads the pair's `generator.` keys."""
 
@@ -450,7 +442,7 @@ class MclForMaskedLM(MclPreTrainedModel):
             hub = {k: v for k, v in kwargs.items() if k in hooks.HUB_ARGUMENTS}
             config = MclConfig.from_pretrained(config or pretrained_model_name_or_path, **hub)
         # Named one by one: saving reverses the mapping, and a mere prefix would also fit `embeddings_project`.
-        names = _SHARED.get(config.generator_shares)
+        names = SHARING[str(config.generator_shares)].of_ours
         if names:
             kwargs.setdefault("key_mapping", {rf"^electra\.({names})": r"generator.electra.\1"})
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)

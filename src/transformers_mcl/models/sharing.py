@@ -69,6 +69,7 @@ class Sharing:
         description: for the plan and the card.
         one_width: whether the embeddings of both must be of one width.
         one_shape: whether the generator's encoder has the discriminator's shape, whatever else is asked for.
+        of_ours: of our own encoder, what the names of the shared parameters begin with, as a pattern.
         needs_training: whether a generator that is not trained would be trained all the same.
     """
 
@@ -76,6 +77,7 @@ class Sharing:
     one_width = False
     one_shape = False
     needs_training = False
+    of_ours: str | None = None
 
     def prepare(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> None:
         """What the two base models need before their parameters are counted."""
@@ -104,6 +106,7 @@ class Tokens(Sharing):
 
     description = "token embeddings"
     one_width = needs_training = True
+    of_ours = r"embeddings\.word_embeddings"
 
     def tied(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> dict[str, str]:
         return {_table(generator): _table(discriminator)}
@@ -113,6 +116,7 @@ class EmbeddingLayer(Tokens):
     """The whole embedding layer, positions, segments and normalisation included, as google-research/electra has it."""
 
     description = "the embedding layer"
+    of_ours = r"embeddings\.(?:\w+_embeddings|LayerNorm)"
 
     def tied(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> dict[str, str]:
         (ours, layer), (theirs, other) = embedding_layer(discriminator), embedding_layer(generator)
@@ -131,6 +135,7 @@ class Encoder(Tokens):
 
     description = "the whole encoder"
     one_shape = True
+    of_ours = "embeddings|encoder|relative"
 
     def tied(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> dict[str, str]:
         return {name: name for name, _ in generator.named_parameters()}

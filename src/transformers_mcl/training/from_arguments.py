@@ -95,7 +95,7 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     with refusing("config_overrides"):
         changes["loss_weights"] = {**weights, **(changes.get("loss_weights") or {}), **(model_args.loss_weights or {})}
         config = build(**{**start, **changes})
-    _check_one_encoder(model_args, config)
+    _check_one_encoder(model_args, config, start.get("generator_shares"))
     if not config.generator_trainable and not _has_generator(model_args):
         raise UserError(
             "generator_trainable=False: a generator that starts new would stay as it is: give "
@@ -106,8 +106,9 @@ def build_config(model_args: ModelArguments, preset: str | None, tokenizer: PreT
     return config
 
 
-def _check_one_encoder(model_args: ModelArguments, config: MclConfig) -> None:
-    """Where the generator is the discriminator's encoder, nothing else can be asked of it, nor named for it."""
+def _check_one_encoder(model_args: ModelArguments, config: MclConfig, shared: str | None) -> None:
+    """Where the generator is the discriminator's encoder, nothing else can be asked of it, nor named for it; nor can a
+    pair that has two, and shares what `shared` says, come to have one."""
     if not SHARING[str(config.generator_shares)].one_shape:
         return
     encoder = config.backbone_config or config
@@ -115,6 +116,8 @@ def _check_one_encoder(model_args: ModelArguments, config: MclConfig) -> None:
     said = next((f"config_overrides: generator_{name}" for name in given if hasattr(encoder, name)), None)
     if name := model_args.generator_name_or_path:
         said = f"{GENERATOR} {name!r}"
+    if (pair := model_args.model_name_or_path) and not SHARING[str(shared)].one_shape:
+        said = f"model_name_or_path {pair!r}, whose generator has an encoder of its own,"
     if said:
         raise UserError(
             f"{said} does not go with generator_shares='{config.generator_shares}', where the generator is the "
