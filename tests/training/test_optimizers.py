@@ -177,6 +177,7 @@ os._exit(0)  # as the command does (`cli.main.entry`)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_same_weights_and_resume_exactly(tmp_path: Path) -> None:
     (tmp_path / "ranks.py").write_text(RANKS)
     arguments = [str(tmp_path / "ranks.py"), str(tmp_path), str(Path(__file__).parents[2])]

@@ -29,7 +29,13 @@ SCHEDULES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("given", SCHEDULES.values(), ids=list(SCHEDULES))
+_SLOW = ("linear", "cosine", "stable", "a part of an epoch", "data ignored")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [pytest.param(s, id=name, marks=[pytest.mark.slow] * (name in _SLOW)) for name, s in SCHEDULES.items()],
+)
 def test_a_run_that_has_ended_trains_no_further(make_trainer: Make, tmp_path: Path, given: dict[str, Any]) -> None:
     (first := make_trainer(save_steps=0.5, **given)).train()
     last = own_checkpoints(tmp_path)[-1]

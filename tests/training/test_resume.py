@@ -143,6 +143,7 @@ def test_runs_of_other_seeds_end_elsewhere(text: Path, ends: Path, tmp_path: Pat
         pytest.param(("--fsdp", "--fsdp_config", '{"version": 2}'), id="fsdp", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_two_processes_resume_exactly(text: Path, tmp_path: Path, engine: tuple[str, ...]) -> None:
     kill = {**KILLS["before the state"], "signal": 9}
     sizes = {"batch": 2, "steps": 7}

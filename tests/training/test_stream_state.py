@@ -174,6 +174,7 @@ def test_a_stream_needs_max_steps_before_anything_is_read(tmp_path: Path) -> Non
         prepared(tmp_path, train_file=["nowhere.txt"], training={"max_steps": -1})
 
 
+@pytest.mark.slow
 def test_two_processes_resume_at_the_same_weights(tmp_path: Path, text: Path) -> None:
     """Through the command line, with two loader workers each, which have fewer shards than they are."""
     script = "import json, sys\nfrom transformers_mcl.cli.main import entry, main\n"
