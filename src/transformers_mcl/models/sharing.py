@@ -69,7 +69,8 @@ class Sharing:
         description: for the plan and the card.
         one_width: whether the embeddings of both must be of one width.
         one_shape: whether the generator's encoder has the discriminator's shape, whatever else is asked for.
-        of_ours: of our own encoder, what the names of the shared parameters begin with, as a pattern.
+        of_ours: of our own encoder, what the names of the shared parameters begin with, as a pattern
+            without groups: saving reverses what is made of it.
         needs_training: whether a generator that is not trained would be trained all the same.
     """
 
@@ -116,7 +117,7 @@ class EmbeddingLayer(Tokens):
     """The whole embedding layer, positions, segments and normalisation included, as google-research/electra has it."""
 
     description = "the embedding layer"
-    of_ours = r"embeddings\.(?:\w+_embeddings|LayerNorm)"
+    of_ours = r"embeddings\.\w+_embeddings|embeddings\.LayerNorm"
 
     def tied(self, discriminator: PreTrainedModel, generator: PreTrainedModel) -> dict[str, str]:
         (ours, layer), (theirs, other) = embedding_layer(discriminator), embedding_layer(generator)
