@@ -15,18 +15,18 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from experiments.plan import going_on, parse
-from transformers_mcl import MclDiscriminator, MclForMaskedLM
+from transformers_mcl import MclConfig, MclDiscriminator, MclForMaskedLM
 from transformers_mcl.io import read_json, write_json
 from transformers_mcl.models.pretraining import CourseRecord
 from transformers_mcl.training.run import prepare
 from transformers_mcl.training.trainer import evaluation_draws
 
-__all__ = ["LAYOUT", "judge_alike"]
+__all__ = ["LAYOUT", "has_detector", "judge_alike"]
 
 LAYOUT: dict[str, Any] = {"indent": 1, "sort_keys": True}
 """Of a file of results."""
 KEY = "alike"
-"""Of a result: `reference` and `sha256`, which pair's rows they were, `mlm_loss` and `rtd_auc`."""
+"""Of a result: `reference` and `sha256`, which pair's rows they were, `mlm_loss` and, of a detector, `rtd_auc`."""
 
 
 def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> None:
@@ -45,7 +45,8 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
         digest = hashlib.file_digest(weights, "sha256").hexdigest()
     by = {"reference": f"{reference}, {run.name}", "sha256": digest}
     results = {path: read_json(path) for path in sorted((folder / "results").glob("*.json"))}
-    left = [path for path, result in results.items() if not by.items() <= result.get(KEY, {}).items()]
+    pairs = {path: result for path, result in results.items() if "pair" in result}  # and no encoder of others
+    left = [path for path, result in pairs.items() if not by.items() <= result.get(KEY, {}).items()]
     if not left:
         return
     logging.disable_progress_bar()  # a bar of ours instead of two a pair
@@ -54,8 +55,15 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
     for path in tqdm(left):
         result = {key: value for key, value in results[path].items() if key != KEY}
         if (pair := folder / result["pair"]).is_dir():
-            result[KEY] = by | {"mlm_loss": _loss(pair, records), "rtd_auc": _area(pair, records)}
+            result[KEY] = by | {"mlm_loss": _loss(pair, records)}
+            if has_detector(pair):
+                result[KEY]["rtd_auc"] = _area(pair, records)
         write_json(path, result, **LAYOUT)
+
+
+def has_detector(pair: Path) -> bool:
+    """Whether a pair has learnt to detect replaced tokens: masked language modelling alone does not."""
+    return bool(MclConfig.from_pretrained(pair).weights.get("rtd"))
 
 
 @torch.no_grad()

@@ -14,8 +14,9 @@ from scipy.stats import t as student
 
 from experiments.plan import Question
 from transformers_mcl.errors import UserError
+from transformers_mcl.training.health import HealthThresholds
 
-__all__ = ["FIGURES", "JUDGES", "Figure", "Results", "Verdict", "verdict"]
+__all__ = ["FIGURES", "JUDGES", "Figure", "Results", "Verdict", "collapse", "verdict"]
 
 Result = Mapping[str, Any]
 
@@ -47,6 +48,27 @@ def _blimp(half: str) -> Callable[[Result], float | None]:
     return lambda result: result.get("blimp", {}).get(half, {}).get("accuracy")
 
 
+def _head(task: str) -> str:
+    return task.upper().replace("_", "-")
+
+
+def _best_layer(probed: Result) -> float:
+    return max(probed["scores"].values())
+
+
+def _probe(task: str) -> Callable[[Result], float | None]:
+    def score(result: Result) -> float | None:
+        probed = result.get("probes", {}).get(task)
+        return _best_layer(probed) if probed else None
+
+    return score
+
+
+def _probes(result: Result) -> float | None:
+    probed = result.get("probes", {})
+    return fmean(map(_best_layer, probed.values())) if probed else None
+
+
 def _task(task: str) -> Callable[[Result], float | None]:
     def score(result: Result) -> float | None:
         scores = result.get("glue", {}).get(task, {}).get("scores")
@@ -71,6 +93,20 @@ def _glue(result: Result) -> float | None:
     return fmean(scores) if scores else None
 
 
+def collapse(result: Result) -> str:
+    """What of a pair has learnt nothing, by the thresholds of the warnings in training; empty if nothing has."""
+    known, t = result.get("held_out", {}), HealthThresholds()
+    found = []
+    loss, entropy = known.get("mlm_loss"), known.get("unigram_entropy")
+    if loss is not None and entropy is not None and loss > (1 - t.plateau) * entropy:
+        found.append(f"G: loss {loss:.2f}, entropy of the tokens {entropy:.2f}")
+    auc, recall = known.get("rtd_disc_auc"), known.get("rtd_disc_recall")
+    if auc is not None and recall is not None and auc < t.collapsed_auc and recall < t.silent_recall:
+        found.append(f"D: AUC {auc:.3f}, recall {recall:.3f}")
+    return "; ".join(found)
+
+
+TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "mnli_10k", "qqp_10k")
 FIGURES = (
     Figure("G's loss", _loss, -1, on_the_way="eval_mlm_loss"),
     Figure("AUC, one G", _alike("rtd_auc"), 1),
@@ -79,14 +115,17 @@ FIGURES = (
     Figure("AUC ITD", _held_out("itd_disc_auc"), 0),
     Figure("BLiMP, G", _blimp("generator"), 1),
     Figure("BLiMP, D", _blimp("discriminator"), 1),
-    *(Figure(task.upper(), _task(task), 1) for task in ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")),
+    *(Figure(f"{_head(task)}, probe", _probe(task), 1) for task in TASKS),
+    Figure("probes", _probes, 1),
+    *(Figure(_head(task), _task(task), 1) for task in TASKS),
     Figure("tasks", _glue, 1),
 )
-JUDGES = tuple(f for f in FIGURES if f.name in ("G's loss", "AUC, one G", "BLiMP, G", "BLiMP, D", "tasks"))
+_JUDGES = ("G's loss", "AUC, one G", "probes", "BLiMP, G", "BLiMP, D", "tasks")
+JUDGES = tuple(figure for name in _JUDGES for figure in FIGURES if figure.name == name)
 """What a comparison goes by."""
 # What all results of a page have in common, by the part of a result that it is in.
 _COMMON = {
-    "": ("scale", "evaluate", "finetune"),
+    "": ("scale", "probe", "evaluate", "finetune"),
     "pretrain": ("train_file", "validation_file", "dataset_name", "dataset_config_name", "tokenizer_name"),
     "alike": ("reference", "sha256"),
 }
@@ -94,6 +133,9 @@ _COMMON = {
 
 class Results:
     """The files of a folder, by run and seed.
+
+    Attributes:
+        judges: of `JUDGES` those that say something of some result.
 
     Raises:
         UserError: there are none, or they are no comparison: of several scales, texts, or ways to judge.
@@ -111,6 +153,7 @@ class Results:
             for name in names:
                 self._check_common(folder, part, name)
         self.scale = self.all[0]["scale"]
+        self.judges = tuple(f for f in JUDGES if any(f.of(result) is not None for result in self.all))
 
     def _check_common(self, folder: Path, part: str, name: str) -> None:
         """What all results that say anything of it say alike."""

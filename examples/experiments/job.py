@@ -20,12 +20,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what
 from course_soups.results import LOSS
 from course_soups.run import run as run_study
 from course_soups.study import INGREDIENTS
-from experiments.alike import LAYOUT
+from experiments.alike import LAYOUT, has_detector
 from experiments.plan import going_on, parse
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.errors import UserError
 from transformers_mcl.io import read_json, versions, write_json, write_text
 from transformers_mcl.training.checkpoints import last_checkpoint
+from transformers_mcl.training.precision import multiplies_bf16
 from transformers_mcl.training.run import prepare
 
 ENVIRONMENT = "environment.json"
@@ -118,39 +119,85 @@ def soups(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
         yield f"{job['name']}_{method}", made / "soups" / method
 
 
+def reference(job: dict[str, Any], folder: Path) -> Iterator[tuple[str, Path]]:
+    """An encoder that others trained, as it is."""
+    yield job["name"], Path(job["reference"])
+
+
 TRAINED: dict[str, Callable[[dict[str, Any], Path], Iterator[tuple[str, Path]]]] = {
     "pretrain": pretrain,
     "peer": peer,
     "soups": soups,
+    "reference": reference,
 }
 
 
 def judge(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
-    """Everything that is known of a pair: held-out figures, minimal pairs, fine-tuning, and how it came about."""
+    """Everything that is known of a pair: held-out figures, what judges say of it, and how it came about."""
     results: dict[str, Any] = {key: job[key] for key in ("label", "kind", "scale", "seed", "soups")}
-    results |= {key: named(job[key]) for key in ("pretrain", "evaluate", "finetune")}
-    results |= {"pair": str(pair.relative_to(Path(job["results"]).parent)), **training(pair)}
-    results["held_out"] = held_out(job, pair, folder)
-    if job.get("evaluate") is not None:
-        out = folder / "blimp"
-        given = {**job["evaluate"], "model_name_or_path": str(pair), "output_dir": str(out)}
-        command("evaluate", "--task", "blimp", "--config", arguments=given, file=folder / "blimp.yaml")
-        found = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"]
-        results["blimp"] = {half: summary["all"]["all"] for half, summary in found.items()}
-    if job.get("finetune") is not None:
-        out, file = folder / "glue", folder / "glue.yaml"
-        given = {**job["finetune"], "model_name_or_path": str(pair), "output_dir": str(out), "seed": job["seed"]}
-        if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:  # as many rows a step as on one device
-            rows = parse("finetune", given)[2].per_device_train_batch_size
-            given["per_device_train_batch_size"] = max(1, rows // processes)
-        if file.is_file() and yaml.safe_load(file.read_text(encoding="utf-8")) != given:
-            shutil.rmtree(out, ignore_errors=True)  # fine-tuned otherwise
-        command("finetune", "--config", arguments=given, file=file)
-        results["glue"] = {}
-        for run in json.loads((out / "results.json").read_text(encoding="utf-8"))["runs"]:
-            task = results["glue"].setdefault(run["task"], {"metric": run["main_metric"], "scores": []})
-            task["scores"].append(run["metrics"][run["main_metric"]])
+    results |= {key: named(job.get(key)) for key in ("pretrain", *(asked for _, asked in JUDGES))}
+    if job["kind"] == "reference":
+        results["label"] += f": {pair.name}"
+    else:
+        results |= {"pair": str(pair.relative_to(Path(job["results"]).parent)), **training(pair)}
+        results["held_out"] = held_out(job, pair, folder)
+    for by, asked in JUDGES:
+        if job.get(asked) is not None:
+            results[by.__name__] = by(job, pair, folder)
     return results
+
+
+def probes(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
+    """By task its metric, and the score of each layer of the frozen encoder."""
+    out, file = folder / "probe", folder / "probe.yaml"
+    given = {**job["probe"], "model_name_or_path": str(pair), "output_dir": str(out)}
+    forget_other(out, file, given)
+    if not (out / "results.json").is_file():
+        command("evaluate", "--task", "probe", "--config", arguments=given, file=file)
+    return {
+        task: {
+            "metric": of["metric"],
+            "scores": {layer: figures[of["metric"]] for layer, figures in of["layers"].items()},
+        }
+        for task, of in json.loads((out / "results.json").read_text(encoding="utf-8"))["results"].items()
+    }
+
+
+def blimp(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
+    """How many minimal pairs each half has right that has learnt to judge them."""
+    out = folder / "blimp"
+    given = {**job["evaluate"], "model_name_or_path": str(pair), "output_dir": str(out)}
+    if not has_detector(pair):
+        given["scorer"] = "generator"
+    command("evaluate", "--task", "blimp", "--config", arguments=given, file=folder / "blimp.yaml")
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))["results"]
+    return {half: summary["all"]["all"] for half, summary in found.items()}
+
+
+def glue(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, Any]:
+    """By task its metric, and the score of each fine-tuning."""
+    out, file = folder / "glue", folder / "glue.yaml"
+    given = {**job["finetune"], "model_name_or_path": str(pair), "output_dir": str(out), "seed": job["seed"]}
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:  # as many rows a step as on one device
+        rows = parse("finetune", given)[2].per_device_train_batch_size
+        given["per_device_train_batch_size"] = max(1, rows // processes)
+    forget_other(out, file, given)
+    command("finetune", "--config", arguments=given, file=file)
+    found: dict[str, Any] = {}
+    for run in json.loads((out / "results.json").read_text(encoding="utf-8"))["runs"]:
+        task = found.setdefault(run["task"], {"metric": run["main_metric"], "scores": []})
+        task["scores"].append(run["metrics"][run["main_metric"]])
+    return found
+
+
+def forget_other(out: Path, file: Path, given: dict[str, Any]) -> None:
+    """Removes the folder of a judge that was told otherwise when it ran before."""
+    if file.is_file() and yaml.safe_load(file.read_text(encoding="utf-8")) != given:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+JUDGES = ((probes, "probe"), (blimp, "evaluate"), (glue, "finetune"))
+"""What judges, under whose name its part of the results is; and what its arguments are called in a job."""
 
 
 def named(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -208,12 +255,14 @@ def training(pair: Path) -> dict[str, Any]:
 
 def environment(job: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, as a run begins."""
+    on_gpu = torch.cuda.is_available() and not job["pretrain"].get("use_cpu")
     device = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
-    if torch.cuda.is_available() and not job["pretrain"].get("use_cpu"):
+    if on_gpu:
         device = f"{os.environ.get('WORLD_SIZE', '1')} x {torch.cuda.get_device_name()}"
     return {
         "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
         "hardware": device,
+        "bf16": job["pretrain"].get("bf16", multiplies_bf16("cuda" if on_gpu else "cpu")[0]),
     }
 
 

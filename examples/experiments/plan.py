@@ -25,12 +25,13 @@ from transformers_mcl.training.run import ModelArguments, build_config, preset_p
 __all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
 
 FOLDER = Path(__file__).parent
-KINDS = ("pretrain", "peer", "soups")
-PICTURES = ("bars", "compute")
-JUDGES = ("blimp", "glue")
+KINDS = ("pretrain", "peer", "soups", "reference")
+PICTURES = ("bars", "compute", "rates")
+JUDGES = ("probe", "blimp", "glue")
 PRETRAIN = (ModelArguments, DataArguments, MclTrainingArguments)
 COMMANDS: dict[str, tuple[type, ...]] = {
     "pretrain": PRETRAIN,
+    "probe": evaluation_kinds("probe"),
     "evaluate": evaluation_kinds("blimp"),
     "finetune": (EncoderArguments, TaskArguments, FinetuningArguments),
     "soups": (StudyArguments, *PRETRAIN),
@@ -47,8 +48,9 @@ class Run:
     Attributes:
         name: of its folder, and what other runs call it.
         label: what readers call it.
-        kind: `pretrain`, `peer` (an independent implementation of ELECTRA, `peer.py`), or `soups` (the study of
-            course soups, of which the soups and the best ingredient are judged).
+        kind: `pretrain`, `peer` (an independent implementation of ELECTRA, `peer.py`), `soups` (the study of
+            course soups, of which the soups and the best ingredient are judged), or `reference` (an encoder of others,
+            which is judged once, and not trained).
         arguments: of `transformers-mcl pretrain`, above the scale's.
         compute_of: the run whose floating-point operations it gets, in as many steps as they are good for.
         share: of those operations, or without `compute_of` of the scale's steps.
@@ -70,8 +72,10 @@ class Question:
 
     Attributes:
         compare: pairs of runs; the page says by how much the first is better than the second, and whether seeds agree.
-        picture: `compute` (curves over operations) or `bars` (a dot a seed).
-        judges: of `blimp` and `glue`; held-out figures are always there.
+        picture: `compute` (curves over operations), `rates` (over learning rates; with it, which runs collapsed) or
+            `bars` (a dot a seed).
+        judges: of `probe`, `blimp` and `glue`; held-out figures are always there.
+        by_default: whether it is asked at scales that name no questions.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Question:
     compare: tuple[tuple[str, str], ...] = ()
     picture: str = "bars"
     judges: tuple[str, ...] = ()
+    by_default: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Scale:
         tokenizer: arguments of `transformers-mcl tokenizer`.
         soups: of `examples/course_soups/run.py`.
         runs: arguments of single runs, by name, above the question's.
-        questions: names of those that are asked at it; all if there are none.
+        questions: names of those that are asked at it; without, all that are asked by default.
         title: of the page.
         reference: the run whose generator makes the text that all discriminators are judged on.
     """
@@ -104,6 +109,7 @@ class Scale:
     seeds: dict[str, list[int]]
     evaluate: dict[str, Any] = field(default_factory=dict)
     finetune: dict[str, Any] = field(default_factory=dict)
+    probe: dict[str, Any] = field(default_factory=dict)
     tokenizer: dict[str, Any] = field(default_factory=dict)
     soups: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -115,14 +121,15 @@ class Scale:
         """Those that a question's runs are trained with."""
         return self.seeds.get(question, self.seeds["default"])
 
-    def asked(self, questions: Iterable[str]) -> list[str]:
+    def asked(self, questions: Mapping[str, Question]) -> list[str]:
         """Those of all questions that are asked at it.
 
         Raises:
             UserError: it names one that there is not.
         """
         check_names(f"question in scale {self.name}", self.questions, questions)
-        return [name for name in questions if name in self.questions or not self.questions]
+        chosen = self.questions or [name for name, question in questions.items() if question.by_default]
+        return [name for name in questions if name in chosen]
 
 
 def load_questions(folder: Path = FOLDER / "questions") -> tuple[dict[str, Question], dict[str, Run]]:
@@ -317,8 +324,10 @@ class Planner:
         return {**self.scale.pretrain, **self._own(name)}
 
     def _cost(self, name: str) -> tuple[int, Callable[[int], float]]:
+        run = self.runs[name]
+        if run.kind == "reference":
+            return 0, lambda steps: 0.0
         if name not in self._costs:
-            run = self.runs[name]
             flops_of, scale_steps = self._flops_of_soups(name) if run.kind == "soups" else self._flops_of(name)
             steps = max(1, round(scale_steps * run.share))
             if run.compute_of is not None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
 from matplotlib.axes import Axes
 
-from experiments.figures import Figure, Results
+from experiments.figures import Figure, Results, collapse
 from experiments.plan import Question
 from transformers_mcl.plots import BLACK, BLUE, COLOURS, picture
 
-__all__ = ["plot_bars", "plot_compute"]
+__all__ = ["plot_bars", "plot_compute", "plot_rates"]
 
 _WIDTH = 9  # inches
 
@@ -20,8 +20,25 @@ _WIDTH = 9  # inches
 def plot_compute(path: Path, results: Results, question: Question, figures: Sequence[Figure]) -> None:
     """A panel a figure: each run at its operations, a dot a seed and a bar at their median; runs of one method joined.
 
-    A method is what stands before a comma in the run's label. Thin lines are evaluations on the way.
+    A method is what stands before a comma in the run's label. Thin lines are evaluations on the way, dotted ones
+    encoders of others.
     """
+    _plot_methods(path, results, question, figures, "floating-point operations", _draw_method)
+
+
+def plot_rates(path: Path, results: Results, question: Question, figures: Sequence[Figure]) -> None:
+    """A panel a figure: each run at its learning rate, runs of one method joined; a cross is one that collapsed."""
+    _plot_methods(path, results, question, figures, "learning rate", _draw_rates)
+
+
+def _plot_methods(
+    path: Path,
+    results: Results,
+    question: Question,
+    figures: Sequence[Figure],
+    over: str,
+    draw: Callable[[Axes, Results, Figure, list[str], str, str], None],
+) -> None:
     methods: dict[str, list[str]] = {}
     for run in results.runs_of(question):
         methods.setdefault(results.label(run).partition(",")[0], []).append(run)
@@ -30,19 +47,37 @@ def plot_compute(path: Path, results: Results, question: Question, figures: Sequ
         panels = list(drawing.subplots(rows, 3, squeeze=False).flat)
         for axes, figure in zip(panels, figures, strict=False):
             for (method, members), colour in zip(methods.items(), COLOURS * 3, strict=False):
-                _draw_method(axes, results, figure, members, colour, method)
+                draw(axes, results, figure, members, colour, method)
             axes.set_title(_title(figure))
-            axes.set_xlabel("floating-point operations")
+            axes.set_xlabel(over)
             axes.grid(axis="y")
         for axes in panels[len(figures) :]:
             axes.set_axis_off()
         panels[0].legend(frameon=False, fontsize=7)
 
 
+def _draw_rates(axes: Axes, results: Results, figure: Figure, runs: list[str], colour: str, label: str) -> None:
+    points = []
+    for run in runs:
+        rate = float(next(iter(results.by_run[run].values()))["pretrain"]["learning_rate"])
+        values = results.values(run, figure)
+        for seed, value in values.items():
+            mark = "x" if collapse(results.by_run[run][seed]) else "o"
+            axes.plot(rate, value, mark, color=colour, markersize=4)
+        if values:
+            points.append((rate, median(values.values())))
+    axes.set_xscale("log")
+    axes.plot(*zip(*sorted(points), strict=True) if points else ([], []), "-", color=colour, linewidth=1, label=label)
+
+
 def _draw_method(axes: Axes, results: Results, figure: Figure, runs: list[str], colour: str, label: str) -> None:
     points = []
     for run in runs:
-        values = {seed: v for seed, v in results.values(run, figure).items() if "flops" in results.by_run[run][seed]}
+        values = results.values(run, figure)
+        if "flops" not in next(iter(results.by_run[run].values())):
+            for value in values.values():
+                axes.axhline(value, color=colour, linewidth=1, linestyle=":")
+            continue
         costs = [results.by_run[run][seed]["flops"] for seed in values]
         axes.plot(costs, list(values.values()), "o", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
         if values:

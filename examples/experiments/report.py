@@ -11,15 +11,17 @@ from pathlib import Path
 from statistics import fmean, median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
-from experiments.figures import FIGURES, JUDGES, Results, Verdict, verdict
+from experiments.figures import FIGURES, JUDGES, Results, Verdict, collapse, verdict
 from experiments.plan import FOLDER, Question, Scale, load_questions, load_scale
-from experiments.plots import plot_bars, plot_compute
+from experiments.plots import plot_bars, plot_compute, plot_rates
 from jobs import exit_status
 from transformers_mcl.errors import UserError
 from transformers_mcl.io import markdown_table, write_text
 
 __all__ = ["write_report"]
 
+DRAWN = {"bars": plot_bars, "compute": plot_compute, "rates": plot_rates}
+"""By the name of a question's picture what draws it."""
 UNTRAINED = "untrained"
 """The run that others are held against to see whether a figure says anything."""
 
@@ -41,7 +43,12 @@ def results_table(results: Results, question: Question) -> str:
     for run in runs:
         cells = [_spread(results.values(run, figure).values(), figure.digits) for figure in figures]
         rows.append([results.label(run), str(len(results.by_run[run])), *_cost(results, run), *cells])
-    return markdown_table([*head, *(figure.name for figure in figures)], rows)
+    head += [figure.name for figure in figures]
+    if question.picture == "rates":
+        head.append("collapsed")
+        for run, row in zip(runs, rows, strict=True):
+            row.append("; ".join(filter(None, map(collapse, results.by_run[run].values()))))
+    return markdown_table(head, rows)
 
 
 def _cost(results: Results, run: str) -> list[str]:
@@ -65,7 +72,7 @@ def compared(results: Results, question: Question) -> Compared:
     return {
         (first, second): {
             figure.name: verdict(results.values(first, figure), results.values(second, figure), figure)
-            for figure in JUDGES
+            for figure in results.judges
         }
         for first, second in question.compare
         if first in results.by_run and second in results.by_run
@@ -78,7 +85,7 @@ def comparisons(results: Results, found: Compared) -> str:
         [f"{results.label(first)} than {results.label(second)}", *(str(one or "–") for one in verdicts.values())]
         for (first, second), verdicts in found.items()
     ]
-    return markdown_table(["better by", *(figure.name for figure in JUDGES)], rows)
+    return markdown_table(["better by", *(figure.name for figure in results.judges)], rows)
 
 
 def in_short(results: Results, found: Mapping[str, Compared], questions: Iterable[Question]) -> str:
@@ -86,14 +93,13 @@ def in_short(results: Results, found: Mapping[str, Compared], questions: Iterabl
     held = [(first, one) for of in found.values() for (first, second), one in of.items() if second == UNTRAINED]
     telling = _telling(verdicts for _, verdicts in held)
     lines = []
-    known = [figure.name for figure in JUDGES if any(figure.of(result) is not None for result in results.all)]
-    if dumb := [name for name in known if name not in telling]:
+    if dumb := [figure.name for figure in results.judges if figure.name not in telling]:
         pairs = " nor ".join(f"*{results.label(first)}*" for first, _ in held)
         lines = [
             f"Left out here: {'; '.join(dumb)}. By them neither {pairs} is beyond chance better than untrained.",
             "",
         ]
-    for question in questions:
+    for question in (one for one in questions if one.compare):
         differences = found[question.title]
         said, quiet, few = [], 0, 0
         for (first, second), verdicts in differences.items():
@@ -152,14 +158,14 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
     parts, drawn = [_head(results, scale, arguments), "## In short", in_short(results, found, questions)], 0
     for question in questions:
         parts += [f"## {question.title}", question.text.strip()]
-        if not (differences := found[question.title]):
+        differences = found[question.title]
+        if not differences and (question.compare or not results.runs_of(question)):
             parts.append(f"*Not run yet at the scale `{results.scale}`.*")
             continue
         picture = page.parent / "assets" / f"{page.stem}_{question.name}.png"
-        draw = plot_compute if question.picture == "compute" else plot_bars
-        draw(picture, results, question, JUDGES)
+        DRAWN[question.picture](picture, results, question, results.judges)
         drawn += 1
-        parts += [results_table(results, question), comparisons(results, differences)]
+        parts += [results_table(results, question), comparisons(results, differences) if differences else ""]
         parts.append(f"![{question.title}](assets/{picture.name})")
     parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     write_text(page, "\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
@@ -175,6 +181,7 @@ def _head(results: Results, scale: Scale, arguments: str) -> str:
     metrics = {
         f"{task.upper()} {of['metric']}" for result in results.all for task, of in result.get("glue", {}).items()
     }
+    probed = " *Probes*: the mean of what a linear classifier reads in the best layer of the frozen encoder, by task."
     hours = sum(result.get("seconds") or 0 for result in results.all) / 3600
     return (
         (FOLDER / "page.md")
@@ -187,6 +194,7 @@ def _head(results: Results, scale: Scale, arguments: str) -> str:
             results=len(results.all),
             reference="".join(f"`{reference}`" for reference in references) or "no run yet",
             metrics=", ".join(sorted(metrics)) or "none yet",
+            probes=probed if any("probes" in result for result in results.all) else "",
             tokens=f"{tokens / 1e6:.0f} million",
             flops=f"{flops:.2g}",
             hours=f"{hours:.1f}",

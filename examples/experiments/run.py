@@ -29,7 +29,11 @@ from transformers_mcl.cli.arguments import parse_arguments
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError, check_names
+from transformers_mcl.finetuning import find_task
+from transformers_mcl.finetuning.arguments import TaskArguments
+from transformers_mcl.finetuning.loading import load_task
 from transformers_mcl.io import write_text
+from transformers_mcl.models.loading import load_config
 
 
 @dataclass
@@ -44,7 +48,12 @@ class ExperimentArguments:
     dataset_name: str | None = field(default=None, metadata={"help": "Or a data set with both."})
     dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration, if it has several."})
     tokenizer_name: str | None = field(default=None, metadata={"help": "Default: one made of the training text."})
-    glue_data: str | None = field(default=None, metadata={"help": "A folder of GLUE's tasks. Default: from the Hub."})
+    glue_data: str | None = field(
+        default=None, metadata={"help": "A folder that has one for each task. Default: GLUE of the Hub."}
+    )
+    reference_model: str | None = field(
+        default=None, metadata={"help": "An encoder to judge beside the runs, as AutoModel opens it. Default: none."}
+    )
     pairs_file: list[str] | None = field(default=None, metadata={"help": "Minimal pairs. Default: BLiMP of the Hub."})
     seeds: list[int] | None = field(default=None, metadata={"help": "Instead of the scale's."})
     num_jobs: int | None = field(default=None, metadata={"help": "Runs at a time: as many as GPUs; on the CPU one."})
@@ -73,13 +82,20 @@ class Experiments:
         """Runs and seeds, those that others go on from too, and all runs with the first seed first."""
         wanted: dict[tuple[str, int], None] = {}
         for name in self.chosen:
-            for seed in self.args.seeds or self.scale.seeds_of(name):
-                for run in self.questions[name].runs:
+            seeds = self.args.seeds or self.scale.seeds_of(name)
+            for run in self.questions[name].runs:
+                for seed in self._seeds(run, seeds):
                     start: str | None = run
                     while start is not None:
                         wanted[start, seed] = None
                         start = self.runs[start].starts_from
         return sorted(wanted, key=lambda one: one[1])
+
+    def _seeds(self, run: str, seeds: list[int]) -> list[int]:
+        """Those that a run is done with: a reference, if there is one, once."""
+        if self.runs[run].kind != "reference":
+            return seeds
+        return seeds[:1] if self.args.reference_model else []
 
     def content(self, name: str, seed: int) -> dict[str, Any]:
         """What there is to do for a run: see `job.py`. Any question may ask how it is judged."""
@@ -88,8 +104,11 @@ class Experiments:
         quiet = {"use_cpu": args.use_cpu, "disable_tqdm": True}
         content: dict[str, Any] = {"name": name, "label": run.label, "kind": run.kind, "seed": seed}
         content |= {"scale": self.scale.name, "results": str(self.folder / "results"), "soups": {}}
-        content |= {"starts_from": None, "evaluate": None, "finetune": None}
+        content |= {"starts_from": None, "probe": None, "evaluate": None, "finetune": None}
         content["pretrain"] = {**self.planner.arguments(name), **quiet}
+        if run.kind == "reference":
+            content |= {"pretrain": {"use_cpu": args.use_cpu}, "reference": args.reference_model}
+            judges.discard("blimp")  # which not every encoder has a head for
         if run.starts_from:
             content["starts_from"] = str(self.folder / "runs" / run.starts_from / f"seed-{seed}" / "pair")
         if run.kind == "soups":
@@ -102,8 +121,10 @@ class Experiments:
         if "blimp" in judges:
             pairs = {"pairs_file": args.pairs_file} if args.pairs_file else {}
             content["evaluate"] = {**self.scale.evaluate, **pairs, "use_cpu": args.use_cpu}
+        data = {"dataset_name": args.glue_data} if args.glue_data else {}
+        if "probe" in judges:
+            content["probe"] = {**self.scale.probe, **data, "use_cpu": args.use_cpu}
         if "glue" in judges:
-            data = {"dataset_name": args.glue_data} if args.glue_data else {}
             content["finetune"] = {**self.scale.finetune, **data, **quiet}
         return content
 
@@ -114,10 +135,11 @@ class Experiments:
             UserError: an argument of a scale or a question that a command does not take, or a package that is missing.
         """
         pretrain, pair = {**content["pretrain"], "output_dir": "unused"}, {"model_name_or_path": "unused"}
-        parse("pretrain", pretrain | (pair if content["starts_from"] else {}))
+        if content["kind"] != "reference":
+            parse("pretrain", pretrain | (pair if content["starts_from"] else {}))
         if content["kind"] == "soups":
             parse("soups", pretrain | content["soups"] | pair)
-        for command, more in (("evaluate", {"task": "blimp"}), ("finetune", {})):
+        for command, more in (("probe", {"task": "probe"}), ("evaluate", {"task": "blimp"}), ("finetune", {})):
             if content[command] is not None:
                 parse(command, {**content[command], **more, **pair, "output_dir": "unused"})
         if content["kind"] == "peer" and find_spec("electra_pytorch") is None:
@@ -159,7 +181,7 @@ class Experiments:
 
 def _check_same(file: Path, before: dict[str, Any], now: dict[str, Any], others: Sequence[str]) -> None:
     """Whether the model is trained alike; it may be judged otherwise. `others` go on from it."""
-    for part in ("kind", "seed", "starts_from", "soups", "devices", "pretrain"):
+    for part in ("kind", "seed", "starts_from", "reference", "soups", "devices", "pretrain"):
         then: Any = before.get(part)
         here: Any = now.get(part)
         if then != here:
@@ -189,11 +211,7 @@ def prepare(args: ExperimentArguments) -> Experiments:
     check_names(f"run in scale {scale.name}", [*scale.runs, scale.reference], runs)
     if not (args.train_file or args.dataset_name):
         raise UserError("no text: give --train_file and --validation_file, or --dataset_name")
-    for name in ("train_file", "validation_file", "pairs_file", "glue_data"):
-        given = getattr(args, name)
-        for path in [given] if isinstance(given, str) else given or []:
-            if not Path(path).exists():
-                raise UserError(f"{name}: there is no {path!r}")
+    _check_files(args, scale)
     names = ("train_file", "validation_file", "dataset_name", "dataset_config_name")
     data = {name: value for name in names if (value := getattr(args, name)) is not None}
     data["tokenizer_name"] = args.tokenizer_name or str(Path(args.output_dir) / "tokenizer")
@@ -203,6 +221,31 @@ def prepare(args: ExperimentArguments) -> Experiments:
         _make_tokenizer(data, scale)
     planner = Planner(scale, runs, data, load_tokenizer(data["tokenizer_name"]))
     return Experiments(args, scale, questions, args.questions or asked, runs, planner)
+
+
+def _check_files(args: ExperimentArguments, scale: Scale) -> None:
+    """Whether there is what the runs are judged by, too, which would be missed after they were trained."""
+    for name in ("train_file", "validation_file", "pairs_file", "glue_data"):
+        given = getattr(args, name)
+        for path in [given] if isinstance(given, str) else given or []:
+            if not Path(path).exists():
+                raise UserError(f"{name}: there is no {path!r}")
+    if args.reference_model:
+        load_config(args.reference_model, "reference_model")
+    names = {name for judge in (scale.probe, scale.finetune) for name in judge.get("task_name", [])}
+    for name in TaskArguments(task_name=sorted(names)).task_name if names else []:
+        _check_task(name, args.glue_data, scale)
+
+
+def _check_task(name: str, folder: str | None, scale: Scale) -> None:
+    task = find_task(name)
+    if folder is None and task.dataset_name is None:
+        raise UserError(f"glue_data: the scale {scale.name} judges by {name}, which the Hub has not: give a folder")
+    if folder is not None:
+        try:
+            load_task(task, TaskArguments(task_name=[name], dataset_name=folder))
+        except UserError as error:
+            raise UserError(f"glue_data: {name}: {error}") from error
 
 
 def _make_tokenizer(data: dict[str, Any], scale: Scale) -> None:

@@ -13,10 +13,12 @@ import torch
 import yaml
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from transformers import BertConfig, BertModel
 
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
+from transformers_mcl.training.precision import multiplies_bf16
 from transformers_mcl.training.run import DEMO_FOLDER
 from transformers_mcl.training.trainer import evaluation_draws
 
@@ -40,20 +42,39 @@ def planner(scripts: dict[str, Any], scale: str) -> Any:
     return planning.Planner(planning.load_scale(scale), planning.load_questions()[1], {}, tokenizer)
 
 
+def asked(scripts: dict[str, Any], plan: Any) -> list[Any]:
+    """The runs of all questions that are asked at a planner's scale."""
+    questions, runs = scripts["plan"].load_questions()
+    return [runs[name] for name in sorted({r for q in plan.scale.asked(questions) for r in questions[q].runs})]
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_equal_compute_is_equal_to_a_step(scripts: dict[str, Any], scale: str) -> None:
-    plan, (questions, runs) = planner(scripts, scale), scripts["plan"].load_questions()
+    plan = planner(scripts, scale)
+    runs = {run.name: run for run in asked(scripts, plan) if run.kind != "reference"}
     assert all(plan.arguments(name)["max_steps"] == plan.steps(name) > 0 for name in runs)
     bound = [run for run in runs.values() if run.compute_of]
-    assert {"electra_long", "mcl_fifth", "sampled_three", "joint", "late", "mcl_on"} <= {run.name for run in bound}
     for run in bound:
         step = plan.flops(run.name) / plan.steps(run.name)
         more = plan.flops(run.name) - run.share * plan.flops(run.compute_of)
         assert 0 <= more < 2 * step, run.name  # `late` has steps that cost more than its mean
+    if "study" in scale:
+        assert {"mlm", "courses", "corrections", "full"} <= {run.name for run in bound}
+        assert plan.steps("mlm") < plan.steps("electra") < 6 * plan.steps("full")
+        return
+    assert {"electra_long", "mcl_fifth", "sampled_three", "joint"} <= {run.name for run in bound}
     assert plan.steps("electra_long") > 3.5 * plan.steps("electra") == 3.5 * plan.steps("mcl")
-    # Fourteen ingredients, which have two of the four correction losses on average and some of them a course less.
-    assert 11 < plan.steps("mcl_on") / plan.steps("soup") < 11.5
+    if "soup" in runs:
+        # Fourteen ingredients, which have two of the four correction losses on average and some of them a course less.
+        assert 11 < plan.steps("mcl_on") / plan.steps("soup") < 11.5
+
+
+def test_every_run_is_asked_for(scripts: dict[str, Any]) -> None:
+    questions, runs = scripts["plan"].load_questions()
     assert {run for question in questions.values() for run in question.runs} == runs.keys()
+    assert "study" not in scripts["plan"].load_scale("cpu").asked(questions)
+    scales = [scripts["plan"].load_scale(scale) for scale in SCALES]
+    assert {name for scale in scales for name in scale.asked(questions)} == questions.keys()
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -61,21 +82,55 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
     planning, run = scripts["plan"], scripts["run"]
     questions, runs = planning.load_questions()
     plan = planner(scripts, scale)
-    args = run.ExperimentArguments(output_dir=str(tmp_path), use_cpu=True)
+    args = run.ExperimentArguments(output_dir=str(tmp_path), use_cpu=True, reference_model="minilm")
     experiments = run.Experiments(args, plan.scale, questions, list(questions), runs, plan)
     rows = {}
-    for name in runs:
+    for name, kind in ((run.name, run.kind) for run in asked(scripts, plan)):
         content = experiments.content(name, 1)
         for part in ("pretrain", "finetune"):  # for a GPU
             given = content[part]
             content[part] = given and {k: v for k, v in given.items() if k not in ("bf16", "torch_compile")}
-        if runs[name].kind != "peer":
+        if kind != "peer":
             experiments.check(content)
+        if kind == "reference":
+            continue
         # A warm-up in steps would be all of a short run, and hardly any of a long one.
         training = planning.parse("pretrain", {**content["pretrain"], "output_dir": "x"})[2]
         assert training.warmup_steps < 1
         rows[name] = training.per_device_train_batch_size
-    assert rows["mcl_small"] == rows["electra_small"] == rows["mcl"] / 4 == rows["electra"] / 4
+    if "electra_small" in rows:
+        assert rows["mcl_small"] == rows["electra_small"] == rows["mcl"] / 4 == rows["electra"] / 4
+
+
+def test_all_arms_of_the_study_begin_alike_and_are_tuned_alike(scripts: dict[str, Any]) -> None:
+    planning, plan = scripts["plan"], planner(scripts, "study")
+    arms = {"mlm", "electra", "courses", "corrections", "full"}
+    assert (
+        arms == plan.scale.runs.keys() == set(planning.load_questions()[0]["study"].runs) - {"untrained", "reference"}
+    )
+    weights = {}
+    for arm in arms:
+        model, _, training = planning.parse("pretrain", {**plan.arguments(arm), "output_dir": "x", "use_cpu": True})
+        config = planning.build_config(model, model.preset, plan.tokenizer)
+        assert training.generator_warmup_steps == 0.1 and training.train_batch_size == 64
+        assert (config.hidden_size, config.num_hidden_layers, config.hidden_dropout_prob) == (256, 6, 0)
+        weights[arm] = {name for name, weight in config.weights.items() if weight}
+        assert config.course_schedule == ("all" if arm == "full" else "sampled")
+        grid = [run for run in asked(scripts, plan) if run.share == 0.1 and run.name.startswith(f"{arm}_")]
+        assert sorted(float(run.arguments["learning_rate"]) for run in grid) == [5e-4, 1e-3, 2e-3, 3e-3]
+        for run in grid:
+            assert {**plan.arguments(run.name), "learning_rate": 0, "max_steps": 0} == {
+                **plan.arguments(arm),
+                "learning_rate": 0,
+                "max_steps": 0,
+            }
+    assert weights["mlm"] == {"mlm"} and weights["electra"] == {"mlm", "rtd"}
+    assert weights["courses"] == {"mlm", "slm", "rtd", "std", "itd"}
+    assert weights["corrections"] == weights["full"] == weights["courses"] | {"re_mlm", "re_slm", "re_rtd", "re_std"}
+    small = planner(scripts, "study_small_budget")
+    assert (
+        small.flops("electra") == pytest.approx(plan.flops("electra_1e3")) == pytest.approx(plan.flops("electra") / 10)
+    )
 
 
 @pytest.mark.parametrize(
@@ -303,6 +358,58 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert first["alike"]["sha256"] != judged["alike"]["sha256"] and "alike" not in second
 
 
+def probing(tmp_path: Path) -> dict[str, Any]:
+    files = {"train_file": [str(tmp_path / "task.jsonl")], "validation_file": [str(tmp_path / "task.jsonl")]}
+    return {**files, "C": 0.1, "use_cpu": True}
+
+
+def test_an_encoder_without_a_detector_is_judged_by_what_it_has_learnt(
+    scripts: dict[str, Any], tmp_path: Path
+) -> None:
+    path = make_job(tmp_path, name="mlm", finetune=None, probe=probing(tmp_path))
+    job = yaml.safe_load(path.read_text())
+    del job["pretrain"]["course_warmup_steps"]
+    job["pretrain"] |= {"objective": "mlm", "max_steps": 1, "eval_strategy": "no"}
+    path.write_text(yaml.safe_dump(job))
+    scripts["job"].run_job(path)
+    scripts["alike"].judge_alike(tmp_path, "mlm", print)
+    result = json.loads((tmp_path / "results" / "mlm-seed-3.json").read_text())
+    assert result["blimp"].keys() == {"generator"} and result["alike"].keys() == {"mlm_loss", "reference", "sha256"}
+    assert result["probes"]["text_classification"]["scores"].keys() == {"0", "1"}
+    assert result["bf16"] is multiplies_bf16("cpu")[0]
+    figures = {figure.name: figure.of(result) for figure in scripts["report"].FIGURES}
+    assert figures["probes"] == max(result["probes"]["text_classification"]["scores"].values())
+    assert figures["AUC, one G"] is None and figures["BLiMP, D"] is None and figures["G's loss"] > 6
+    before = (path.parent / "probe" / "results.json").stat().st_mtime_ns
+    scripts["job"].run_job(path)  # nothing of it is done again
+    assert (path.parent / "probe" / "results.json").stat().st_mtime_ns == before
+    path.write_text(yaml.safe_dump({**job, "probe": {**job["probe"], "layers": [-1]}}))
+    scripts["job"].run_job(path)
+    again = json.loads((tmp_path / "results" / "mlm-seed-3.json").read_text())
+    assert again["probes"]["text_classification"]["scores"].keys() == {"1"}
+
+
+def test_an_encoder_of_others_is_judged_and_not_trained(scripts: dict[str, Any], tmp_path: Path) -> None:
+    tokenizer, encoder = load_tokenizer(str(DEMO_FOLDER / "tokenizer")), tmp_path / "theirs"
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(encoder)
+    tokenizer.save_pretrained(encoder)
+    more = {"kind": "reference", "reference": str(encoder), "evaluate": None, "pretrain": {"use_cpu": True}}
+    path = make_job(tmp_path, name="reference", label="others", probe=probing(tmp_path), **more)
+    scripts["job"].run_job(path)
+    result = json.loads((tmp_path / "results" / "reference-seed-3.json").read_text())
+    assert result["label"] == "others: theirs" and "pair" not in result and "held_out" not in result
+    assert result["probes"].keys() == result["glue"].keys() == {"text_classification"}
+    assert str(tmp_path) not in json.dumps(result) and not (path.parent / "pair").exists()
+    results = scripts["report"].Results(tmp_path / "results")
+    assert [figure.name for figure in results.judges] == ["probes", "tasks"]
+
+
 def test_a_soup_is_made_by_the_study_of_course_soups(
     scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +458,31 @@ def test_says_what_there_is_to_do(scripts: dict[str, Any], tmp_path: Path, capsy
     assert first.startswith("9 runs, 0 of them done")
     assert [line.split(":")[0].strip() for line in jobs][-2:] == ["soup seed 4", "mcl_on seed 4"]  # after mcl
     assert not (tmp_path / "out").exists()
+
+
+def test_an_encoder_of_others_is_wanted_once_and_if_there_is_one(
+    scripts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task, columns in (
+        ("sst2", ["sentence"]),
+        ("mnli", ["premise", "hypothesis"]),
+        ("qqp", ["question1", "question2"]),
+    ):
+        (tmp_path / "tasks" / task).mkdir(parents=True)
+        rows = [dict.fromkeys(columns, f"text {number}") | {"label": number % 2} for number in range(4)]
+        for split in ("train", "validation"):
+            (tmp_path / "tasks" / task / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    BertConfig().save_pretrained(tmp_path / "theirs")
+    theirs = ["--reference_model", str(tmp_path / "theirs")]
+    given = command(tmp_path, "--dry_run", "true", "--scale", "study", "--glue_data", str(tmp_path / "tasks"))
+    assert scripts["run"].run(["study", *given, *theirs]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("19 runs") and out.count("  reference seed 1: 0 operations") == out.count("reference") == 1
+    assert scripts["run"].run(["study", *given]) == 0
+    assert "reference" not in capsys.readouterr().out
+    shutil.rmtree(tmp_path / "tasks" / "mnli")  # seen before anything is trained
+    assert scripts["run"].run(["study", *given]) == 2
+    assert "glue_data: mnli_10k: dataset_name: " in capsys.readouterr().err
 
 
 def test_a_run_is_done_if_it_was_judged_as_it_is_asked_now(
@@ -417,9 +549,11 @@ def test_one_failing_run_costs_no_other(
     ("words", "said"),
     [
         (["equal_steps"], "question at scale cpu: there is no 'equal_steps'; choose from equal_compute"),
-        (["--scale", "huge"], "there is no 'huge'; choose from base, cpu, cpu_mixed, small"),
+        (["--scale", "huge"], "there is no 'huge'; choose from base, cpu, cpu_mixed, small, study"),
         (["--num_jobs", "0", "--dry_run", "true"], "num_jobs=0"),
         (["--glue_data", "gleu"], "glue_data: there is no 'gleu'"),
+        (["--reference_model", "minilm/"], "reference_model: 'minilm/' is no directory here"),
+        (["--scale", "study"], "glue_data: the scale study judges by mnli_10k, which the Hub has not"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -471,7 +605,7 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
         "| MCL | 3 | 10 | 0.00 | 0.50 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
     )
     assert "| PEER | 1 | 10 | 0.00 | 0.50 | 1.00 | 60.0 | 5.500 |" in page
-    assert "| MCL than ELECTRA | **+0.980** ± 0.006 | – | – | – | +0.000 ± 0.000, within the spread |" in page
+    assert "| MCL than ELECTRA | **+0.980** ± 0.006 | +0.000 ± 0.000, within the spread |" in page
     assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in page
     assert page.count("    - all not run yet\n") == page.count("*Not run yet at the")
     assert "MCL **better** than ELECTRA: G's loss +0.980\n    - 5 not run yet\n" in page
@@ -480,8 +614,44 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     for name in ("equal_compute", "peer", "soup"):
         assert f"assets/page_{name}.png" in page
         assert Image.open(tmp_path / "assets" / f"page_{name}.png").width > 1000
-    assert page.count("*Not run yet at the scale `cpu`.*") == len(scripts["plan"].load_questions()[0]) - 3
+    plan = scripts["plan"]
+    questions = plan.load_scale("cpu").asked(plan.load_questions()[0])
+    assert page.count("*Not run yet at the scale `cpu`.*") == len(questions) - 3
     assert not (tmp_path / "assets" / "page_ablation.png").exists()
+
+
+def test_the_page_of_rates_says_which_collapsed(scripts: dict[str, Any], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    healthy: dict[str, Any] = {"mlm_loss": 4.0, "unigram_entropy": 7.0, "rtd_disc_auc": 0.6, "rtd_disc_recall": 0.1}
+    found: dict[str, dict[str, Any]] = {
+        "electra_1e3": {},
+        "electra_2e3": {"rtd_disc_auc": 0.501, "rtd_disc_recall": 0.0},
+        "electra_3e3": {"mlm_loss": 6.9},
+        "mlm_1e3": {"rtd_disc_auc": None, "rtd_disc_recall": None},
+    }
+    for run, held_out in found.items():
+        probes = {"sst2": {"metric": "accuracy", "scores": {"0": 0.6, "1": 0.7}}}
+        more: dict[str, Any] = {
+            "scale": "study",
+            "label": f"{run.split('_')[0].upper()}, {run}",
+            "pretrain": {"learning_rate": run.split("_")[1].replace("e", "e-")},  # text, as YAML has it
+        }
+        result = make_result(run, 1, 4.0, held_out=healthy | held_out, probes=probes, **more)
+        (results / f"{run}.json").write_text(json.dumps(result))
+    scripts["report"].write_report(results, tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    lines = {
+        line.split(" | ")[0]: line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| ELECTRA,")
+    }
+    assert list(lines.values()) == [
+        " |",
+        "D: AUC 0.501, recall 0.000 |",
+        "G: loss 6.90, entropy of the tokens 7.00 |",
+    ]
+    assert "SST2, probe | probes |" in page and "*Probes*: " in page and "| 0.700 | 0.700 |" in page
+    assert Image.open(tmp_path / "assets" / "page_study_rates.png").width > 1000
+    assert page.count("*Not run yet at the scale `study`.*") == 1
 
 
 def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_the_short_answer(
