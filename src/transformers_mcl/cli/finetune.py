@@ -7,7 +7,7 @@ from ..finetuning.run import prepare_finetuning
 from ..locks import claimed
 from .arguments import ParsedArguments, parse_arguments
 from .main import COMMANDS
-from .terminal import hide_bars
+from .terminal import hidden_bars
 
 
 def run(argv: list[str]) -> None:
@@ -18,9 +18,8 @@ def run(argv: list[str]) -> None:
         prog="transformers-mcl finetune",
         description=COMMANDS["finetune"],
     )
-    if parsed[2].disable_tqdm:
-        hide_bars()
-    with claimed(parsed[2].output_dir, process_index=parsed[2].process_index):
+    claim = claimed(parsed[2].output_dir, process_index=parsed[2].process_index)
+    with hidden_bars(bool(parsed[2].disable_tqdm)), claim:
         _run(parsed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..training.report import comparison_table, results_table
 from ..training.run import ModelArguments, PretrainingRun, prepare, preset_path
 from .arguments import ParsedArguments, parse_arguments
 from .main import PROG
-from .terminal import hide_bars
+from .terminal import hidden_bars
 
 _DESCRIPTION = "Pre-train a generator and a discriminator on text; with no text given, on that inside the package."
 
@@ -38,13 +39,11 @@ def run(argv: list[str]) -> None:
     """Runs the command; see `transformers-mcl pretrain --help`."""
     parsed = arguments_of(argv, "pretrain", _DESCRIPTION, DryRun)
     dry, _, _, training_args = parsed
-    if training_args.disable_tqdm:
-        hide_bars()
+    claim: AbstractContextManager[Any] = claimed(training_args.output_dir, process_index=training_args.process_index)
     if dry.dry_run:
+        claim = nullcontext()
         training_args.push_to_hub = training_args.push_revisions = False  # for which a repository would be made
-        _run(parsed)
-        return
-    with claimed(training_args.output_dir, process_index=training_args.process_index):
+    with hidden_bars(bool(training_args.disable_tqdm)), claim:
         _run(parsed)
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TextIO
 
 from ..io import printable
 
-__all__ = ["Terminal", "hide_bars", "in_utf8", "print_drawn", "terminals"]
+__all__ = ["Terminal", "hidden_bars", "in_utf8", "print_drawn", "terminals"]
 
 # Beside what `str.isprintable` takes: ends of lines, and spaces and joiners that languages are written with.
 _OF_TEXT = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000\u200c\u200d"
@@ -20,13 +20,22 @@ _OF_TEXT = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000\u200c\u200d"
 _OF_BARS = re.compile(r"\r|(\x1b\[A)+$")
 
 
-def hide_bars() -> None:
-    """Has the libraries show no progress bars in this process."""
+@contextmanager
+def hidden_bars(hidden: bool) -> Iterator[None]:
+    """Has the libraries show no progress bars meanwhile, if they are to be `hidden`."""
     import datasets
     from transformers.utils import logging
 
+    if not hidden or not logging.is_progress_bar_enabled():
+        yield
+        return
     datasets.disable_progress_bars()
     logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
+        logging.enable_progress_bar()
 
 
 class Terminal:
