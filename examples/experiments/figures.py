@@ -82,7 +82,9 @@ def _alike(key: str) -> Callable[[Result], float | None]:
 
 
 def _loss(result: Result) -> float | None:
-    """On masks that are the same for all, if it was judged so."""
+    """On masks that are the same for all, if it was judged so. An encoder that is its own generator is no match."""
+    if (result.get("pretrain") or {}).get("objective") == "mlm":
+        return None
     value = _alike("mlm_loss")(result)
     return _held_out("mlm_loss")(result) if value is None else value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -13,39 +12,11 @@ import torch
 import yaml
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from transformers import BertConfig, BertModel
 
+from tests.examples.experiment_runs import FOLDER, ROOT, SCALES, asked, command, make_job, make_result, planner
 from transformers_mcl import MclForPreTraining
-from transformers_mcl.data.tokenizer import load_tokenizer
 from transformers_mcl.errors import UserError
-from transformers_mcl.training.precision import multiplies_bf16
-from transformers_mcl.training.run import DEMO_FOLDER
 from transformers_mcl.training.trainer import evaluation_draws
-
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "examples" / "experiments"
-MODULES = ("plan", "report", "job", "alike", "run")
-SCALES = sorted(path.stem for path in (FOLDER / "scales").glob("*.yaml"))
-SHAPE = "hidden_size=16,embedding_size=16,num_hidden_layers=1,intermediate_size=16,generator_hidden_size=16,"
-SHAPE += "generator_num_hidden_layers=1,generator_intermediate_size=16"
-
-
-@pytest.fixture(scope="module")
-def scripts() -> dict[str, Any]:
-    """The modules of the folder."""
-    return {name: importlib.import_module(f"experiments.{name}") for name in MODULES}
-
-
-def planner(scripts: dict[str, Any], scale: str) -> Any:
-    planning = scripts["plan"]
-    tokenizer = load_tokenizer(str(DEMO_FOLDER / "tokenizer"))
-    return planning.Planner(planning.load_scale(scale), planning.load_questions()[1], {}, tokenizer)
-
-
-def asked(scripts: dict[str, Any], plan: Any) -> list[Any]:
-    """The runs of all questions that are asked at a planner's scale."""
-    questions, runs = scripts["plan"].load_questions()
-    return [runs[name] for name in sorted({r for q in plan.scale.asked(questions) for r in questions[q].runs})]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -67,14 +38,6 @@ def test_equal_compute_is_equal_to_a_step(scripts: dict[str, Any], scale: str) -
     if "soup" in runs:
         # Fourteen ingredients, which have two of the four correction losses on average and some of them a course less.
         assert 11 < plan.steps("mcl_on") / plan.steps("soup") < 11.5
-
-
-def test_every_run_is_asked_for(scripts: dict[str, Any]) -> None:
-    questions, runs = scripts["plan"].load_questions()
-    assert {run for question in questions.values() for run in question.runs} == runs.keys()
-    assert "study" not in scripts["plan"].load_scale("cpu").asked(questions)
-    scales = [scripts["plan"].load_scale(scale) for scale in SCALES]
-    assert {name for scale in scales for name in scale.asked(questions)} == questions.keys()
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -100,37 +63,6 @@ def test_what_every_scale_says_is_taken_by_the_commands(scripts: dict[str, Any],
         rows[name] = training.per_device_train_batch_size
     if "electra_small" in rows:
         assert rows["mcl_small"] == rows["electra_small"] == rows["mcl"] / 4 == rows["electra"] / 4
-
-
-def test_all_arms_of_the_study_begin_alike_and_are_tuned_alike(scripts: dict[str, Any]) -> None:
-    planning, plan = scripts["plan"], planner(scripts, "study")
-    arms = {"mlm", "electra", "courses", "corrections", "full"}
-    assert (
-        arms == plan.scale.runs.keys() == set(planning.load_questions()[0]["study"].runs) - {"untrained", "reference"}
-    )
-    weights = {}
-    for arm in arms:
-        model, _, training = planning.parse("pretrain", {**plan.arguments(arm), "output_dir": "x", "use_cpu": True})
-        config = planning.build_config(model, model.preset, plan.tokenizer)
-        assert training.generator_warmup_steps == 0.1 and training.train_batch_size == 64
-        assert (config.hidden_size, config.num_hidden_layers, config.hidden_dropout_prob) == (256, 6, 0)
-        weights[arm] = {name for name, weight in config.weights.items() if weight}
-        assert config.course_schedule == ("all" if arm == "full" else "sampled")
-        grid = [run for run in asked(scripts, plan) if run.share == 0.1 and run.name.startswith(f"{arm}_")]
-        assert sorted(float(run.arguments["learning_rate"]) for run in grid) == [5e-4, 1e-3, 2e-3, 3e-3]
-        for run in grid:
-            assert {**plan.arguments(run.name), "learning_rate": 0, "max_steps": 0} == {
-                **plan.arguments(arm),
-                "learning_rate": 0,
-                "max_steps": 0,
-            }
-    assert weights["mlm"] == {"mlm"} and weights["electra"] == {"mlm", "rtd"}
-    assert weights["courses"] == {"mlm", "slm", "rtd", "std", "itd"}
-    assert weights["corrections"] == weights["full"] == weights["courses"] | {"re_mlm", "re_slm", "re_rtd", "re_std"}
-    small = planner(scripts, "study_small_budget")
-    assert (
-        small.flops("electra") == pytest.approx(plan.flops("electra_1e3")) == pytest.approx(plan.flops("electra") / 10)
-    )
 
 
 @pytest.mark.parametrize(
@@ -236,40 +168,6 @@ def test_a_scale_asks_some_of_the_questions(
     assert scripts["report"].main([*words[:2], str(file)]) == 2 and "there is no 'lit'" in capsys.readouterr().err
 
 
-def make_job(tmp_path: Path, **more: Any) -> Path:
-    folder = tmp_path / "runs" / more.get("name", "mcl") / "seed-3"
-    folder.mkdir(parents=True)
-    text = tmp_path / "text.txt"
-    text.write_text("\n".join(f"the chef cooked {number} meals for the guests of the house" for number in range(60)))
-    (tmp_path / "pairs.csv").write_text("sentence_good,sentence_bad\nthe chef cooks,the chefs cooks\nThe,the\n")
-    examples = [{"sentence": f"a meal {number}", "label": number % 2} for number in range(8)]
-    (tmp_path / "task.jsonl").write_text("\n".join(map(json.dumps, examples)))
-    pretrain = {
-        "preset": "tiny",
-        "config_overrides": SHAPE,
-        "train_file": [str(text)],
-        "validation_file": [str(text)],
-        "tokenizer_name": str(DEMO_FOLDER / "tokenizer"),
-        "max_steps": 5,
-        "course_warmup_steps": 3,
-        "per_device_train_batch_size": 4,
-        "max_eval_samples": 4,
-        "eval_strategy": "steps",
-        "eval_steps": 2,
-        "logging_steps": 2,
-        "disable_tqdm": True,
-        "use_cpu": True,
-    }
-    files = {"train_file": [str(tmp_path / "task.jsonl")], "validation_file": [str(tmp_path / "task.jsonl")]}
-    finetune = {**files, "max_steps": 1, "eval_strategy": "no", "save_models": False, "use_cpu": True}
-    evaluate = {"pairs_file": [str(tmp_path / "pairs.csv")], "use_cpu": True}
-    job = {"name": "mcl", "label": "MCL", "kind": "pretrain", "seed": 3, "scale": "test", "pretrain": pretrain}
-    job |= {"starts_from": None, "soups": {}, "results": str(tmp_path / "results")}
-    job |= {"evaluate": evaluate, "finetune": finetune, **more}
-    (folder / "job.yaml").write_text(yaml.safe_dump(job))
-    return folder / "job.yaml"
-
-
 def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, Any], tmp_path: Path) -> None:
     path = make_job(tmp_path)
     scripts["job"].run_job(path)
@@ -358,58 +256,6 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert first["alike"]["sha256"] != judged["alike"]["sha256"] and "alike" not in second
 
 
-def probing(tmp_path: Path) -> dict[str, Any]:
-    files = {"train_file": [str(tmp_path / "task.jsonl")], "validation_file": [str(tmp_path / "task.jsonl")]}
-    return {**files, "C": 0.1, "use_cpu": True}
-
-
-def test_an_encoder_without_a_detector_is_judged_by_what_it_has_learnt(
-    scripts: dict[str, Any], tmp_path: Path
-) -> None:
-    path = make_job(tmp_path, name="mlm", finetune=None, probe=probing(tmp_path))
-    job = yaml.safe_load(path.read_text())
-    del job["pretrain"]["course_warmup_steps"]
-    job["pretrain"] |= {"objective": "mlm", "max_steps": 1, "eval_strategy": "no"}
-    path.write_text(yaml.safe_dump(job))
-    scripts["job"].run_job(path)
-    scripts["alike"].judge_alike(tmp_path, "mlm", print)
-    result = json.loads((tmp_path / "results" / "mlm-seed-3.json").read_text())
-    assert result["blimp"].keys() == {"generator"} and result["alike"].keys() == {"mlm_loss", "reference", "sha256"}
-    assert result["probes"]["text_classification"]["scores"].keys() == {"0", "1"}
-    assert result["bf16"] is multiplies_bf16("cpu")[0]
-    figures = {figure.name: figure.of(result) for figure in scripts["report"].FIGURES}
-    assert figures["probes"] == max(result["probes"]["text_classification"]["scores"].values())
-    assert figures["AUC, one G"] is None and figures["BLiMP, D"] is None and figures["G's loss"] > 6
-    before = (path.parent / "probe" / "results.json").stat().st_mtime_ns
-    scripts["job"].run_job(path)  # nothing of it is done again
-    assert (path.parent / "probe" / "results.json").stat().st_mtime_ns == before
-    path.write_text(yaml.safe_dump({**job, "probe": {**job["probe"], "layers": [-1]}}))
-    scripts["job"].run_job(path)
-    again = json.loads((tmp_path / "results" / "mlm-seed-3.json").read_text())
-    assert again["probes"]["text_classification"]["scores"].keys() == {"1"}
-
-
-def test_an_encoder_of_others_is_judged_and_not_trained(scripts: dict[str, Any], tmp_path: Path) -> None:
-    tokenizer, encoder = load_tokenizer(str(DEMO_FOLDER / "tokenizer")), tmp_path / "theirs"
-    sizes: dict[str, Any] = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-    }
-    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(encoder)
-    tokenizer.save_pretrained(encoder)
-    more = {"kind": "reference", "reference": str(encoder), "evaluate": None, "pretrain": {"use_cpu": True}}
-    path = make_job(tmp_path, name="reference", label="others", probe=probing(tmp_path), **more)
-    scripts["job"].run_job(path)
-    result = json.loads((tmp_path / "results" / "reference-seed-3.json").read_text())
-    assert result["label"] == "others: theirs" and "pair" not in result and "held_out" not in result
-    assert result["probes"].keys() == result["glue"].keys() == {"text_classification"}
-    assert str(tmp_path) not in json.dumps(result) and not (path.parent / "pair").exists()
-    results = scripts["report"].Results(tmp_path / "results")
-    assert [figure.name for figure in results.judges] == ["probes", "tasks"]
-
-
 def test_a_soup_is_made_by_the_study_of_course_soups(
     scripts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -445,12 +291,6 @@ def test_a_run_that_fails_says_why_and_leaves_the_others_alone(
     assert not (path.parent / "done").exists() and not (tmp_path / "results").exists()
 
 
-def command(tmp_path: Path, *words: str) -> list[str]:
-    (tmp_path / "text.txt").write_text("a text")
-    given = ["--output_dir", str(tmp_path / "out"), "--train_file", str(tmp_path / "text.txt"), "--use_cpu", "true"]
-    return [*given, "--tokenizer_name", str(DEMO_FOLDER / "tokenizer"), *words]
-
-
 def test_says_what_there_is_to_do(scripts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = command(tmp_path, "--dry_run", "true", "--seeds", "4")
     assert scripts["run"].run(["equal_compute", "soup", *given]) == 0
@@ -458,31 +298,6 @@ def test_says_what_there_is_to_do(scripts: dict[str, Any], tmp_path: Path, capsy
     assert first.startswith("9 runs, 0 of them done")
     assert [line.split(":")[0].strip() for line in jobs][-2:] == ["soup seed 4", "mcl_on seed 4"]  # after mcl
     assert not (tmp_path / "out").exists()
-
-
-def test_an_encoder_of_others_is_wanted_once_and_if_there_is_one(
-    scripts: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for task, columns in (
-        ("sst2", ["sentence"]),
-        ("mnli", ["premise", "hypothesis"]),
-        ("qqp", ["question1", "question2"]),
-    ):
-        (tmp_path / "tasks" / task).mkdir(parents=True)
-        rows = [dict.fromkeys(columns, f"text {number}") | {"label": number % 2} for number in range(4)]
-        for split in ("train", "validation"):
-            (tmp_path / "tasks" / task / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    BertConfig().save_pretrained(tmp_path / "theirs")
-    theirs = ["--reference_model", str(tmp_path / "theirs")]
-    given = command(tmp_path, "--dry_run", "true", "--scale", "study", "--glue_data", str(tmp_path / "tasks"))
-    assert scripts["run"].run(["study", *given, *theirs]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith("19 runs") and out.count("  reference seed 1: 0 operations") == out.count("reference") == 1
-    assert scripts["run"].run(["study", *given]) == 0
-    assert "reference" not in capsys.readouterr().out
-    shutil.rmtree(tmp_path / "tasks" / "mnli")  # seen before anything is trained
-    assert scripts["run"].run(["study", *given]) == 2
-    assert "glue_data: mnli_10k: dataset_name: " in capsys.readouterr().err
 
 
 def test_a_run_is_done_if_it_was_judged_as_it_is_asked_now(
@@ -564,14 +379,6 @@ def test_mistakes_are_one_line(
     assert error.startswith("run.py: error: ") and error.count("\n") == 1 and said in error
 
 
-def make_result(run: str, seed: int, loss: float, flops: float = 1e12, **more: Any) -> dict[str, Any]:
-    result: dict[str, Any] = {"run": run, "label": run.upper(), "kind": "pretrain", "seed": seed, "scale": "cpu"}
-    result |= {"versions": {"torch": "2.13.0"}, "hardware": "a CPU", "steps": 10, "tokens": 10, "flops": flops}
-    result["epochs"] = 0.5
-    result |= {"seconds": 3600, "curve": [{"flops": flops, "step": 10, "eval_mlm_loss": loss}]}
-    return result | {"held_out": {"mlm_loss": loss}, "glue": {"sst2": {"metric": "accuracy", "scores": [0.7]}}} | more
-
-
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
@@ -618,40 +425,6 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     questions = plan.load_scale("cpu").asked(plan.load_questions()[0])
     assert page.count("*Not run yet at the scale `cpu`.*") == len(questions) - 3
     assert not (tmp_path / "assets" / "page_ablation.png").exists()
-
-
-def test_the_page_of_rates_says_which_collapsed(scripts: dict[str, Any], tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    results.mkdir()
-    healthy: dict[str, Any] = {"mlm_loss": 4.0, "unigram_entropy": 7.0, "rtd_disc_auc": 0.6, "rtd_disc_recall": 0.1}
-    found: dict[str, dict[str, Any]] = {
-        "electra_1e3": {},
-        "electra_2e3": {"rtd_disc_auc": 0.501, "rtd_disc_recall": 0.0},
-        "electra_3e3": {"mlm_loss": 6.9},
-        "mlm_1e3": {"rtd_disc_auc": None, "rtd_disc_recall": None},
-    }
-    for run, held_out in found.items():
-        probes = {"sst2": {"metric": "accuracy", "scores": {"0": 0.6, "1": 0.7}}}
-        more: dict[str, Any] = {
-            "scale": "study",
-            "label": f"{run.split('_')[0].upper()}, {run}",
-            "pretrain": {"learning_rate": run.split("_")[1].replace("e", "e-")},  # text, as YAML has it
-        }
-        result = make_result(run, 1, 4.0, held_out=healthy | held_out, probes=probes, **more)
-        (results / f"{run}.json").write_text(json.dumps(result))
-    scripts["report"].write_report(results, tmp_path / "page.md")
-    page = (tmp_path / "page.md").read_text()
-    lines = {
-        line.split(" | ")[0]: line.split(" | ")[-1] for line in page.splitlines() if line.startswith("| ELECTRA,")
-    }
-    assert list(lines.values()) == [
-        " |",
-        "D: AUC 0.501, recall 0.000 |",
-        "G: loss 6.90, entropy of the tokens 7.00 |",
-    ]
-    assert "SST2, probe | probes |" in page and "*Probes*: " in page and "| 0.700 | 0.700 |" in page
-    assert Image.open(tmp_path / "assets" / "page_study_rates.png").width > 1000
-    assert page.count("*Not run yet at the scale `study`.*") == 1
 
 
 def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_the_short_answer(
