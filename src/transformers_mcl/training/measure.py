@@ -23,6 +23,7 @@ from transformers.trainer_utils import IntervalStrategy, SchedulerType
 from ..errors import UserError
 from ..models.flops import step_flops
 from .arguments import RATES, WARMUPS
+from .callbacks import CourseLinesCallback
 from .health import HealthCallback
 from .memory import format_bytes, memory_limit, peak_memory, reset_peak_memory
 from .signals import SaveOnSignalCallback
@@ -169,7 +170,7 @@ def rehearsal(
             processing_class=trainer.processing_class,
             callbacks=list(callbacks),
         )
-        for callback in (PrinterCallback, HealthCallback, SaveOnSignalCallback):
+        for callback in (PrinterCallback, CourseLinesCallback, HealthCallback, SaveOnSignalCallback):
             own.remove_callback(callback)
         fields = vars(trainer._pair)
         before = {name: fields[name] for name in _FORWARD if name in fields}
