@@ -122,7 +122,8 @@ def test_says_what_it_will_do_and_what_was_learnt(folder: Path, capsys: pytest.C
     pair = folder / "said"
     assert there == f"The pair, its tokenizer, model card and curves.png are in {pair}"
     assert look.startswith(f"Next: transformers-mcl inspect --model_name_or_path {pair} --text '")
-    assert tune.startswith(f"Next: transformers-mcl finetune --model_name_or_path {pair} --task_name cola ")
+    labelled = "--train_file train.csv --validation_file test.csv"  # its language is not known: no task of GLUE's
+    assert tune.startswith(f"Next: transformers-mcl finetune --model_name_or_path {pair} {labelled} ")
     assert main(shlex.split(look.partition("transformers-mcl ")[2])) == 0
 
 

@@ -68,7 +68,7 @@ def test_writes_a_tokenizer_and_says_what_it_did(
     assert held_out.split()[3:6] == ["tokens", "a", "word,"] and lost.split()[:2] == ["lost", "0.000%"]
     following = shlex.split(last)
     assert following[1:6] == ["transformers-mcl", "pretrain", "--train_file", str(text), "--tokenizer_name"]
-    assert following[6] == str(output)
+    assert following[6:] == [str(output), *"--preset mini --max_hours 1 --output_dir my-pair".split()]
 
 
 def test_arguments_reach_the_training(text: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_csv_with_the_index_of_pandas(tmp_path: Path) -> None:
     args = TaskArguments(train_file=[str(tmp_path / "a.csv")], validation_file=[str(tmp_path / "a.csv")])
     task: Any = load_task(find_task("text_classification"), args)
     assert task.columns == ["text"]
-    assert "text to 2 classes" in task.describe()
+    assert task.describe().endswith("text to 2 classes (F1 is that of '1'), column 'label'")
 
 
 def several(labels: list[Any], features: Any = None) -> SequenceTask:

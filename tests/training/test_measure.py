@@ -17,6 +17,7 @@ from tests.launching import torchrun
 from transformers_mcl import MclTrainer, MclTrainingArguments, UserError
 from transformers_mcl.method.courses import OBJECTIVES
 from transformers_mcl.training import measure as module
+from transformers_mcl.training.callbacks import CourseLinesCallback
 from transformers_mcl.training.measure import Speed, measure, rehearsal
 from transformers_mcl.training.workload import Workload
 
@@ -153,6 +154,11 @@ def test_what_would_take_long_is_not_tried(make_trainer: Make) -> None:
         assert found.seconds[ELECTRA] / found.seconds[ALL] == pytest.approx(
             module._flops(trainer, 1, dict.fromkeys(ELECTRA, 1.0)) / module._flops(trainer, 1, dict.fromkeys(ALL, 1.0))
         )
+
+
+def test_a_rehearsal_says_nothing_of_its_endless_run(make_trainer: Make) -> None:
+    with rehearsal(make_trainer(), {"max_steps": 10**7}) as own:
+        assert not [one for one in own.callback_handler.callbacks if isinstance(one, CourseLinesCallback)]
 
 
 def work(steps: int, rows: int | None = 1000, **arguments: Any) -> Workload:

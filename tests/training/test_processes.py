@@ -8,7 +8,7 @@ import pytest
 from accelerate.utils import DistributedType
 
 from transformers_mcl import MclTrainer, UserError
-from transformers_mcl.training.processes import check_processes, describe_engine, engine_warnings
+from transformers_mcl.training.processes import check_processes, describe_engine, describe_threads, engine_warnings
 
 LAUNCHED = {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}
 
@@ -24,6 +24,12 @@ def trainer(kind: DistributedType, processes: int = 1, fsdp: bool = False, versi
 def test_a_real_trainer_on_one_process(make_trainer: Callable[..., MclTrainer]) -> None:
     assert describe_engine(make_trainer()) == "one process"
     assert engine_warnings(make_trainer(), {}) == []
+
+
+@pytest.mark.parametrize(("number", "said"), [(1, "1 thread"), (2, "2 threads")])
+def test_threads(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: number)
+    assert describe_threads() == said
 
 
 @pytest.mark.parametrize(

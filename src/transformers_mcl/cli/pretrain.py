@@ -78,7 +78,10 @@ def _results(run: PretrainingRun, demo: bool) -> str:
     folder = run.trainer.args.output_dir
     text = printable(run.held_out_text or "A sentence of your own.", sys.stdout.encoding or "utf-8")
     look = ("inspect", "--model_name_or_path", folder, "--text", text)
-    tune = ("finetune", "--model_name_or_path", folder, "--task_name", "cola", "--output_dir", "my-cola")
+    # CoLA is English, as the demo is: of a text in any language there are only the user's own labels.
+    task = "--task_name cola" if demo else "--train_file train.csv --validation_file test.csv"
+    tune = ("finetune", "--model_name_or_path", folder, *task.split(), "--learning_rate", "3e-4")
+    tune += ("--output_dir", "my-cola" if demo else "my-classifier")
     return "\n".join(
         [
             *lines,

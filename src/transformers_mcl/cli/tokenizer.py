@@ -122,7 +122,8 @@ def _train(arguments: TokenizerArguments, data: DataArguments) -> None:
     _save(tokenizer, Path(arguments.output_dir))
     given = {"--train_file": data.train_file, "--dataset_name": data.dataset_name}
     source = [word for flag, names in given.items() if names for word in (flag, *names)]
-    following = [PROG, "pretrain", *source, "--tokenizer_name", arguments.output_dir, "--output_dir", "my-mcl"]
+    following = [PROG, "pretrain", *source, "--tokenizer_name", arguments.output_dir]
+    following += ["--preset", "mini", "--max_hours", "1", "--output_dir", "my-pair"]
     print(
         f"Wrote {arguments.output_dir}: {len(tokenizer):,} entries",
         *_report(tokenizer, held_out),

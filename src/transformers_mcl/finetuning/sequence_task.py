@@ -299,4 +299,4 @@ class SequenceTask(LoadedTask):
         return usage
 
     def describe(self) -> str:
-        return f"{super().describe()}; {' and '.join(self.columns)} to {self.labels} ({self.label_column})"
+        return f"{super().describe()}; {' and '.join(self.columns)} to {self.labels}, column {self.label_column!r}"

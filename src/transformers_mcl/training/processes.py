@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import torch
 from accelerate.utils import DistributedType
 from transformers import Trainer
 
 from ..errors import UserError
 
-__all__ = ["check_processes", "describe_engine", "engine_warnings"]
+__all__ = ["check_processes", "describe_engine", "describe_threads", "engine_warnings"]
 
 _NAMES = {
     DistributedType.NO: "one process",
@@ -28,6 +29,12 @@ def describe_engine(trainer: Trainer) -> str:
     if state.distributed_type == DistributedType.FSDP:
         name += f"{getattr(state.fsdp_plugin, 'fsdp_version', 1)}"
     return name if state.distributed_type == DistributedType.NO else f"{state.num_processes} x {name}"
+
+
+def describe_threads() -> str:
+    """How many threads each process computes with."""
+    number = torch.get_num_threads()
+    return f"{number} thread{'s' * (number != 1)}"
 
 
 def engine_warnings(trainer: Trainer, environment: Mapping[str, str] | None = None) -> list[str]:

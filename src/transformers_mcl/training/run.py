@@ -55,7 +55,7 @@ from .measure import Speed, measurable, measure, rough_seconds, too_large
 from .memory import format_bytes
 from .model_arguments import ModelArguments
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
-from .processes import check_processes, describe_engine, engine_warnings
+from .processes import check_processes, describe_engine, describe_threads, engine_warnings
 from .samples import SamplesCallback, known_texts
 from .stream_state import check_max_steps
 from .trainer import MclTrainer
@@ -198,8 +198,7 @@ class PretrainingRun:
             "ratios": ", ".join(f"{c.operation} {c.ratio_of(config):g}" for c in config.curriculum().courses),
             "steps": f"{work.steps:,} of {work.tokens_per_step:,} tokens, {work.tokens:,} in all: {work.epochs}, "
             f"{work.flops:.2g} floating-point operations",
-            "device": f"{args.device}, {describe_engine(self.trainer)}, {args.precision}, "
-            f"{torch.get_num_threads()} threads"
+            "device": f"{args.device}, {describe_engine(self.trainer)}, {args.precision}, {describe_threads()}"
             + (f", at best {peak:.3g} operations a second each" if (peak := args.get_peak_flops()) else ""),
             "output": args.output_dir,
         }
@@ -596,4 +595,4 @@ def _layers(config: PreTrainedConfig) -> str:
 def _hardware(args: MclTrainingArguments) -> str:
     if args.device.type == "cuda":
         return f"{args.world_size} x {torch.cuda.get_device_name(args.device)}"
-    return f"{platform.machine()} CPU, {args.world_size} x {torch.get_num_threads()} threads"
+    return f"{platform.machine()} CPU, {args.world_size} x {describe_threads()}"
