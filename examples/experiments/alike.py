@@ -12,11 +12,11 @@ import yaml
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers.utils import logging
 
 from experiments.plan import going_on, parse
 from transformers_mcl import MclConfig, MclDiscriminator, MclForMaskedLM
 from transformers_mcl.io import read_json, write_json
+from transformers_mcl.models.loading import without_bars
 from transformers_mcl.models.pretraining import CourseRecord
 from transformers_mcl.training.run import prepare
 from transformers_mcl.training.trainer import evaluation_draws
@@ -29,6 +29,7 @@ KEY = "alike"
 """Of a result: `reference` and `sha256`, which pair's rows they were, `mlm_loss` and, of a detector, `rtd_auc`."""
 
 
+@without_bars()  # but one of ours instead of two a pair
 def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> None:
     """Adds to each result in `folder/results` the loss of its generator and the area under its discriminator's curve.
 
@@ -49,7 +50,6 @@ def judge_alike(folder: Path, reference: str, say: Callable[[str], object]) -> N
     left = [path for path, result in pairs.items() if not by.items() <= result.get(KEY, {}).items()]
     if not left:
         return
-    logging.disable_progress_bar()  # a bar of ours instead of two a pair
     say(f"judging {len(left)} pairs on the rows of {by['reference']}")
     records = list(_records(yaml.safe_load((run / "job.yaml").read_text(encoding="utf-8")), run / "pair", folder))
     for path in tqdm(left):

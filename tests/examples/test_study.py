@@ -94,7 +94,8 @@ def test_an_encoder_without_a_detector_is_judged_by_what_it_has_learnt(
     path = make_job(tmp_path, name="mlm", finetune=None, probe=probing(tmp_path))
     job = yaml.safe_load(path.read_text())
     del job["pretrain"]["course_warmup_steps"]
-    job["pretrain"] |= {"objective": "mlm", "max_steps": 1, "eval_strategy": "no"}
+    encoder = job["pretrain"]["config_overrides"].partition(",generator")[0]
+    job["pretrain"] |= {"objective": "mlm", "config_overrides": encoder, "max_steps": 1, "eval_strategy": "no"}
     path.write_text(yaml.safe_dump(job))
     scripts["job"].run_job(path)
     scripts["alike"].judge_alike(tmp_path, "mlm", print)

@@ -113,10 +113,10 @@ def test_the_page_and_the_command(
     assert main([*words, "--use_cpu", "--diagnose_points", "1"]) == 0
     said = capsys.readouterr().out
     assert "| one | two |" in said and "cosines of the losses' gradients" in said
-    for folder in ("look", "another"):
+    for folder in ("look-again", "another"):
         made = {path.name for path in (tmp_path / folder).iterdir()}
         assert made == {f"{one}.{kind}" for one in ("diagnosis", "gradients") for kind in ("json", "md", "png")}
-    assert len(json.loads((tmp_path / "look" / "diagnosis.json").read_text())["lines"][0]["losses"]) == 5
+    assert len(json.loads((tmp_path / "look-again" / "diagnosis.json").read_text())["lines"][0]["losses"]) == 5
     assert json.loads((tmp_path / "another" / "diagnosis.json").read_text())["start"] == "start"
 
 

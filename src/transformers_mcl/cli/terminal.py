@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
 from ..io import printable
@@ -24,18 +24,16 @@ _OF_BARS = re.compile(r"\r|(\x1b\[A)+$")
 def hidden_bars(hidden: bool) -> Iterator[None]:
     """Has the libraries show no progress bars meanwhile, if they are to be `hidden`."""
     import datasets
-    from transformers.utils import logging
 
-    if not hidden or not logging.is_progress_bar_enabled():
+    from ..models.loading import without_bars
+
+    with ExitStack() as until_the_end:
+        if hidden:
+            until_the_end.enter_context(without_bars())
+        if hidden and not datasets.are_progress_bars_disabled():
+            datasets.disable_progress_bars()
+            until_the_end.callback(datasets.enable_progress_bars)
         yield
-        return
-    datasets.disable_progress_bars()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
-        logging.enable_progress_bar()
 
 
 class Terminal:
