@@ -74,7 +74,6 @@ def test_what_cannot_be_looked_at_is_one_line(pairs: list[str], tmp_path: Path) 
 def test_the_command_refuses_in_one_line(pairs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gradio")
     for words, said in (
-        ([], "missing --model_name_or_path"),
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
         (["--model_name_or_path", pairs[0], "--text", " "], "is empty"),
         (["--model_name_or_path", pairs[0], "--server_port", "99999"], "server_port=99999: the app cannot be served"),
