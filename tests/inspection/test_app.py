@@ -76,7 +76,7 @@ def test_the_command_refuses_in_one_line(pairs: list[str], capsys: pytest.Captur
     for words, said in (
         (["--model_name_or_path", "no-such-pair"], "no-such-pair"),
         (["--model_name_or_path", pairs[0], "--text", " "], "is empty"),
-        (["--model_name_or_path", pairs[0], "--server_port", "99999"], "server_port=99999: the app cannot be served"),
+        (["--model_name_or_path", pairs[0], "--server_port", "99999"], "server_port=99999 must be from 1 to 65535"),
     ):
         capsys.readouterr()
         assert main(["app", *words]) == 2
