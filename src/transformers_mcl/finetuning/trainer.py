@@ -10,12 +10,11 @@ import torch
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
-from transformers.trainer_callback import ProgressCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..training.arguments import changed
-from ..training.callbacks import CourseLinesCallback, CourseProgressCallback
+from ..training.callbacks import CourseLinesCallback, CourseProgressCallback, show_lines
 from ..training.resumable import ResumableTrainer
 from .arguments import FinetuningArguments
 from .task import LoadedTask
@@ -88,10 +87,7 @@ class TaskTrainer(ResumableTrainer):
 
     def __init__(self, task: LoadedTask, *arguments: Any, **more: Any):
         super().__init__(*arguments, **more)
-        if self.pop_callback(ProgressCallback) is not None:
-            self.add_callback(TaskProgressCallback)
-        elif self.pop_callback(PrinterCallback) is not None:
-            self.add_callback(TaskLinesCallback)
+        show_lines(self, TaskLinesCallback, TaskProgressCallback)
         self.task = task
         # The heads' losses are means over the batch, whatever number of examples the Trainer would tell them of.
         self.model_accepts_loss_kwargs = False

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from tqdm.auto import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ProgressCallback
 
 from ..method.courses import COURSES, MAIN_COURSE
@@ -25,6 +25,7 @@ __all__ = [
     "bars_closed",
     "format_seconds",
     "main_figures",
+    "show_lines",
     "summary_line",
 ]
 
@@ -116,6 +117,16 @@ class CourseProgressCallback(CourseLinesCallback, ProgressCallback):
         super().on_log(args, state, control, logs, **kwargs)
         if self.training_bar is not None and (speed := (logs or {}).get("tokens_per_second")):
             self.training_bar.set_postfix_str(f"{speed:,.0f} tokens/s")
+
+
+def show_lines(trainer: Trainer, lines: type[TrainerCallback], bars: type[TrainerCallback]) -> bool:
+    """Puts `bars` in place of transformers' progress bars, or `lines` in place of its printed logs; whether there were
+    either, and not a notebook's table."""
+    for theirs, ours in ((ProgressCallback, bars), (PrinterCallback, lines)):
+        if trainer.pop_callback(theirs) is not None:
+            trainer.add_callback(ours)
+            return True
+    return False
 
 
 @contextmanager

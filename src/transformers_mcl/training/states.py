@@ -153,7 +153,7 @@ def check_optimizer(optimizer: Optimizer, own: Sequence[Mapping[str, Any]]) -> N
                 first[kind] = _first_state(optimizer, settings, parameter)
             saved = optimizer.state.get(parameter, {})
             if saved:
-                check_like(saved, first[kind])
+                check_like(saved, {})
                 check_like({name: saved[name] for name in first[kind]}, first[kind])
             used, has = used or bool(saved), has or bool(first[kind])
     if has and not used:

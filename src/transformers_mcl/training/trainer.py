@@ -18,7 +18,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers.trainer import DEFAULT_PROGRESS_CALLBACK
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput
 from transformers.utils import logging
 
@@ -40,6 +39,7 @@ from .callbacks import (
     CourseProgressCallback,
     RankSeedCallback,
     bars_closed,
+    show_lines,
 )
 from .checked_arguments import scheduler_arguments
 from .checkpoints import check_same_run, data_digest, last_checkpoint, remembered
@@ -135,11 +135,9 @@ class MclTrainer(ResumableTrainer):
 
     def _show_progress(self) -> None:
         """Puts what shows the main figures in place of transformers' callback, which shows all of them or the loss."""
-        if self.pop_callback(ProgressCallback) is not None:
-            self.add_callback(CourseProgressCallback)
-        elif self.pop_callback(PrinterCallback) is not None:
-            self.add_callback(CourseLinesCallback)
-        elif self.pop_callback(DEFAULT_PROGRESS_CALLBACK) is not None:  # a notebook's, which needs IPython
+        if show_lines(self, CourseLinesCallback, CourseProgressCallback):
+            return
+        if self.pop_callback(DEFAULT_PROGRESS_CALLBACK) is not None:  # a notebook's, which needs IPython
             from .notebook_progress import CourseNotebookCallback
 
             self.add_callback(CourseNotebookCallback)
