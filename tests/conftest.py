@@ -42,7 +42,7 @@ else:
 # However busy the machine is on which a test's own server answers.
 os.environ["HF_HUB_ETAG_TIMEOUT"] = os.environ["HF_HUB_DOWNLOAD_TIMEOUT"] = "600"
 os.environ["MPLBACKEND"] = "agg"
-# Without matrix units for bfloat16, which some machines have: there runs would take it by default, and expect less.
+# Without instructions for bfloat16, which some machines have: there runs would take it by default, and expect less.
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE"
 # Without it, MKL's matrix products on some processors (AMD's) depend on where in memory the numbers lie.
 os.environ["MKL_CBWR"] = "AUTO"

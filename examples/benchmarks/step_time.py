@@ -212,16 +212,10 @@ def measure_memory(name: str, arguments: StepArguments) -> float:
 
 def machine(arguments: Arguments) -> dict[str, object]:
     """What the figures depend on."""
-    name = platform.machine()
     if torch.device(arguments.device).type == "cuda":
         name = torch.cuda.get_device_name(arguments.device)
-    elif (cpu := Path("/proc/cpuinfo")).exists():
-        models = (
-            line.partition(":")[2].strip()
-            for line in cpu.read_text(encoding="utf-8").splitlines()
-            if "model name" in line
-        )
-        name = next(models, name)
+    else:
+        name = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
     return {
         "device": name,
         "threads": torch.get_num_threads(),

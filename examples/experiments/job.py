@@ -256,7 +256,8 @@ def training(pair: Path) -> dict[str, Any]:
 def environment(job: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, as a run begins."""
     on_gpu = torch.cuda.is_available() and not job["pretrain"].get("use_cpu")
-    device = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    processor = torch.cpu.get_capabilities().get("cpu_name") or f"{platform.machine()} CPU"
+    device = f"{processor}, {torch.get_num_threads()} thread(s)"
     if on_gpu:
         device = f"{os.environ.get('WORLD_SIZE', '1')} x {torch.cuda.get_device_name()}"
     return {

@@ -174,7 +174,7 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
 
 def _head(results: Results, scale: Scale, arguments: str) -> str:
     versions = sorted({f"{k} {v}" for result in results.all for k, v in result["versions"].items()})
-    hardware = sorted({result["hardware"] for result in results.all})
+    hardware = sorted({result["hardware"] + ", bfloat16" * result.get("bf16", False) for result in results.all})
     tokens = sum(result.get("tokens") or 0 for result in results.all)
     flops = sum(result.get("flops") or 0 for result in results.all)
     references = {result["alike"]["reference"] for result in results.all if "alike" in result}

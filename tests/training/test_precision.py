@@ -15,8 +15,13 @@ from transformers_mcl.training import precision
 
 @pytest.fixture
 def matrix_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    _cpu(monkeypatch, amx=True, avx512_bf16=True)
+
+
+def _cpu(monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool) -> None:
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
 
 
 def _gpu(monkeypatch: pytest.MonkeyPatch, multiplies: bool) -> None:
@@ -40,19 +45,26 @@ def test_a_cpu_with_matrix_units_trains_in_bfloat16_unless_told_not_to(
 
 
 def test_a_cpu_without_them_trains_in_float32(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    _cpu(monkeypatch, amx=False, avx512_bf16=False)
     args = MclTrainingArguments(output_dir=str(tmp_path))
     assert args.bf16 is False
-    assert args.precision == "float32 (this CPU has no matrix units for bfloat16 (amx_bf16))"
+    assert args.precision == "float32 (this CPU has no instructions for bfloat16 (amx_bf16, avx512_bf16))"
     args = MclTrainingArguments(output_dir=str(tmp_path), bf16=True)
     assert args.bf16 is True
-    assert args.precision.startswith("bfloat16 autocast (asked for, though this CPU has no matrix units")
+    assert args.precision.startswith("bfloat16 autocast (asked for, though this CPU has no instructions")
+
+
+def test_a_cpu_with_instructions_alone_trains_in_bfloat16(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _cpu(monkeypatch, amx=False, avx512_bf16=True)
+    args = MclTrainingArguments(output_dir=str(tmp_path))
+    assert args.precision == "bfloat16 autocast (this CPU has instructions for it (avx512_bf16))"
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [("AVX512_CORE", False), ("avx2", False), ("AVX512_CORE_AMX", True), ("ALL", True)]
+    ("limit", "expected"),
+    [("AVX512_CORE", False), ("avx2", False), ("AVX512_CORE_BF16", True), ("AVX512_CORE_AMX", True), ("ALL", True)],
 )
-def test_matrix_units_that_onednn_is_told_to_leave_out_are_not_there(
+def test_instructions_that_onednn_is_told_to_leave_out_are_not_there(
     limit: str, expected: bool, matrix_units: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)

@@ -32,7 +32,7 @@ class PrecisionArguments(CheckedArguments):
         default=None,
         metadata={
             "help": "bfloat16 autocast. Without it: where the device multiplies in bfloat16 (CUDA from compute "
-            "capability 8 on, CPUs with amx_bf16); false: float32."
+            "capability 8 on, CPUs with amx_bf16 or avx512_bf16); false: float32."
         },
     )
 
@@ -84,11 +84,14 @@ def multiplies_bf16(device: str) -> tuple[bool, str]:
     if device == "cpu":
         # oneDNN's own way to leave instructions out, by which bfloat16 would be emulated.
         limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-        if not torch.cpu._is_amx_tile_supported():
-            return False, "this CPU has no matrix units for bfloat16 (amx_bf16)"
-        if "AMX" not in limit.upper() and limit.upper() not in ("DEFAULT", "ALL"):
-            return False, f"ONEDNN_MAX_CPU_ISA={limit} leaves out the CPU's matrix units for bfloat16"
-        return True, "this CPU has matrix units for it"
+        within = limit.upper() in ("DEFAULT", "ALL")
+        if torch.cpu._is_amx_tile_supported() and (within or "AMX" in limit.upper()):
+            return True, "this CPU has matrix units for it"
+        if not torch.cpu._is_avx512_bf16_supported():
+            return False, "this CPU has no instructions for bfloat16 (amx_bf16, avx512_bf16)"
+        if within or any(name in limit.upper() for name in ("BF16", "FP16", "AMX", "AVX10")):  # what AVX512_BF16 is in
+            return True, "this CPU has instructions for it (avx512_bf16)"
+        return False, f"ONEDNN_MAX_CPU_ISA={limit} leaves out the CPU's instructions for bfloat16"
     return False, f"nothing else is known to be faster on {device}"
 
 
