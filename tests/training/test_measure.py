@@ -41,6 +41,16 @@ def test_a_rehearsal_says_nothing(make_trainer: Make, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(("bf16", "product"), [(True, 1.0), (False, 5.0)])
+def test_a_rough_estimate_is_of_what_the_training_multiplies_in(
+    bf16: bool, product: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {torch.bfloat16: 1.0, torch.float32: 5.0}
+    monkeypatch.setattr(module, "_product", lambda device, dtype: (100, seconds[dtype]))
+    args = MclTrainingArguments(output_dir=str(tmp_path), bf16=bf16, use_cpu=True)
+    assert module.rough_seconds(3 * 2e6, args) == pytest.approx(3 * product / module._OF_A_PRODUCT)
+
+
 @pytest.mark.parametrize(
     ("config", "arguments"),
     [

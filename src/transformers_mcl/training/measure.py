@@ -22,7 +22,7 @@ from transformers.trainer_utils import IntervalStrategy, SchedulerType
 
 from ..errors import UserError
 from ..models.flops import step_flops
-from .arguments import RATES, WARMUPS
+from .arguments import RATES, WARMUPS, MclTrainingArguments
 from .callbacks import CourseLinesCallback
 from .health import HealthCallback
 from .memory import format_bytes, memory_limit, peak_memory, reset_peak_memory
@@ -39,6 +39,7 @@ _BLOCK_SECONDS, _FEW_BLOCKS, _MOST_BLOCKS, _SECONDS = 0.25, 2, 15, 6.0
 _PROBES = (16, 8)  # parts of a batch that are tried before all of it: how memory grows with the rows
 _RATE = 1e-12  # at which nothing is learnt; what a rate is a share of must not be 0
 _ENDLESS = 10**12
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _OF_A_PRODUCT = 0.5  # that training has, of the operations a second of one large product: roughly
 _STATES = 3  # of a parameter, beside its value: gradient, and two of Adam
 _EVALUATED = 4  # batches, of which an evaluation's time is known
@@ -296,7 +297,7 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     args, model = trainer.args, trainer.model
     every, some = (max(args.train_batch_size // part, 1) for part in (1, _PROBES[-1]))
     flops = _flops(trainer, 1, _phases(trainer)[-1].weights)
-    speed = flops_per_second or 1 / _slowest(trainer, rough_seconds(1.0, args.device))
+    speed = flops_per_second or 1 / _slowest(trainer, rough_seconds(1.0, args))
     if 2 * some * flops < patience * speed:
         return None
     step = every * flops / speed * args.gradient_accumulation_steps
@@ -308,16 +309,16 @@ def _by_operations(trainer: MclTrainer, patience: float, flops_per_second: float
     return Speed(_shared_out(trainer, step), held_out * flops / 3 / speed, memory, "operations")
 
 
-def rough_seconds(flops: float, device: torch.device) -> float:
-    """Of a training of so many operations on this process's device, by one large product."""
-    size, seconds = _product(device)
+def rough_seconds(flops: float, args: MclTrainingArguments) -> float:
+    """Of a training of so many operations on this process's device, by one large product in its precision."""
+    size, seconds = _product(args.device, _DTYPES.get(args.mixed_precision, torch.float32))
     return flops * seconds / (_OF_A_PRODUCT * 2 * size**3)
 
 
-def _product(device: torch.device) -> tuple[int, float]:
-    """The size of two matrices, and the seconds of their product in float32."""
+def _product(device: torch.device, dtype: torch.dtype) -> tuple[int, float]:
+    """The size of two matrices, and the seconds of their product."""
     size = 8192 if device.type == "cuda" else 1024
-    a = torch.ones(size, size, device=device)
+    a = torch.ones(size, size, device=device, dtype=dtype)
     seconds = []
     for _ in range(3):
         began = _clock()

@@ -251,7 +251,7 @@ class PretrainingRun:
         work = self.workload
         if self.speed is not None:
             return self.speed.of_run(work)
-        return rough_seconds(work.flops / self.trainer.args.world_size, self.trainer.args.device)
+        return rough_seconds(work.flops / self.trainer.args.world_size, self.trainer.args)
 
     def _begins_with(self) -> str:
         """Which losses are alone at first, and until which step."""
