@@ -37,6 +37,7 @@ from transformers_mcl.method.corruptions import operated_count
 from transformers_mcl.models.attention import MclSelfAttention
 from transformers_mcl.models.dropout import CheapDropout
 from transformers_mcl.models.flops import pass_flops
+from transformers_mcl.training.precision import device_name
 
 
 @dataclass
@@ -211,12 +212,8 @@ def measure_memory(name: str, arguments: StepArguments) -> float:
 
 def machine(arguments: Arguments) -> dict[str, object]:
     """What the figures depend on."""
-    if torch.device(arguments.device).type == "cuda":
-        name = torch.cuda.get_device_name(arguments.device)
-    else:
-        name = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
     return {
-        "device": name,
+        "device": device_name(torch.device(arguments.device).type),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -21,12 +21,12 @@ from course_soups.results import LOSS
 from course_soups.run import run as run_study
 from course_soups.study import INGREDIENTS
 from experiments.alike import LAYOUT, has_detector
-from experiments.plan import going_on, parse
+from experiments.plan import going_on, named, parse
 from transformers_mcl.cli.main import entry, main
 from transformers_mcl.errors import UserError
 from transformers_mcl.io import read_json, versions, write_json, write_text
 from transformers_mcl.training.checkpoints import last_checkpoint
-from transformers_mcl.training.precision import multiplies_bf16
+from transformers_mcl.training.precision import device_name, multiplies_bf16
 from transformers_mcl.training.run import prepare
 
 ENVIRONMENT = "environment.json"
@@ -200,17 +200,6 @@ JUDGES = ((probes, "probe"), (blimp, "evaluate"), (glue, "finetune"))
 """What judges, under whose name its part of the results is; and what its arguments are called in a job."""
 
 
-def named(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Arguments without the folders of this machine."""
-
-    def name(value: Any) -> Any:
-        if isinstance(value, list):
-            return [name(one) for one in value]
-        return Path(value).name if isinstance(value, str) and Path(value).exists() else value
-
-    return None if arguments is None else {key: name(value) for key, value in arguments.items()}
-
-
 def held_out(job: dict[str, Any], pair: Path, folder: Path) -> dict[str, float]:
     """Figures on the held-out text: what training ended with, or measured now, since a soup has none."""
     values = read_json(pair / "eval_results.json")
@@ -256,10 +245,9 @@ def training(pair: Path) -> dict[str, Any]:
 def environment(job: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, as a run begins."""
     on_gpu = torch.cuda.is_available() and not job["pretrain"].get("use_cpu")
-    processor = torch.cpu.get_capabilities().get("cpu_name") or f"{platform.machine()} CPU"
-    device = f"{processor}, {torch.get_num_threads()} thread(s)"
+    device = f"{device_name('cpu')}, {torch.get_num_threads()} thread(s)"
     if on_gpu:
-        device = f"{os.environ.get('WORLD_SIZE', '1')} x {torch.cuda.get_device_name()}"
+        device = f"{os.environ.get('WORLD_SIZE', '1')} x {device_name('cuda')}"
     return {
         "versions": {"python": platform.python_version(), **versions(*LIBRARIES)},
         "hardware": device,

@@ -22,7 +22,18 @@ from transformers_mcl.finetuning.arguments import EncoderArguments, FinetuningAr
 from transformers_mcl.training.arguments import MclTrainingArguments
 from transformers_mcl.training.run import ModelArguments, build_config, preset_path
 
-__all__ = ["PRETRAIN", "Planner", "Question", "Run", "Scale", "going_on", "load_questions", "load_scale", "parse"]
+__all__ = [
+    "PRETRAIN",
+    "Planner",
+    "Question",
+    "Run",
+    "Scale",
+    "going_on",
+    "load_questions",
+    "load_scale",
+    "named",
+    "parse",
+]
 
 FOLDER = Path(__file__).parent
 KINDS = ("pretrain", "peer", "soups", "reference")
@@ -275,6 +286,17 @@ def parse(command: str, given: Mapping[str, Any]) -> Any:
         words += [f"--{key}", *(map(str, text) if isinstance(text, list) else [str(text)])]
     underlay = preset_arguments if COMMANDS[command][-1] is MclTrainingArguments else None
     return parse_arguments(COMMANDS[command], words, prog=command, description="", underlay=underlay)
+
+
+def named(arguments: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Arguments without the folders of this machine."""
+
+    def name(value: Any) -> Any:
+        if isinstance(value, list):
+            return [name(one) for one in value]
+        return Path(value).name if isinstance(value, str) and Path(value).exists() else value
+
+    return None if arguments is None else {key: name(value) for key, value in arguments.items()}
 
 
 def going_on(given: Mapping[str, Any], own: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where this folder and what it shares with others lie
 from experiments.alike import judge_alike
-from experiments.plan import Planner, Question, Run, Scale, load_questions, load_scale, parse
+from experiments.plan import Planner, Question, Run, Scale, load_questions, load_scale, named, parse
 from experiments.report import write_report
 from jobs import Job, exit_status, run_jobs, share_devices
 from transformers_mcl.cli.arguments import parse_arguments
@@ -32,7 +32,7 @@ from transformers_mcl.errors import UserError, check_names
 from transformers_mcl.finetuning import find_task
 from transformers_mcl.finetuning.arguments import TaskArguments
 from transformers_mcl.finetuning.loading import load_task
-from transformers_mcl.io import write_text
+from transformers_mcl.io import read_json, write_text
 from transformers_mcl.models.loading import load_config
 
 
@@ -159,12 +159,22 @@ class Experiments:
             _check_same(file, yaml.safe_load(file.read_text(encoding="utf-8")), content, others)
         if (folder / "done").is_file() and (folder / "done").read_text(encoding="utf-8") == text:
             return None
+        elif self._known(content):
+            return None
         if not self.args.dry_run:
             write_text(file, text)
         command = [sys.executable, str(Path(__file__).with_name("job.py")), str(file)]
         if (devices := self.args.devices_per_job) > 1 and self.runs[name].kind == "pretrain":
             command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(devices)]
         return Job(f"{name} seed {seed}", command, folder / "log.txt", self.planner.flops(name))
+
+    def _known(self, content: dict[str, Any]) -> bool:
+        """Whether another machine has trained and judged it alike: its result is here, and nothing needs its pair."""
+        result = read_json(self.folder / "results" / f"{content['name']}-seed-{content['seed']}.json")
+        if result is None or any(run.starts_from == content["name"] for run in self.runs.values()):
+            return False
+        parts = ("pretrain", "probe", "evaluate", "finetune")
+        return result["kind"] == content["kind"] and all(result.get(part) == named(content[part]) for part in parts)
 
     def waves(self) -> list[list[Job]]:
         """What is to be done, and after it what goes on from its pairs."""

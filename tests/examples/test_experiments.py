@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from tests.examples.experiment_runs import FOLDER, ROOT, SCALES, asked, command, make_job, make_result, planner
 from transformers_mcl import MclForPreTraining
 from transformers_mcl.errors import UserError
+from transformers_mcl.io import write_json
 from transformers_mcl.training.trainer import evaluation_draws
 
 
@@ -174,7 +175,7 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert (path.parent / "done").read_text() == path.read_text()
     result = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
     assert (result["run"], result["seed"], result["steps"], result["tokens"]) == ("mcl", 3, 5, 5 * 4 * 32)
-    assert result["flops"] > 0 and result["seconds"] > 0 and "CPU" in result["hardware"]
+    assert result["flops"] > 0 and result["seconds"] > 0 and "thread" in result["hardware"]
     assert {"torch", "transformers", "python", "transformers-mcl"} <= result["versions"].keys()
     assert result["pretrain"]["train_file"] == ["text.txt"] and result["pretrain"]["tokenizer_name"] == "tokenizer"
     assert str(tmp_path) not in json.dumps(result)
@@ -323,6 +324,29 @@ def test_a_run_is_done_if_it_was_judged_as_it_is_asked_now(
     (folder / "log.txt").touch()
     with pytest.raises(UserError, match="learning_rate was 7.0 and is '1e-3'.*mcl_on/seed-4, which goes on from it"):
         experiments.job("mcl", 4)
+
+
+def test_a_run_of_another_machine_is_done_by_its_result_alone(scripts: dict[str, Any], tmp_path: Path) -> None:
+    run = scripts["run"]
+    (args,) = run.parse_arguments(
+        [run.ExperimentArguments], command(tmp_path, "--seeds", "4"), prog="", description=""
+    )
+    experiments = run.prepare(args)
+
+    def judged_elsewhere(name: str, **otherwise: Any) -> None:
+        content = experiments.content(name, 4)
+        parts = {part: scripts["plan"].named(content[part]) for part in ("pretrain", "probe", "evaluate", "finetune")}
+        file = tmp_path / "out" / "results" / f"{name}-seed-4.json"
+        write_json(file, {"kind": content["kind"], **parts, **otherwise})
+
+    judged_elsewhere("electra")
+    assert experiments.job("electra", 4) is None
+    assert not (tmp_path / "out" / "runs" / "electra").exists()
+    assert experiments.job("electra", 5) is not None
+    judged_elsewhere("electra", evaluate=None)
+    assert experiments.job("electra", 4) is not None  # judged by less than is asked now
+    judged_elsewhere("mcl")
+    assert experiments.job("mcl", 4) is not None  # others go on from its pair
 
 
 def test_the_peer_takes_on_one_device_the_rows_of_several(scripts: dict[str, Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import pytest
@@ -101,3 +102,12 @@ def test_a_precision_that_the_device_does_not_have_is_refused(tmp_path: Any, mon
     monkeypatch.setattr(precision, "_device_type", lambda args: "cuda")
     with pytest.raises(UserError, match="bf16=True: Some GPU does not multiply in bfloat16"):
         MclTrainingArguments(output_dir=str(tmp_path), bf16=True)
+
+
+def test_a_device_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpu(monkeypatch, True)
+    assert precision.device_name("cuda") == "Some GPU"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "Some CPU"}, raising=False)
+    assert precision.device_name("cpu") == "Some CPU"
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert precision.device_name("cpu") == platform.machine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from transformers.utils.import_utils import is_in_notebook, is_torch_tf32_availa
 from ..errors import UserError
 from .checked_arguments import CheckedArguments
 
-__all__ = ["PrecisionArguments", "multiplies_bf16"]
+__all__ = ["PrecisionArguments", "device_name", "multiplies_bf16"]
 
 
 @dataclass
@@ -93,6 +94,14 @@ def multiplies_bf16(device: str) -> tuple[bool, str]:
             return True, "this CPU has instructions for it (avx512_bf16)"
         return False, f"ONEDNN_MAX_CPU_ISA={limit} leaves out the CPU's instructions for bfloat16"
     return False, f"nothing else is known to be faster on {device}"
+
+
+def device_name(device: str) -> str:
+    """What a device of this type is called: a GPU's or a processor's name, or where torch does not know it, its kind."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 has none
+    return str(known.get("cpu_name") or platform.machine())
 
 
 def _device_type(args: TrainingArguments) -> str:
