@@ -245,7 +245,7 @@ def training(pair: Path) -> dict[str, Any]:
 def environment(job: dict[str, Any]) -> dict[str, Any]:
     """Versions and hardware, as a run begins."""
     on_gpu = torch.cuda.is_available() and not job["pretrain"].get("use_cpu")
-    device = f"{device_name('cpu')}, {torch.get_num_threads()} thread(s)"
+    device = f"{device_name('cpu')} CPU, {torch.get_num_threads()} thread(s)"
     if on_gpu:
         device = f"{os.environ.get('WORLD_SIZE', '1')} x {device_name('cuda')}"
     return {

@@ -175,7 +175,7 @@ def test_a_job_writes_all_that_is_known_of_a_run_and_goes_on(scripts: dict[str, 
     assert (path.parent / "done").read_text() == path.read_text()
     result = json.loads((tmp_path / "results" / "mcl-seed-3.json").read_text())
     assert (result["run"], result["seed"], result["steps"], result["tokens"]) == ("mcl", 3, 5, 5 * 4 * 32)
-    assert result["flops"] > 0 and result["seconds"] > 0 and "thread" in result["hardware"]
+    assert result["flops"] > 0 and result["seconds"] > 0 and "CPU" in result["hardware"]
     assert {"torch", "transformers", "python", "transformers-mcl"} <= result["versions"].keys()
     assert result["pretrain"]["train_file"] == ["text.txt"] and result["pretrain"]["tokenizer_name"] == "tokenizer"
     assert str(tmp_path) not in json.dumps(result)

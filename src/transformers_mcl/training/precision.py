@@ -97,10 +97,10 @@ def multiplies_bf16(device: str) -> tuple[bool, str]:
 
 
 def device_name(device: str) -> str:
-    """What a device of this type is called: a GPU's or a processor's name, or where torch does not know it, its kind."""
+    """What a device of this type is called: the name of the GPU or, where torch knows it, of the processor."""
     if device == "cuda":
         return torch.cuda.get_device_name()
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 has none
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.9 has none
     return str(known.get("cpu_name") or platform.machine())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
@@ -54,6 +53,7 @@ from .lengths import Asked, settle
 from .measure import Speed, measurable, measure, rough_seconds, too_large
 from .memory import format_bytes
 from .model_arguments import ModelArguments
+from .precision import device_name
 from .preflight import check_attention, check_metric, check_output_dir, check_seq_length, refusing
 from .processes import check_processes, describe_engine, describe_threads, engine_warnings
 from .samples import SamplesCallback, known_texts
@@ -594,5 +594,5 @@ def _layers(config: PreTrainedConfig) -> str:
 
 def _hardware(args: MclTrainingArguments) -> str:
     if args.device.type == "cuda":
-        return f"{args.world_size} x {torch.cuda.get_device_name(args.device)}"
-    return f"{platform.machine()} CPU, {args.world_size} x {describe_threads()}"
+        return f"{args.world_size} x {device_name('cuda')}"
+    return f"{device_name('cpu')} CPU, {args.world_size} x {describe_threads()}"
