@@ -120,6 +120,7 @@ pretrain --accelerator_config '{"a": 1}' => unexpected keyword argument 'a'
 labels --accelerator_config '{"split_batches": "x"}' => accelerator_config['split_batches']='x' must be true or false
 labels --accelerator_config '{"gradient_accumulation_kwargs": {"foo": 3}}' => there is no 'foo'; choose from num_steps
 pretrain --accelerator_config '{"gradient_accumulation_kwargs": 3}' => gradient_accumulation_kwargs
+pretrain --accelerator_config ' {"gradient_accumulation_kwargs": {"sync_each_batch": 3}}' => sync_each_batch=3 must be
 pretrain --fsdp_config nonsense => fsdp_config: give a JSON mapping, or a file of one: nonsense cannot be read
 labels --fsdp_config broken.json => fsdp_config: give a JSON mapping, or a file of one: broken.json is damaged
 pretrain --activation_checkpointing_kwargs nonsense => activation_checkpointing_kwargs='nonsense' must be

@@ -68,6 +68,9 @@ class CheckedArguments(TrainingArguments):
         """What is a mapping, or names a file of one: the file is there and holds one."""
         for name in ("accelerator_config", "fsdp_config"):
             value = getattr(self, name)
+            if isinstance(value, str):
+                value = value.strip()  # transformers takes what does not begin with a brace for a file's name
+                setattr(self, name, value)
             if isinstance(value, str) and not value.startswith("{"):
                 try:
                     load_json(value)
@@ -96,6 +99,11 @@ class CheckedArguments(TrainingArguments):
             if not isinstance(value, dict | None):
                 raise UserError(f"{name}={value!r} must be a JSON mapping")
             check_names(name, value or (), [key for key in known[name] if key != "kwargs"])
+        for name, value in (given.get("gradient_accumulation_kwargs") or {}).items():
+            if name != "num_steps" and not isinstance(value, bool):  # transformers refuses that one
+                raise UserError(
+                    f"accelerator_config: gradient_accumulation_kwargs: {name}={value!r} must be true or false"
+                )
 
     def _check_optim_args(self) -> None:
         """Looks at the names and values of `optim_args`: transformers passes over names that it does not know.
