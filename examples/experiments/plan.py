@@ -49,6 +49,10 @@ COMMANDS: dict[str, tuple[type, ...]] = {
 }
 # What makes a pair, and comes with it where a run goes on from one.
 _OF_A_NEW_PAIR = ("preset", "objective", "config_overrides", "discriminator_weight", "loss_weights")
+_VALUES: dict[str, tuple[type, str]] = {  # of a scale, that are no mappings
+    **dict.fromkeys(("about", "like", "reference", "title"), (str, "a text")),
+    "brief": (bool, "true or false"),
+}
 _MOST_STEPS = 100_000_000
 
 
@@ -111,6 +115,7 @@ class Scale:
         runs: arguments of single runs, by name, above the question's.
         questions: names of those that are asked at it; without, all that are asked by default.
         title: of the page.
+        brief: whether its page has one table of all runs in place of a section a question.
         reference: the run whose generator makes the text that all discriminators are judged on.
     """
 
@@ -126,6 +131,7 @@ class Scale:
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
     title: str = "Does MCL pay?"
+    brief: bool = False
     reference: str = "electra"
 
     def seeds_of(self, question: str) -> list[int]:
@@ -210,6 +216,8 @@ def load_scale(name: str) -> Scale:
         _, base = _read_scale(f"{path}: like", like, path.parent)
         if "like" in base:
             raise UserError(f"{path}: like: {like} is itself like {base['like']}; name that one")
+        for key in ("title", "brief"):  # its page is another
+            base.pop(key, None)
         content = _merged(base, content)
     if missing := {"pretrain", "seeds"} - content.keys():
         raise UserError(f"{path}: there is no {', '.join(sorted(missing))} in it")
@@ -225,9 +233,10 @@ def _read_scale(what: str, name: str, folder: Path) -> tuple[Path, dict[str, Any
         raise UserError(f"{what}: there is no {name!r}; choose from {known}, or give a .yaml file")
     content = _read(path, {*Scale.__dataclass_fields__, "like"}, {"about"})
     for key, value in content.items():
-        if key in ("about", "like", "reference", "title"):
-            if not isinstance(value, str):
-                raise UserError(f"{path}: {key} is {value!r}, not a text")
+        if key in _VALUES:
+            kind, what = _VALUES[key]
+            if not isinstance(value, kind):
+                raise UserError(f"{path}: {key} is {value!r}, not {what}")
         elif key == "questions":
             if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
                 raise UserError(f"{path}: questions is {value!r}, not a list of names")

@@ -150,26 +150,32 @@ def write_report(folder: Path, page: Path, scale: Scale | None = None) -> str:
         raise UserError(f"{folder}: results of the scale {results.scale!r}, not of {scale.name!r}")
     every, _ = load_questions()
     questions = [every[name] for name in scale.asked(every)]
-    (page.parent / "assets").mkdir(parents=True, exist_ok=True)
     found = {question.title: compared(results, question) for question in every.values()}
     arguments = f"{folder.as_posix()} {page.as_posix()}"
     if not (FOLDER / "scales" / f"{scale.name}.yaml").is_file():
         arguments += f" {scale.name}.yaml"
-    parts, drawn = [_head(results, scale, arguments), "## In short", in_short(results, found, questions)], 0
-    for question in questions:
-        parts += [f"## {question.title}", question.text.strip()]
-        differences = found[question.title]
-        if not differences and (question.compare or not results.runs_of(question)):
-            parts.append(f"*Not run yet at the scale `{results.scale}`.*")
-            continue
-        picture = page.parent / "assets" / f"{page.stem}_{question.name}.png"
-        DRAWN[question.picture](picture, results, question, results.judges)
-        drawn += 1
-        parts += [results_table(results, question), comparisons(results, differences) if differences else ""]
-        parts.append(f"![{question.title}](assets/{picture.name})")
-    parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
+    parts = [_head(results, scale, arguments), "## In short", in_short(results, found, questions)]
+    if scale.brief:
+        runs = tuple(dict.fromkeys(run for question in questions for run in question.runs))
+        parts += ["## All runs", results_table(results, Question("all", "All runs", "", runs))]
+    else:
+        (page.parent / "assets").mkdir(parents=True, exist_ok=True)
+        for question in questions:
+            parts += _answer(results, question, found[question.title], page)
+        parts.append((FOLDER / "try.md").read_text(encoding="utf-8"))
     write_text(page, "\n\n".join(part.strip() for part in parts if part.strip()) + "\n")
-    return f"{page} and {drawn} pictures, of {len(results.all)} results"
+    return f"{page}, of {len(results.all)} results"
+
+
+def _answer(results: Results, question: Question, differences: Compared, page: Path) -> list[str]:
+    """The section of a question; draws its picture."""
+    parts = [f"## {question.title}", question.text]
+    if not differences and (question.compare or not results.runs_of(question)):
+        return [*parts, f"*Not run yet at the scale `{results.scale}`.*"]
+    picture = page.parent / "assets" / f"{page.stem}_{question.name}.png"
+    DRAWN[question.picture](picture, results, question, results.judges)
+    parts += [results_table(results, question), comparisons(results, differences) if differences else ""]
+    return [*parts, f"![{question.title}](assets/{picture.name})"]
 
 
 def _head(results: Results, scale: Scale, arguments: str) -> str:
@@ -184,7 +190,7 @@ def _head(results: Results, scale: Scale, arguments: str) -> str:
     probed = " *Probes*: the mean of what a linear classifier reads in the best layer of the frozen encoder, by task."
     hours = sum(result.get("seconds") or 0 for result in results.all) / 3600
     return (
-        (FOLDER / "page.md")
+        (FOLDER / ("brief.md" if scale.brief else "page.md"))
         .read_text(encoding="utf-8")
         .format(
             scale=results.scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def test_mistakes_in_a_question(scripts: dict[str, Any], tmp_path: Path, content
         ({"questions": [{"lite": 1}]}, "questions is [{'lite': 1}], not a list of names"),
         ({"like": "huge"}, "mine.yaml: like: there is no 'huge'"),
         ({"like": None}, "like is None, not a text"),
+        ({"brief": "yes, please"}, "brief is 'yes, please', not true or false"),
         ({"about": 5}, "about is 5, not a text"),
         ({"reference": ["mcl"]}, "reference is ['mcl'], not a text"),
         ({3: 4}, "the file has 3;"),
@@ -130,6 +132,7 @@ def test_a_scale_that_is_like_another_has_what_it_changes(scripts: dict[str, Any
     assert load("cpu_mixed").title != load("cpu").title  # of two pages beside each other
     mine, cpu = load(str(file)), load("cpu")
     assert (mine.name, mine.about, mine.reference) == ("mine", "On my desk.", "mcl")
+    assert cpu.brief and not mine.brief and mine.title != cpu.title
     assert mine.pretrain == {**cpu.pretrain, "max_steps": 7} != cpu.pretrain
     assert mine.seeds_of("lite") == [5] and mine.seeds_of("soup") == cpu.seeds_of("soup")
     assert (mine.finetune, mine.soups) == (cpu.finetune, cpu.soups)
@@ -430,7 +433,8 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     made.append(make_result("peer", 1, 5.0, alike={"reference": "x", "mlm_loss": 5.5}))
     for one in made:
         (results / f"{one['run']}-seed-{one['seed']}.json").write_text(json.dumps(one))
-    assert report.write_report(results, tmp_path / "page.md").endswith("page.md and 3 pictures, of 9 results")
+    full = replace(scripts["plan"].load_scale("cpu"), brief=False)
+    assert report.write_report(results, tmp_path / "page.md", full).endswith("page.md, of 9 results")
     page = (tmp_path / "page.md").read_text()
     assert (
         "| MCL | 3 | 10 | 0.00 | 0.50 | 5.00 | 60.0 | 4.040 (4.020 to 4.060) | 0.700 (0.700 to 0.700) | 0.700" in page
@@ -449,6 +453,11 @@ def test_the_page_has_what_the_results_say(scripts: dict[str, Any], tmp_path: Pa
     questions = plan.load_scale("cpu").asked(plan.load_questions()[0])
     assert page.count("*Not run yet at the scale `cpu`.*") == len(questions) - 3
     assert not (tmp_path / "assets" / "page_ablation.png").exists()
+    report.write_report(results, tmp_path / "brief" / "page.md", replace(full, brief=True))
+    brief = (tmp_path / "brief" / "page.md").read_text()
+    assert brief.count("| MCL | 3 |") == 1 < page.count("| MCL | 3 |")  # whichever questions it answers
+    assert "    - MCL **better** than ELECTRA: G's loss +0.980\n" in brief
+    assert "than ELECTRA |" not in brief and not (tmp_path / "brief" / "assets").exists()
 
 
 def test_what_does_not_tell_a_trained_pair_from_an_untrained_one_is_left_out_of_the_short_answer(
